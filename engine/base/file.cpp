@@ -1,0 +1,132 @@
+#include "engine/base/file.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "engine/base/path.hpp"
+
+namespace coracle {
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+using Dir = std::unique_ptr<DIR, CloseDir>;
+
+Result<Dir> read_dir_of(UniqueFd fd, const std::string& shown) {
+  Dir dir(::fdopendir(fd.get()));
+  if (!dir) return sys_error("read directory {}", shown);
+  static_cast<void>(fd.release());  // closedir owns it now
+  return dir;
+}
+
+bool is_dot(const char* name) {
+  return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
+
+Result<> remove_at(int parent, const char* name, const std::string& shown);
+
+Result<> remove_children(int parent, const char* name, const std::string& shown) {
+  UniqueFd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd && errno == EACCES && ::fchmodat(parent, name, 0700, 0) == 0) {
+    fd.reset(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
+  if (!fd) return sys_error("open {}", shown);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) == 0 && (st.st_mode & 0700) != 0700) {
+    // Best effort: where it matters the unlink below says so.
+    static_cast<void>(::fchmod(fd.get(), 0700));
+  }
+  const int raw = fd.get();
+  TRY(auto dir, read_dir_of(std::move(fd), shown));
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (!is_dot(entry->d_name)) CHECK(remove_at(raw, entry->d_name, shown + "/" + entry->d_name));
+  }
+  return {};
+}
+
+Result<> remove_at(int parent, const char* name, const std::string& shown) {
+  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) return {};
+  if (errno != EISDIR && errno != EPERM) return sys_error("remove {}", shown);
+  CHECK(remove_children(parent, name, shown));
+  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+    return sys_error("remove {}", shown);
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> read_file(const std::string& path, std::size_t limit) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return sys_error("open {}", path);
+  auto text = read_all(fd, limit);
+  if (!text) return std::unexpected(text.error().within("read {}", path));
+  return text;
+}
+
+Result<> write_file_atomic(const std::string& path, std::string_view data, mode_t mode,
+                           Durability durability) {
+  static std::atomic<unsigned> serial{0};
+  const std::string temporary = fmt::format("{}.{}.{}.tmp", path, ::getpid(), serial.fetch_add(1));
+  UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd) return sys_error("write {}", path);
+  auto done = write_all(fd, data);
+  // The mode that was asked for, whatever the umask.
+  if (done && ::fchmod(fd.get(), mode) != 0) done = sys_error("set the mode");
+  if (done && durability == Durability::synced && ::fdatasync(fd.get()) != 0)
+    done = sys_error("sync");
+  if (done && ::rename(temporary.c_str(), path.c_str()) != 0) done = sys_error("rename");
+  if (!done) {
+    ::unlink(temporary.c_str());
+    return std::unexpected(done.error().within("write {}", path));
+  }
+  return durability == Durability::synced ? sync_dir(parent_path(path)) : Result<>{};
+}
+
+Result<> make_dirs(const std::string& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return {};
+  if (errno == ENOENT && parent_path(path) != path) {
+    CHECK(make_dirs(parent_path(path), mode));
+    if (::mkdir(path.c_str(), mode) == 0) return {};
+  }
+  const int reason = errno;
+  struct stat st {};
+  if (::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return {};
+  return sys_error_of(reason == EEXIST ? ENOTDIR : reason, "make directory {}", path);
+}
+
+Result<> sync_dir(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return sys_error("open directory {}", path);
+  if (::fsync(fd.get()) != 0) return sys_error("sync directory {}", path);
+  return {};
+}
+
+bool exists(const std::string& path) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0;
+}
+
+Result<std::vector<std::string>> list_dir(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return sys_error("open directory {}", path);
+  TRY(auto dir, read_dir_of(std::move(fd), path));
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    if (!is_dot(entry->d_name)) names.emplace_back(entry->d_name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+Result<> remove_tree(const std::string& path) { return remove_at(AT_FDCWD, path.c_str(), path); }
+
+}  // namespace coracle

@@ -1,0 +1,127 @@
+// Messages between the engine and coracle-netstack, over base/channel on <exec-root>/netstack.sock.
+// Every request has a `seq` and gets one reply; replies may come in another order. Requests are
+// idempotent: an engine that was cut off asks again.
+//
+//   hello                       -> version
+//   attach {AttachRequest}      -> Endpoint, and one descriptor: the container's network namespace,
+//   with lo and
+//                                  eth0 up, address, route and published ports in place. The same
+//                                  container id again: the endpoint that it has (and its
+//                                  namespace).
+//   detach {container_id}       -> listeners closed, address free again; unknown id: no error
+//   list                        -> every Endpoint
+//   keep {container_ids}        -> detaches every endpoint that is not named (after a restart of
+//   the engine)
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.hpp"
+
+namespace coracle::netstack {
+
+constexpr int kProtocolVersion = 1;
+constexpr const char* kSocketName = "netstack.sock";
+
+struct PortRequest {
+  std::string proto = "tcp";  // tcp, udp
+  std::uint16_t container_port = 0;
+  std::string host_ip;              // "": every address, 0.0.0.0 and [::]
+  std::uint16_t host_port = 0;      // 0: a free one
+  std::uint16_t host_port_end = 0;  // 0 or, for a range, its end: the first free one is taken
+};
+void describe(auto& field, PortRequest& p) {
+  field("proto", p.proto)("container_port", p.container_port)("host_ip", p.host_ip)(
+      "host_port", p.host_port)("host_port_end", p.host_port_end);
+}
+
+struct PublishedPort {
+  std::string proto;
+  std::uint16_t container_port = 0;
+  std::string host_ip;  // one entry an address family: 0.0.0.0 and ::
+  std::uint16_t host_port = 0;
+};
+void describe(auto& field, PublishedPort& p) {
+  field("proto", p.proto)("container_port", p.container_port)("host_ip", p.host_ip)("host_port",
+                                                                                    p.host_port);
+}
+
+struct AttachRequest {
+  std::string container_id;
+  std::string name;                // for DNS, and for messages
+  std::string network = "bridge";  // bridge (with a veth), none (a namespace with lo only)
+  std::string address;             // "": from the pool
+  std::string mac;                 // "": made from the address, as Docker does (02:42:…)
+  std::vector<PortRequest> ports;
+};
+void describe(auto& field, AttachRequest& a) {
+  field("container_id", a.container_id)("name", a.name)("network", a.network)("address", a.address)(
+      "mac", a.mac)("ports", a.ports);
+}
+
+struct Endpoint {
+  std::string container_id;
+  std::string endpoint_id;  // 64 hex
+  std::string network;
+  std::string interface_name;  // eth0 inside
+  std::string address;         // 172.17.0.2; "" for none
+  std::uint8_t prefix_len = 0;
+  std::string gateway;
+  std::string mac;
+  std::vector<PublishedPort> ports;
+};
+void describe(auto& field, Endpoint& e) {
+  field("container_id", e.container_id)("endpoint_id", e.endpoint_id)("network", e.network)(
+      "interface_name", e.interface_name)("address", e.address)("prefix_len", e.prefix_len)(
+      "gateway", e.gateway)("mac", e.mac)("ports", e.ports);
+}
+
+// What the default bridge looks like: for `docker network inspect` and resolv.conf.
+struct BridgeInfo {
+  std::string subnet = "172.17.0.0/16";
+  std::string gateway = "172.17.0.1";  // also the DNS server of its containers
+  std::uint32_t mtu = 65520;
+};
+void describe(auto& field, BridgeInfo& b) {
+  field("subnet", b.subnet)("gateway", b.gateway)("mtu", b.mtu);
+}
+
+struct WireError {
+  std::string code;  // name_of(Errc)
+  std::int32_t sys = 0;
+  std::string message;
+};
+void describe(auto& field, WireError& e) {
+  field("code", e.code)("sys", e.sys)("message", e.message);
+}
+
+struct Request {
+  std::string op;  // hello attach detach list keep
+  std::uint64_t seq = 0;
+  std::int32_t version = kProtocolVersion;
+  std::optional<AttachRequest> attach;
+  std::string container_id;                // detach
+  std::vector<std::string> container_ids;  // keep
+};
+void describe(auto& field, Request& r) {
+  field("op", r.op)("seq", r.seq)("version", r.version)("attach", r.attach)(
+      "container_id", r.container_id)("container_ids", r.container_ids);
+}
+
+struct Reply {
+  std::uint64_t re = 0;
+  std::optional<WireError> error;
+  std::int32_t version = kProtocolVersion;
+  std::optional<Endpoint> endpoint;
+  std::vector<Endpoint> endpoints;
+  std::optional<BridgeInfo> bridge;  // hello
+};
+void describe(auto& field, Reply& r) {
+  field("re", r.re)("error", r.error)("version", r.version)("endpoint", r.endpoint)(
+      "endpoints", r.endpoints)("bridge", r.bridge);
+}
+
+}  // namespace coracle::netstack
