@@ -1,0 +1,137 @@
+// The face of the engine: all that the shim may ask for. Docker's semantics in our own types;
+// errors carry Docker's texts where clients read them. A container is named by its full id, its
+// name (with or without "/"), or a unique prefix of its id.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/async.hpp"
+#include "engine/types.hpp"
+#include "storage/storage.hpp"
+
+namespace coracle {
+
+// What the daemon was started with (shim/config).
+struct EngineConfig {
+  std::string data_root;    // ~/.local/share/coracle
+  std::string exec_root;    // $XDG_RUNTIME_DIR/coracle
+  std::string socket_path;  // the first -H: what a bind of /var/run/docker.sock is translated to
+  storage::Config storage;
+  bool one_id = false;                       // from rootless/keeper: no id range
+  std::vector<std::string> set_up_warnings;  // from rootless/keeper: shown in /info
+  UniqueFd lifeline;  // from rootless/keeper: kept open by the daemon and every monitor; closed =
+                      // keeper may go
+};
+
+// Events since a moment, then live ones. Ends (nullopt) after `until`, or when the engine stops.
+class EventStream {
+ public:
+  virtual ~EventStream() = default;
+  virtual Task<std::optional<Event>> next() = 0;
+};
+
+// Batches of log lines in order; an empty batch is the end.
+class LogStream {
+ public:
+  virtual ~LogStream() = default;
+  virtual Task<std::vector<LogEntry>> next() = 0;
+  bool tty = false;
+};
+
+// Armed when it is made; result() answers once the condition has come true.
+class Waiter {
+ public:
+  virtual ~Waiter() = default;
+  virtual Task<WaitResult> result() = 0;
+};
+
+class Engine {
+ public:
+  // Opens the stores, finds the containers that run, reconciles what happened meanwhile, and is
+  // ready.
+  static Task<std::unique_ptr<Engine>> open(asio::io_context& io, Workers& workers,
+                                            EngineConfig config);
+  virtual ~Engine() = default;
+  // Lets go of monitors and netstack without stopping any container.
+  virtual Coro<void> close() = 0;
+
+  // -- system
+  [[nodiscard]] virtual SystemInfo info() const = 0;
+  //   filters  type, event, container, image, volume, network, label, scope, daemon (spec §15)
+  virtual Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) = 0;
+
+  // -- containers
+  //   errors  not_found "No such image: X"; conflict (name, Docker's text); invalid_argument
+  virtual Task<Created> create(CreateRequest request) = 0;
+  [[nodiscard]] virtual Result<std::vector<ContainerView>> list(
+      const ListOptions& options) const = 0;
+  [[nodiscard]] virtual Result<ContainerView> inspect(const std::string& name) const = 0;
+  //   errors  unchanged (running); conflict; Docker's texts for failing commands and taken ports
+  virtual Task<> start(std::string name) = 0;
+  virtual Task<> stop(std::string name, StopOptions options) = 0;  // unchanged when it does not run
+  virtual Task<> restart(std::string name, StopOptions options) = 0;
+  virtual Task<> kill(std::string name,
+                      std::string signal) = 0;  // signal: name, SIGname, number, "" = KILL
+  virtual Task<> rename(std::string name, std::string to) = 0;
+  virtual Task<> remove(std::string name, bool force, bool volumes) = 0;
+  virtual Result<std::unique_ptr<Waiter>> wait(const std::string& name,
+                                               WaitCondition condition) = 0;
+  virtual Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) = 0;
+
+  // Attach in two steps, because the answer "101" stands between them: check, then hand the
+  // connection over. From then on it belongs to the container's monitor (before start: to the
+  // engine, until there is one).
+  struct AttachCheck {
+    std::string id;  // full
+    bool tty = false;
+  };
+  virtual Result<AttachCheck> check_attach(const std::string& name,
+                                           const AttachOptions& options) = 0;
+  virtual Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
+                        std::string leftover) = 0;
+
+  virtual Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) = 0;
+
+  // -- exec
+  virtual Task<std::string> exec_create(std::string container, ExecRequest request) = 0;
+  // Before "101": errors not_found "No such exec instance: X", conflict "… has already run", …
+  virtual Result<ExecView> check_exec_start(const std::string& exec_id) = 0;
+  // Runs it with the client's connection; a failing start is told in the stream and by the exit
+  // code.
+  virtual Task<> exec_start_attached(std::string exec_id, std::vector<std::uint32_t> console_size,
+                                     UniqueFd client, std::string leftover) = 0;
+  virtual Task<> exec_start_detached(std::string exec_id) = 0;
+  virtual Task<> exec_resize(std::string exec_id, std::uint16_t height, std::uint16_t width) = 0;
+  [[nodiscard]] virtual Result<ExecView> exec_inspect(const std::string& exec_id) const = 0;
+
+  // -- images (the rules across areas: an image in use stays; events)
+  [[nodiscard]] virtual Result<std::vector<storage::Image>> images(const Filters& filters,
+                                                                   bool all) const = 0;
+  [[nodiscard]] virtual Result<storage::Image> image(const std::string& name) const = 0;
+  [[nodiscard]] virtual std::size_t containers_of(const std::string& image_id) const = 0;
+  virtual Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
+                                    storage::Platform platform, storage::ProgressSink progress) = 0;
+  virtual Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) = 0;
+  virtual Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) = 0;
+  virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
+  virtual Task<> tag(std::string name, std::string repo, std::string tag) = 0;
+  virtual Task<storage::Storage::Removed> remove_image(std::string name, bool force) = 0;
+  // Tries a login at a registry. errors: unauthorized with the registry's text
+  virtual Task<> login(storage::RegistryAuth auth) = 0;
+
+  // -- volumes and networks (so far: what run -v needs; the predefined networks)
+  [[nodiscard]] virtual Result<std::vector<storage::Volume>> volumes(
+      const Filters& filters) const = 0;
+  [[nodiscard]] virtual Result<storage::Volume> volume(const std::string& name) const = 0;
+  virtual Task<storage::Volume> create_volume(std::string name, std::string driver,
+                                              std::map<std::string, std::string> options,
+                                              std::map<std::string, std::string> labels) = 0;
+  virtual Task<> remove_volume(std::string name, bool force) = 0;
+  [[nodiscard]] virtual Result<std::vector<NetworkView>> networks(const Filters& filters) const = 0;
+  [[nodiscard]] virtual Result<NetworkView> network(const std::string& name) const = 0;
+};
+
+}  // namespace coracle
