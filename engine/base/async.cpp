@@ -47,11 +47,15 @@ void Scope::cancel() {
 }
 
 Coro<void> Scope::close() {
-  cancel();
-  asio::steady_timer done(io_, asio::steady_timer::time_point::max());
+  asio::steady_timer done(io_);
   auto state = state_;
   state->waiters.push_back(&done);
-  while (!state->signals.empty()) co_await done.async_wait(kToken);
+  // Asked again and again: a coroutine does not hear it while it waits for a worker or for its turn.
+  while (!state->signals.empty()) {
+    cancel();
+    done.expires_after(std::chrono::milliseconds(20));
+    co_await done.async_wait(kToken);
+  }
   std::erase(state->waiters, &done);
 }
 
