@@ -124,4 +124,31 @@ void describe(auto& field, Reply& r) {
       "endpoints", r.endpoints)("bridge", r.bridge);
 }
 
+// The vault: the keeper holds descriptors for netstack's successor, so that published ports and
+// endpoints outlive netstack. One end of a SOCK_SEQPACKET socket pair is given as --vault-fd, a new
+// pair for each process; base/channel frames it. The keeper understands neither names nor data.
+//
+//   netstack                             keeper
+//   {op:put, name, data} + fds       ->  keeps them, in place of what had that name before; no
+//   reply {op:drop, name}                  ->  closes and forgets them; unknown name: nothing; no
+//   reply {op:list}                        ->
+//                                    <-  {name, data} + fds (duplicates), a message for each entry,
+//                                    in the order of their first put
+//                                    <-  {end: true}
+//
+// A put counts from the moment it was sent: when netstack has ended, the keeper reads what is left
+// on its end before it starts the next one. The entries end with the keeper.
+struct VaultRequest {
+  std::string op;  // put drop list
+  std::string name;
+  std::string data;
+};
+void describe(auto& field, VaultRequest& r) { field("op", r.op)("name", r.name)("data", r.data); }
+struct VaultEntry {
+  std::string name;
+  std::string data;
+  bool end = false;
+};
+void describe(auto& field, VaultEntry& e) { field("name", e.name)("data", e.data)("end", e.end); }
+
 }  // namespace coracle::netstack
