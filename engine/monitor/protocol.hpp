@@ -45,6 +45,7 @@
 
 #include "engine/base/json.hpp"
 #include "engine/base/process.hpp"
+#include "engine/runtime/root_mount.hpp"
 
 namespace coracle::monitor {
 
@@ -103,20 +104,7 @@ struct ConsoleSize {
 };
 void describe(auto& field, ConsoleSize& c) { field("height", c.height)("width", c.width); }
 
-// How the root file system comes to be mounted at the spec's root.path, inside the container's own
-// mount namespace. "" : root.path is used as it is.
-struct RootMount {
-  std::string type;                // "", overlay, fuse-overlayfs, bind
-  std::vector<std::string> lower;  // overlay: topmost first; bind: one source
-  std::string upper, work;         // overlay; empty: read-only
-  bool volatile_upper =
-      false;                 // the upper layer is thrown away with the container (--rm): no syncs
-  std::string fuse_program;  // fuse-overlayfs: path of the program
-};
-void describe(auto& field, RootMount& r) {
-  field("type", r.type)("lower", r.lower)("upper", r.upper)("work", r.work)(
-      "volatile_upper", r.volatile_upper)("fuse_program", r.fuse_program);
-}
+using runtime::RootMount;
 
 struct Attach {
   std::string exec_id;  // "" = the container's own process

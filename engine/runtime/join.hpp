@@ -1,0 +1,34 @@
+// exec: a further process in a running container. The parent's side; the child enters the
+// namespaces of the container's first process, forks into its pid namespace, and execs with the
+// privileges of the spec it is given.
+#pragma once
+
+#include <string>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/process.hpp"
+#include "engine/base/result.hpp"
+#include "engine/runtime/launch.hpp"
+#include "engine/spec/oci.hpp"
+
+namespace coracle::runtime {
+
+struct JoinRequest {
+  const Pidfd* init = nullptr;  // the container's first process
+  const oci::Process* process = nullptr;
+  const oci::Seccomp* seccomp = nullptr;  // null: none
+  Stdio stdio;                            // without a terminal
+  std::string seccomp_cache;
+};
+
+struct Joined {
+  Pidfd process;     // our child (or grandchild by CLONE_PARENT): to be waited for
+  UniqueFd console;  // the pty's master (made in the container's /dev/pts), non-blocking
+};
+
+// Returns once execve succeeded. No descriptor but the stdio reaches the process; it cannot be
+// reached through /proc by the container before its privileges are those of the spec.
+//   errors  Docker's texts, as Launched::start()
+Result<Joined> join(const JoinRequest& request);
+
+}  // namespace coracle::runtime

@@ -1,0 +1,77 @@
+// The parent's side of a container's start: clone3(2), the handshake with the child (runtime/init),
+// and what the parent holds of a container afterwards. Used by the monitor, which has one thread.
+//
+//   parent (launch)                          child (init)
+//   clone3, pidfd                       ->
+//                                            namespaces by path, mounts, pivot_root, masks,
+//                                            sysctls, pty; everything that needs a file from
+//                                            outside
+//   console, ready                      <-   sends the pty's master, says ready
+//   launch() returns: state "created"        waits
+//   start(): go                         ->   privileges, seccomp, execve
+//                                       <-   the pipe closes (execve succeeded), or step, errno,
+//                                       path
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/process.hpp"
+#include "engine/base/result.hpp"
+#include "engine/runtime/root_mount.hpp"
+#include "engine/spec/oci.hpp"
+
+namespace coracle::runtime {
+
+// Borrowed descriptors for the process's 0, 1, 2. Not used with a terminal.
+struct Stdio {
+  int in = -1, out = -1, err = -1;
+};
+
+struct LaunchRequest {
+  const oci::Spec* spec = nullptr;
+  std::string bundle;  // absolute: root.path may be relative to it
+  RootMount root;
+  int netns = -1;  // borrowed: the network namespace to enter; -1: as the spec says
+  Stdio stdio;
+  std::string init_program;   // --init: coracle-init on this host, bound over /sbin/docker-init
+  std::string seccomp_cache;  // directory of compiled filters by digest; "": compile each time
+};
+
+// A container between create and its end, as its parent holds it.
+class Launched {
+ public:
+  Launched(Pidfd init, UniqueFd console, UniqueFd go, UniqueFd report, UniqueFd mount_namespace,
+           std::string seccomp_cache)
+      : init_(std::move(init)),
+        console_(std::move(console)),
+        go_(std::move(go)),
+        report_(std::move(report)),
+        mount_namespace_(std::move(mount_namespace)),
+        seccomp_cache_(std::move(seccomp_cache)) {}
+
+  // Lets the child execve, and waits until it did.
+  //   errors  Docker's texts: not_found `exec: "foo": executable file not found in $PATH`,
+  //   forbidden
+  //           `exec: "/x": permission denied`, …; the child has ended then
+  Result<> start();
+
+  [[nodiscard]] const Pidfd& init() const { return init_; }
+  // The pty's master, non-blocking; empty without a terminal.
+  [[nodiscard]] UniqueFd& console() { return console_; }
+  // Held so that the container's mounts are taken down by whoever closes it, not in its pid 1's
+  // exit (limits.md: the exit is then reported before the teardown).
+  [[nodiscard]] UniqueFd& mount_namespace() { return mount_namespace_; }
+
+ private:
+  Pidfd init_;
+  UniqueFd console_, go_, report_, mount_namespace_;
+  std::string seccomp_cache_;
+};
+
+// Makes the container up to the moment before execve. On an error nothing is left behind.
+//   errors  "mount tmpfs on /dev: Operation not permitted": the step, the object, the reason
+Result<Launched> launch(const LaunchRequest& request);
+
+}  // namespace coracle::runtime

@@ -1,0 +1,24 @@
+// How a container's root file system comes to be: a value that storage plans, the engine passes on
+// and runtime/rootfs carries out in the container's own mount namespace.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace coracle::runtime {
+
+// Mounted at the spec's root.path. type "": root.path is used as it is.
+struct RootMount {
+  std::string type;                // "", overlay, fuse-overlayfs, bind
+  std::vector<std::string> lower;  // overlay: topmost first; bind: one source
+  std::string upper, work;         // overlay; empty: read-only
+  bool volatile_upper =
+      false;                 // the upper layer is thrown away with the container (--rm): no syncs
+  std::string fuse_program;  // fuse-overlayfs: path of the program
+};
+void describe(auto& field, RootMount& r) {
+  field("type", r.type)("lower", r.lower)("upper", r.upper)("work", r.work)(
+      "volatile_upper", r.volatile_upper)("fuse_program", r.fuse_program);
+}
+
+}  // namespace coracle::runtime

@@ -1,0 +1,67 @@
+// A container's configuration becomes an OCI runtime specification. Pure: everything that must be
+// asked of the system stands in GenerateInput.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/spec/oci.hpp"
+#include "engine/spec/seccomp_profile.hpp"
+#include "engine/types.hpp"
+
+namespace coracle {
+
+// A mount of the request, resolved: volumes have a mountpoint, binds an absolute source.
+struct ResolvedMount {
+  std::string type;         // bind, volume, tmpfs
+  std::string source;       // host path; "" for tmpfs
+  std::string destination;  // clean, absolute
+  bool rw = true;
+  bool recursive = true;             // bind: with the mounts below it
+  bool recursive_read_only = true;   // ro: the mounts below it too, where the kernel can
+  std::string propagation;           // "", rprivate, rslave, rshared, private, slave, shared
+  std::vector<std::string> options;  // tmpfs: "size=…", "mode=…", "noexec", …
+};
+
+// A device node of the host to be bound to a path inside (a rootless engine cannot mknod).
+struct ResolvedDevice {
+  std::string host_path, container_path, permissions;
+};
+
+struct GenerateInput {
+  std::string id;
+  ContainerConfig config;  // merged with the image's
+  HostConfig host;         // defaults filled in
+  std::vector<ResolvedMount> mounts;
+  std::vector<ResolvedDevice> devices;
+  std::string hosts_path, hostname_path, resolv_conf_path;  // bound over /etc/…
+  std::string init_program;     // --init: where coracle-init lies on this host; else ""
+  bool network_host = false;    // the host's own network namespace
+  bool network_joined = false;  // a namespace is handed to the monitor (bridge, none)
+  std::string network_path;     // container: mode; else ""
+  std::string pid_path, ipc_path, uts_path;  // namespaces of another container; else ""
+  std::string shm_path;           // /dev/shm of another container (ipc container:); else ""
+  std::string seccomp_profile;    // text of the profile; "": unconfined
+  SeccompTarget target;           // arch and kernel; capabilities are filled in here
+  std::uint64_t hard_nofile = 0;  // this process's own hard limits: a container's cannot be above
+  std::uint64_t hard_nproc = 0;
+};
+
+struct Generated {
+  oci::Spec spec;
+  std::vector<std::string> warnings;  // what was asked for and cannot be kept here
+};
+
+// errors: invalid_argument with the field's name and Docker's text
+Result<Generated> generate(const GenerateInput& input);
+
+// The capabilities of a container, as Docker computes them: its default list, --cap-add, --cap-drop
+// (with or without CAP_, ALL), --privileged.
+//   errors  invalid_argument: unknown capability
+Result<std::vector<std::string>> container_capabilities(const HostConfig& host);
+
+// The process of `docker exec`, from the container's own specification.
+Result<oci::Process> exec_process(const oci::Spec& container, const ExecRequest& request);
+
+}  // namespace coracle
