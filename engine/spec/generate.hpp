@@ -2,10 +2,13 @@
 // asked of the system stands in GenerateInput.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "engine/base/result.hpp"
+#include "engine/spec/capabilities.hpp"
 #include "engine/spec/oci.hpp"
 #include "engine/spec/seccomp_profile.hpp"
 #include "engine/types.hpp"
@@ -41,11 +44,12 @@ struct GenerateInput {
   bool network_joined = false;  // a namespace is handed to the monitor (bridge, none)
   std::string network_path;     // container: mode; else ""
   std::string pid_path, ipc_path, uts_path;  // namespaces of another container; else ""
-  std::string shm_path;           // /dev/shm of another container (ipc container:); else ""
-  std::string seccomp_profile;    // text of the profile; "": unconfined
-  SeccompTarget target;           // arch and kernel; capabilities are filled in here
-  std::uint64_t hard_nofile = 0;  // this process's own hard limits: a container's cannot be above
-  std::uint64_t hard_nproc = 0;
+  std::string shm_path;         // /dev/shm of another container (ipc container:); else ""
+  std::string seccomp_profile;  // text of the profile; "": unconfined
+  SeccompTarget target;         // arch and kernel; capabilities are filled in here
+  // This process's own hard limits by OCI's names ("RLIMIT_NOFILE"): without root a container's
+  // cannot be above.
+  std::map<std::string, std::uint64_t> hard_limits;
 };
 
 struct Generated {
@@ -55,11 +59,6 @@ struct Generated {
 
 // errors: invalid_argument with the field's name and Docker's text
 Result<Generated> generate(const GenerateInput& input);
-
-// The capabilities of a container, as Docker computes them: its default list, --cap-add, --cap-drop
-// (with or without CAP_, ALL), --privileged.
-//   errors  invalid_argument: unknown capability
-Result<std::vector<std::string>> container_capabilities(const HostConfig& host);
 
 // The process of `docker exec`, from the container's own specification.
 Result<oci::Process> exec_process(const oci::Spec& container, const ExecRequest& request);
