@@ -1,0 +1,125 @@
+#include "storage/volume_store.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "in_user_namespace.hpp"
+#include "scratch.hpp"
+
+namespace coracle::storage {
+namespace {
+
+using Options = std::map<std::string, std::string>;
+
+class Volumes : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(store.load()); }
+  void TearDown() override { run(io, trash.close()); }
+  Result<Volume> create(const std::string& name, const Options& options = {}) {
+    return run(io, store.create(name, {{"k", "v"}}, options));
+  }
+
+  Scratch scratch;
+  asio::io_context io;
+  Workers workers{io, 2};
+  Trash trash{io, workers, scratch / "trash"};
+  VolumeStore store{io, workers, trash, scratch / "volumes"};
+};
+
+TEST_F(Volumes, AreFoundAgainAfterARestart) {
+  const auto made = create("data");
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->mountpoint, scratch / "volumes/data/_data");
+  const auto anonymous = create("");
+  ASSERT_TRUE(anonymous);
+  EXPECT_EQ(anonymous->name.size(), 64U);
+  EXPECT_TRUE(anonymous->labels.contains("com.docker.volume.anonymous"));
+  const auto same = create("data");
+  ASSERT_TRUE(same);
+  EXPECT_EQ(same->created, made->created);
+  mkdirs(scratch / "volumes/broken");
+  mkdirs(scratch / "volumes/.new-1");
+
+  VolumeStore again(io, workers, trash, scratch / "volumes");
+  const auto damaged = again.load();
+  ASSERT_TRUE(damaged);
+  ASSERT_EQ(damaged->size(), 1U);
+  EXPECT_EQ(damaged->front().path, scratch / "volumes/broken/volume.json");
+  EXPECT_EQ(again.list().size(), 2U);
+  const auto found = again.find("data");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->labels.at("k"), "v");
+  EXPECT_EQ(found->created, made->created);
+  EXPECT_EQ(found->mountpoint, made->mountpoint);
+}
+
+TEST_F(Volumes, RefuseNamesAndOptionsWithDockersWords) {
+  for (const char* name : {"a", "-ab", "a/b", "../x", "a b"}) {
+    const auto made = create(name);
+    ASSERT_FALSE(made) << name;
+    EXPECT_EQ(made.error().code, Errc::invalid_argument) << name;
+  }
+  EXPECT_NE(create("a/b").error().message.find("includes invalid characters"), std::string::npos);
+  EXPECT_EQ(create("vv", {{"size", "1"}}).error().message, "create vv: invalid option: \"size\"");
+  EXPECT_EQ(create("vv", {{"type", "none"}}).error().message,
+            "create vv: missing required option: \"device\"");
+  EXPECT_EQ(create("vv", {{"type", "tmpfs"}, {"device", "tmpfs"}}).error().code, Errc::unsupported);
+  EXPECT_NE(create("vv", {{"type", "nfs"}, {"o", "addr=1.2.3.4"}, {"device", ":/x"}})
+                .error()
+                .message.find("rootless"),
+            std::string::npos);
+  EXPECT_EQ(names(scratch / "volumes"), "");
+}
+
+TEST_F(Volumes, AreGoneAfterRemovalAndTheTrashIsEmptied) {
+  ASSERT_TRUE(create("data"));
+  put(scratch / "volumes/data/_data/f", "x");
+  ASSERT_TRUE(run(io, store.remove("data")));
+  EXPECT_EQ(store.find("data").error().message, "get data: no such volume");
+  EXPECT_EQ(run(io, store.remove("data")).error().code, Errc::not_found);
+  for (int i = 0; i < 200 && !names(scratch / "trash").empty(); ++i)
+    run(io, sleep_for(io, std::chrono::milliseconds(10)));
+  EXPECT_EQ(names(scratch / "trash"), "");
+}
+
+TEST_F(Volumes, StandForADirectoryOfTheHost) {
+  mkdirs(scratch / "host");
+  put(scratch / "host/f", "x");
+  const auto made =
+      create("bound", {{"type", "none"}, {"o", "bind"}, {"device", scratch / "host"}});
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(made->mountpoint, scratch / "host");
+  ASSERT_TRUE(run(io, store.remove("bound")));
+  EXPECT_EQ(get(scratch / "host/f"), "x");
+}
+
+TEST_F(Volumes, AreFilledOnceAndOnlyWhenEmpty) {
+  NEEDS_NAMESPACE();
+  mkdirs(scratch / "l/srv/data");
+  put(scratch / "l/srv/data/f", "image");
+  ASSERT_EQ(0, ::chmod((scratch / "l/srv/data").c_str(), 0750));
+  const std::vector<std::string> layers{scratch / "l"};
+  ASSERT_TRUE(create("empty"));
+  ASSERT_TRUE(run(io, store.fill("empty", layers, "/srv/data")));
+  EXPECT_EQ(get(scratch / "volumes/empty/_data/f"), "image");
+  struct stat st {};
+  ASSERT_EQ(0, ::stat((scratch / "volumes/empty/_data").c_str(), &st));
+  EXPECT_EQ(st.st_mode & 07777, 0750U);
+  ASSERT_EQ(0, ::unlink((scratch / "volumes/empty/_data/f").c_str()));
+  ASSERT_TRUE(run(io, store.fill("empty", layers, "/srv/data")));
+  EXPECT_EQ(names(scratch / "volumes/empty/_data"), "");
+
+  ASSERT_TRUE(create("used"));
+  put(scratch / "volumes/used/_data/mine", "x");
+  ASSERT_TRUE(run(io, store.fill("used", layers, "/srv/data")));
+  EXPECT_EQ(names(scratch / "volumes/used/_data"), "mine");
+
+  ASSERT_TRUE(create("other"));
+  ASSERT_TRUE(run(io, store.fill("other", layers, "/not/there")));
+  EXPECT_EQ(names(scratch / "volumes/other/_data"), "");
+}
+
+}  // namespace
+}  // namespace coracle::storage
