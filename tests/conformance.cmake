@@ -1,0 +1,24 @@
+# The unmodified docker CLI against a coracled of its own, as the unprivileged user who runs ctest; each on
+# every storage driver that storage decides about.
+find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
+
+function(coracle_conformance subject driver)
+  set(name conformance_${subject}_${driver})
+  add_test(NAME ${name}
+    COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/conformance/${subject}_test.py)
+  set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS conformance
+    ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;CORACLE_DRIVER=${driver};PYTHONDONTWRITEBYTECODE=1")
+endfunction()
+
+if(TARGET coracled)
+  foreach(driver overlay fuse-overlayfs copy)
+    coracle_conformance(run ${driver})
+    coracle_conformance(image ${driver})
+  endforeach()
+  foreach(subject life tty network restart isolation api)
+    coracle_conformance(${subject} overlay)
+  endforeach()
+  if(CORACLE_FAILPOINTS)
+    coracle_conformance(fault overlay)
+  endif()
+endif()

@@ -1,0 +1,273 @@
+"""Images: import, save, load, tag, rmi, history, and pull from docker-registry on loopback."""
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+
+from harness import Case, busybox_tar, free_port, main, wait_until
+
+
+def layer(files):
+    """A tar of {name: text, or (type, target) for links}."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as t:
+        for name, value in files.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(value, tuple):
+                info.type, info.linkname = value
+                t.addfile(info)
+            elif value is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                t.addfile(info)
+            else:
+                data = value.encode()
+                info.size, info.mode = len(data), 0o644
+                t.addfile(info, io.BytesIO(data))
+    return out.getvalue()
+
+
+def docker_archive(path, layers, tag, config=None):
+    """Writes a docker-archive with these layers (tar bytes, lowest first)."""
+    diff_ids = ["sha256:" + hashlib.sha256(x).hexdigest() for x in layers]
+    image = {"architecture": "amd64", "os": "linux", "created": "2026-01-02T03:04:05Z",
+             "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"], **(config or {})},
+             "rootfs": {"type": "layers", "diff_ids": diff_ids},
+             "history": [{"created_by": f"layer {i}"} for i in range(len(layers))]}
+    text = json.dumps(image).encode()
+    image_id = hashlib.sha256(text).hexdigest()
+    names = [f"{i}/layer.tar" for i in range(len(layers))]
+    manifest = json.dumps([{"Config": f"{image_id}.json", "RepoTags": [tag], "Layers": names}])
+    with tarfile.open(path, "w") as t:
+        for name, data in [(f"{image_id}.json", text), *zip(names, layers),
+                           ("manifest.json", manifest.encode())]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+    return "sha256:" + image_id
+
+
+class Registry:
+    """docker-registry on loopback; images come in through its HTTP API."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        with open(f"{folder}/registry.yml", "w") as f:
+            f.write(f"version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: "
+                    f"{{rootdirectory: {folder}/registry}}\nhttp: {{addr: '127.0.0.1:{self.port}'}}\n")
+        self.p = subprocess.Popen(["docker-registry", "serve", f"{folder}/registry.yml"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.address = f"127.0.0.1:{self.port}"
+        wait_until(lambda: self.call("GET", "/v2/")[0] == 200, 10, "docker-registry answers")
+
+    def call(self, method, path, body=None, headers=None):
+        import http.client
+        c = http.client.HTTPConnection(self.address, timeout=10)
+        try:
+            c.request(method, path, body, headers or {})
+            r = c.getresponse()
+            return r.status, dict(r.getheaders()), r.read()
+        except OSError:
+            return 0, {}, b""
+        finally:
+            c.close()
+
+    def push_blob(self, repo, data):
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        _, headers, _ = self.call("POST", f"/v2/{repo}/blobs/uploads/")
+        where = headers["Location"].split(self.address, 1)[-1]
+        status, _, text = self.call("PUT", f"{where}&digest={digest}", data,
+                                    {"Content-Type": "application/octet-stream"})
+        assert status == 201, text
+        return digest
+
+    def push(self, repo, tag, layers, config=None, compress=True):
+        """layers: tar bytes, lowest first. Answers the manifest's digest."""
+        import gzip
+        diff_ids = ["sha256:" + hashlib.sha256(x).hexdigest() for x in layers]
+        image = json.dumps({"architecture": "amd64", "os": "linux",
+                            "config": {"Cmd": ["sh"], "Env": ["PATH=/bin"], **(config or {})},
+                            "rootfs": {"type": "layers", "diff_ids": diff_ids}}).encode()
+        kind = "application/vnd.docker.image.rootfs.diff.tar" + (".gzip" if compress else "")
+        stored = [gzip.compress(x, 1) if compress else x for x in layers]
+        manifest = json.dumps({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"mediaType": "application/vnd.docker.container.image.v1+json",
+                       "size": len(image), "digest": self.push_blob(repo, image)},
+            "layers": [{"mediaType": kind, "size": len(x), "digest": self.push_blob(repo, x)}
+                       for x in stored]}).encode()
+        status, _, text = self.call(
+            "PUT", f"/v2/{repo}/manifests/{tag}", manifest,
+            {"Content-Type": "application/vnd.docker.distribution.manifest.v2+json"})
+        assert status == 201, text
+        return "sha256:" + hashlib.sha256(manifest).hexdigest()
+
+    def close(self):
+        self.p.terminate()
+        self.p.wait()
+
+
+class Images(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.registry = Registry(cls.folder.name)
+        with open(busybox_tar(), "rb") as f:
+            cls.busybox = f.read()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.registry.close()
+        cls.folder.cleanup()
+        super().tearDownClass()
+
+    def test_import_list_inspect(self):
+        self.assertIn("busybox:latest", self.ok("images", "--format", "{{.Repository}}:{{.Tag}}"))
+        image = json.loads(self.ok("image", "inspect", "busybox"))[0]
+        self.assertEqual(image["Config"]["Cmd"], ["sh"])
+        self.assertEqual(image["RootFS"]["Type"], "layers")
+        self.assertEqual(self.ok("images", "-q", "--no-trunc", "busybox"), image["Id"])
+        for name in ("busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest",
+                     image["Id"], image["Id"][7:19]):
+            self.assertEqual(json.loads(self.ok("image", "inspect", name))[0]["Id"], image["Id"])
+        self.assertIn("No such image", self.fails(1, "image", "inspect", "nothing-here"))
+
+    def test_tag_and_rmi(self):
+        self.ok("tag", "busybox", "other/name:v1")
+        self.assertEqual(self.ok("rmi", "other/name:v1"), "Untagged: other/name:v1")
+        self.assertIn("invalid reference format", self.fails(1, "tag", "busybox", "UPPER"))
+        self.ok("create", "--name", "holds", "busybox", "true")
+        err = self.fails(1, "rmi", "busybox")
+        self.assertIn("unable to remove repository reference", err)
+        self.assertIn("is using its referenced image", err)
+
+    def test_save_and_load_give_the_same_image(self):
+        before = json.loads(self.ok("image", "inspect", "busybox"))[0]
+        self.ok("tag", "busybox", "saved:1")
+        path = f"{self.folder.name}/saved.tar"
+        self.ok("save", "-o", path, "saved:1")
+        with tarfile.open(path) as t:
+            names = t.getnames()
+        self.assertIn("manifest.json", names)
+        self.assertIn("index.json", names)
+        self.ok("rmi", "saved:1")
+        self.assertIn("Loaded image: saved:1", self.ok("load", "-i", path))
+        after = json.loads(self.ok("image", "inspect", "saved:1"))[0]
+        self.assertEqual((before["Id"], before["RootFS"]), (after["Id"], after["RootFS"]))
+        self.ok("rmi", "saved:1")
+
+    def test_load_with_whiteouts(self):
+        """Upper layers take away what lower ones had."""
+        path = f"{self.folder.name}/white.tar"
+        lower = layer({"d": None, "d/one": "1", "d/two": "2", "o": None, "o/old": "x", "gone": "g"})
+        upper = layer({"d/.wh.one": "", "o": None, "o/.wh..wh..opq": "", "o/new": "n",
+                       ".wh.gone": ""})
+        docker_archive(path, [self.busybox, lower, upper], "white:1")
+        self.ok("load", "-i", path)
+        self.assertEqual(self.ok("run", "--rm", "white:1", "sh", "-c", "ls /d /o; ls /gone || true"),
+                         "/d:\ntwo\n\n/o:\nnew")
+        self.ok("rmi", "white:1")
+
+    def test_an_archive_cannot_leave_its_layer(self):
+        path = f"{self.folder.name}/evil.tar"
+        target = f"{self.folder.name}/outside"
+        evil = layer({"link": (tarfile.SYMTYPE, self.folder.name), "link/outside": "written",
+                      "../../../outside": "written", f"/{target}": "absolute"})
+        docker_archive(path, [self.busybox, evil], "evil:1")
+        self.docker("load", "-i", path)
+        self.assertFalse(os.path.exists(target))
+
+    def test_a_damaged_archive_is_refused(self):
+        path = f"{self.folder.name}/bad.tar"
+        docker_archive(path, [self.busybox], "bad:1")
+        with open(path, "r+b") as f:
+            f.seek(5000)
+            f.write(b"\xff" * 100)
+        self.assertNotEqual(self.docker("load", "-i", path).code, 0)
+        self.assertNotIn("bad", self.ok("images", "--format", "{{.Repository}}"))
+        with open(path, "wb") as f:
+            f.write(os.urandom(100000))
+        self.assertNotEqual(self.docker("load", "-i", path).code, 0)
+
+    def test_pull(self):
+        more = [layer({f"file{i}": f"{i}" * 1000}) for i in range(5)]
+        digest = self.registry.push("pull/me", "1", [self.busybox, *more])
+        name = f"{self.registry.address}/pull/me:1"
+        out = self.ok("pull", name)
+        self.assertIn(f"Digest: {digest}", out)
+        self.assertIn(f"Status: Downloaded newer image for {name}", out)
+        self.assertEqual(self.ok("run", "--rm", name, "sh", "-c", "cat /file4 | wc -c"), "1000")
+        self.assertIn("Status: Image is up to date", self.ok("pull", name))
+        image = json.loads(self.ok("image", "inspect", name))[0]
+        self.assertEqual(image["RepoDigests"], [f"{self.registry.address}/pull/me@{digest}"])
+        by_digest = f"{self.registry.address}/pull/me@{digest}"
+        self.assertEqual(json.loads(self.ok("image", "inspect", by_digest))[0]["Id"], image["Id"])
+        self.ok("rmi", name)
+        self.ok("pull", by_digest)
+        self.ok("rmi", by_digest)
+
+    def test_run_pulls_what_is_missing(self):
+        self.registry.push("auto", "latest", [self.busybox])
+        name = f"{self.registry.address}/auto"
+        r = self.docker("run", "--rm", name, "echo", "pulled")
+        self.assertEqual((r.code, r.out), (0, "pulled\n"), r)
+        self.assertIn("Unable to find image", r.err)
+        self.ok("rmi", name)
+
+    def test_pull_errors(self):
+        self.registry.push("exists", "1", [self.busybox])
+        err = self.fails(1, "pull", f"{self.registry.address}/exists:2")
+        self.assertIn("manifest unknown", err)
+        self.assertIn("127.0.0.1:1", self.fails(1, "pull", "127.0.0.1:1/x:1"))
+        self.assertIn("invalid reference format", self.fails(1, "pull", "127.0.0.1:1/UPPER"))
+
+    def test_a_killed_pull_is_finished_by_the_next(self):
+        layers = [self.busybox, layer({"big": "y" * (8 << 20)}), layer({"more": "z" * (8 << 20)})]
+        self.registry.push("killed", "1", layers)
+        name = f"{self.registry.address}/killed:1"
+        for delay in (0.02, 0.05, 0.1, 0.2):
+            p = self.daemon.popen("pull", name)
+            time.sleep(delay)
+            self.daemon.kill()
+            p.communicate(timeout=10)
+            self.daemon.start()
+            self.ok("images", "-a")
+            self.ok("ps", "-a")
+        self.ok("pull", name)
+        self.assertEqual(self.ok("run", "--rm", name, "sh", "-c", "cat /big /more | wc -c"),
+                         str(16 << 20))
+        self.ok("rmi", name)
+
+    def test_history(self):
+        path = f"{self.folder.name}/history.tar"
+        docker_archive(path, [self.busybox, layer({"a": "1"})], "history:1")
+        self.ok("load", "-i", path)
+        out = self.ok("history", "--no-trunc", "--format", "{{.CreatedBy}}", "history:1")
+        self.assertEqual(out, "layer 1\nlayer 0")
+        self.ok("rmi", "history:1")
+
+    def test_removing_an_image_frees_its_layers(self):
+        path = f"{self.folder.name}/free.tar"
+        docker_archive(path, [layer({"blob": "q" * (4 << 20)})], "free:1")
+        self.ok("load", "-i", path)
+
+        def used():
+            total = 0
+            for folder, _, names in os.walk(self.daemon.data):
+                total += sum(os.lstat(f"{folder}/{n}").st_size for n in names
+                             if os.path.lexists(f"{folder}/{n}"))
+            return total
+
+        before = used()
+        self.ok("rmi", "free:1")
+        wait_until(lambda: used() < before - (4 << 20), 10, "4 MiB are free again")
+
+
+if __name__ == "__main__":
+    main()

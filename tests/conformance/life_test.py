@@ -1,0 +1,197 @@
+"""create, start, stop, kill, restart, wait, rm, rename, ps, logs, attach, exec, events."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+from harness import Case, main, wait_until
+
+
+class Life(Case):
+    def start(self, name, *command, flags=()):
+        return self.ok("run", "-d", "--name", name, *flags, "busybox",
+                       *(command or ("sleep", "1000")))
+
+    def test_stop_by_signal_then_by_kill(self):
+        self.start("soft", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
+        self.ok("stop", "soft")
+        self.assertEqual(self.inspect("soft", "State.ExitCode"), 5)
+        self.start("hard", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+        begin = time.monotonic()
+        self.ok("stop", "-t", "1", "hard")
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(self.inspect("hard", "State.ExitCode"), 137)
+        status, _, _ = self.daemon.request("POST", "/containers/hard/stop")
+        self.assertEqual(status, 304)
+
+    def test_kill_and_wait(self):
+        self.start("k", "sleep", "1000")
+        waiter = self.daemon.popen("wait", "k")
+        time.sleep(0.2)
+        self.ok("kill", "k")
+        out, _ = waiter.communicate(timeout=10)
+        self.assertEqual(out, b"137\n")
+        self.assertIn("is not running", self.fails(1, "kill", "k"))
+        self.start("u", "sh", "-c", "trap 'echo usr1; exit 6' USR1; while :; do sleep 0.05; done")
+        self.ok("kill", "-s", "USR1", "u")
+        self.assertEqual(self.ok("wait", "u"), "6")
+        self.assertEqual(self.ok("logs", "u"), "usr1")
+
+    def test_restart_and_start_again(self):
+        self.start("r", "sh", "-c", "echo once; sleep 1000")
+        first = self.inspect("r", "State.StartedAt")
+        self.ok("restart", "-t", "0", "r")
+        self.assertNotEqual(self.inspect("r", "State.StartedAt"), first)
+        wait_until(lambda: self.ok("logs", "r") == "once\nonce", 5, "two lines")
+        self.ok("stop", "-t", "0", "r")
+        self.ok("start", "r")
+        self.assertTrue(self.inspect("r", "State.Running"))
+        status, _, _ = self.daemon.request("POST", "/containers/r/start")
+        self.assertEqual(status, 304)
+
+    def test_files_of_a_container_stay_over_its_restart(self):
+        self.ok("run", "--name", "keep", "busybox", "sh", "-c", "date > /kept")
+        self.ok("start", "-a", "keep")
+        self.assertEqual(self.docker("rm", "keep").code, 0)
+
+    def test_rm(self):
+        self.start("busy")
+        self.assertIn("container is running: stop the container before removing or force remove",
+                      self.fails(1, "rm", "busy"))
+        self.ok("rm", "-f", "busy")
+        self.assertIn("No such container: busy", self.fails(1, "rm", "busy"))
+
+    def test_rename(self):
+        self.ok("create", "--name", "before", "busybox")
+        self.ok("rename", "before", "after")
+        self.assertEqual(self.inspect("after", "Name"), "/after")
+        self.fails(1, "inspect", "before")
+        self.ok("create", "--name", "before", "busybox")
+        self.assertIn("Conflict", self.fails(1, "rename", "after", "before"))
+
+    def test_names_ids_and_prefixes(self):
+        whole = self.ok("create", "--name", "abc", "busybox")
+        for name in ("abc", whole, whole[:12], whole[:6]):
+            self.assertEqual(self.inspect(name, "Id"), whole)
+        self.assertIn("No such", self.fails(1, "inspect", "nothing-here"))
+
+    def test_ps_filters(self):
+        a = self.ok("create", "--name", "fa", "--label", "x=1", "busybox", "true")
+        b = self.start("fb", flags=("--label", "x=2", "--label", "y"))
+        self.docker("run", "--name", "fc", "busybox", "sh", "-c", "exit 3")
+
+        def names(*filters):
+            args = []
+            for f in filters:
+                args += ["--filter", f]
+            return sorted(self.ok("ps", "-a", "--format", "{{.Names}}", *args).split())
+
+        self.assertEqual(names("label=x"), ["fa", "fb"])
+        self.assertEqual(names("label=x=2", "label=y"), ["fb"])
+        self.assertEqual(names("status=created"), ["fa"])
+        self.assertEqual(names("status=running", "status=created"), ["fa", "fb"])
+        self.assertEqual(names("exited=3"), ["fc"])
+        self.assertEqual(names("name=^fb$"), ["fb"])
+        self.assertEqual(names(f"id={a[:10]}"), ["fa"])
+        self.assertEqual(names("ancestor=busybox"), ["fa", "fb", "fc"])
+        self.assertEqual(names("before=fb"), ["fa"])
+        self.assertEqual(names("since=fb"), ["fc"])
+        self.assertIn("invalid filter", self.fails(1, "ps", "--filter", "nonsense=1"))
+        self.assertEqual(self.ok("ps", "-aql").strip(),
+                         self.inspect("fc", "Id")[:12])
+        self.assertRegex(self.ok("ps", "-a", "--filter", "name=fb", "--format", "{{.Status}}"),
+                         "^Up ")
+        self.assertRegex(self.ok("ps", "-a", "--filter", "name=fc", "--format", "{{.Status}}"),
+                         r"^Exited \(3\) ")
+
+    def test_logs(self):
+        self.docker("run", "--name", "l", "busybox", "sh", "-c",
+                    "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2")
+        r = self.docker("logs", "l")
+        self.assertEqual((r.out, r.err), ("".join(f"line {i}\n" for i in range(1, 6)), "err\n"))
+        self.assertEqual(self.ok("logs", "--tail", "2", "l").split("\n")[0], "line 5")
+        self.assertRegex(self.ok("logs", "-t", "--tail", "2", "l"),
+                         r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 5")
+        self.assertEqual(self.docker("logs", "--since", "2099-01-01T00:00:00Z", "l").out, "")
+
+    def test_logs_follow_until_the_end(self):
+        self.start("f", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done")
+        self.assertEqual(self.ok("logs", "-f", "f"), "1\n2\n3")
+
+    def test_a_long_line_is_whole(self):
+        self.docker("run", "--name", "long", "busybox", "sh", "-c",
+                    "head -c 100000 /dev/zero | tr '\\0' x; echo; echo end")
+        out = self.ok("logs", "long")
+        self.assertEqual(out, "x" * 100000 + "\nend")
+
+    def test_log_rotation(self):
+        self.docker("run", "--name", "rot", "--log-opt", "max-size=20k", "--log-opt", "max-file=3",
+                    "busybox", "sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done")
+        lines = self.ok("logs", "rot").split("\n")
+        numbers = [int(line.split()[1]) for line in lines]
+        self.assertEqual(numbers, list(range(numbers[0], 2000)))
+        self.assertGreater(len(numbers), 100)
+
+    def test_attach(self):
+        self.start("a", "sh", "-c", "while read x; do echo got $x; done", flags=("-i",))
+        r = self.docker("attach", "a", input="one\ntwo\n")
+        self.assertEqual((r.code, r.out), (0, "got one\ngot two\n"))
+
+    def test_exec(self):
+        self.start("e")
+        self.assertEqual(self.ok("exec", "e", "echo", "hi"), "hi")
+        self.assertEqual(self.fails(9, "exec", "e", "sh", "-c", "exit 9"), "")
+        self.assertEqual(self.ok("exec", "-i", "e", "cat", input="data\n"), "data")
+        self.assertEqual(self.ok("exec", "-u", "web", "-w", "/tmp", "-e", "A=1", "e", "sh", "-c",
+                                 "id -u; pwd; echo $A"), "33\n/tmp\n1")
+        self.assertIn("executable file not found", self.docker("exec", "e", "nothing").out
+                      + self.docker("exec", "e", "nothing").err)
+        self.assertIn(self.docker("exec", "e", "nothing").code, (126, 127))
+        self.ok("exec", "-d", "e", "touch", "/tmp/made")
+        wait_until(lambda: self.docker("exec", "e", "test", "-e", "/tmp/made").code == 0, 5,
+                   "a detached exec has run")
+        self.ok("stop", "-t", "0", "e")
+        self.assertIn("is not running", self.fails(1, "exec", "e", "true"))
+
+    def test_exec_is_told_as_ended_before_its_stream_closes(self):
+        self.start("x")
+        for i in range(20):
+            r = self.docker("exec", "x", "sh", "-c", f"exit {i}")
+            self.assertEqual(r.code, i)
+
+    def test_exec_passes_64_mib_unchanged(self):
+        self.start("big")
+        data = os.urandom(1 << 20) * 64
+        r = self.docker("exec", "-i", "big", "cat", input=data, timeout=120)
+        self.assertEqual(r.code, 0, r.err)
+        self.assertTrue(r.out_bytes == data, "64 MiB through exec cat have changed")
+
+    def test_events(self):
+        begin = f"{time.time() - 0.001:.6f}"
+        self.docker("run", "--rm", "--name", "ev", "busybox", "sh", "-c", "exit 2")
+        wait_until(lambda: self.ok("ps", "-aq") == "", 5, "it is gone")
+        out = self.ok("events", "--since", begin, "--until", f"{time.time() + 0.2:.6f}",
+                      "--filter", "container=ev", "--format", "{{json .}}")
+        events = [json.loads(line) for line in out.split("\n")]
+        actions = [e["Action"] for e in events]
+        self.assertEqual([a for a in actions if a in ("create", "start", "die", "destroy")],
+                         ["create", "start", "die", "destroy"])
+        die = events[actions.index("die")]
+        self.assertEqual(die["Actor"]["Attributes"]["exitCode"], "2")
+        self.assertEqual(die["Actor"]["Attributes"]["name"], "ev")
+
+    def test_a_slow_reader_blocks_nobody(self):
+        self.start("noisy", "sh", "-c", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done")
+        slow = self.daemon.popen("attach", "--no-stdin", "--sig-proxy=false", "noisy")
+        time.sleep(0.5)  # nobody reads slow.stdout
+        begin = time.monotonic()
+        self.assertEqual(self.run_box("echo", "meanwhile"), "meanwhile")
+        self.ok("rm", "-f", "noisy")
+        self.assertLess(time.monotonic() - begin, 5)
+        slow.kill()
+        slow.communicate()
+
+
+if __name__ == "__main__":
+    main()
