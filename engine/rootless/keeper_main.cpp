@@ -1,0 +1,368 @@
+// coracle-keeper: holds a user's user, mount and bridge-network namespaces, and keeps
+// coracle-netstack running. Started by coracled (keeper.cpp); lives as long as somebody holds the
+// other end of its lifeline: the daemon, or a container's monitor. One thread, static, few pages.
+//
+//   1  set_up: its namespaces, step by step; coracled writes the id maps between two steps
+//   2  publish: lifeline, keeper.sock, keeper.json
+//   3  Keeper::run: one poll(2) loop over the lifeline, keeper.sock, netstack and its vault
+//   4  Keeper::end: netstack stopped, files removed
+// Its descriptors are all that it has: there is no state on disk to be true to.
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/channel.hpp"
+#include "engine/base/file.hpp"
+#include "engine/base/path.hpp"
+#include "engine/base/process.hpp"
+#include "engine/rootless/hints.hpp"
+#include "engine/rootless/keeper_log.hpp"
+#include "engine/rootless/protocol.hpp"
+#include "engine/rootless/supervisor.hpp"
+#include "netstack/protocol.hpp"
+
+namespace coracle::rootless {
+namespace {
+
+constexpr int kBusyRetry_ms = 20;  // somebody enters while the lifeline has ended
+constexpr std::size_t kMaxGuests = 32;
+
+struct Arguments {
+  std::string exec_root;
+  int control_fd = -1;
+};
+
+Result<UniqueFd> open_namespace(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return sys_error("open {}", path);
+  return fd;
+}
+
+// An error that coracled explains: it knows the step by its name, and the host's settings.
+std::unexpected<Error> refused(const char* step) {
+  const int sys = errno;
+  return std::unexpected(Error{errc_from_errno(sys), sys, step});
+}
+
+// A process cannot return to the host's network namespace once it is in a user namespace, so a
+// child makes the new one, and we open it from outside. See setns(2).
+Result<UniqueFd> make_network_namespace() {
+  TRY(auto pair, make_socket_pair(SOCK_SEQPACKET));
+  const pid_t child = ::fork();
+  if (child < 0) return refused(step::kNetwork);
+  if (child == 0) {
+    pair.a.reset();
+    int sys = ::unshare(CLONE_NEWNET) == 0 ? 0 : errno;
+    (void)!::write(pair.b.get(), &sys, sizeof sys);
+    (void)!::read(pair.b.get(), &sys, sizeof sys);  // until it is opened
+    ::_exit(0);
+  }
+  pair.b.reset();
+  int sys = EIO;
+  (void)!::read(pair.a.get(), &sys, sizeof sys);
+  auto fd = open_namespace(fmt::format("/proc/{}/ns/net", child));
+  pair.a.reset();
+  ::waitpid(child, nullptr, 0);
+  errno = sys;
+  if (sys != 0) return refused(step::kNetwork);
+  return fd;
+}
+
+struct Held {
+  UniqueFd user, mount, bridge_network;
+  MapsWritten maps;
+};
+
+Result<Held> set_up(const UniqueFd& control) {
+  if (::unshare(CLONE_NEWUSER) != 0) return refused(step::kUser);
+  CHECK(send_message(control, json::to_text(Progress{"unshared", {}}), {}));
+  TRY(const auto answer, receive_message(control));
+  Held held;
+  TRY(held.maps, json::from_text<MapsWritten>(answer.text));
+  if (::unshare(CLONE_NEWNS) != 0) return refused(step::kMount);
+  // Slave: a disk that the host mounts later is seen by containers, and none of our mounts by it.
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    return refused(step::kPropagation);
+  TRY(held.bridge_network, make_network_namespace());
+  TRY(held.user, open_namespace("/proc/self/ns/user"));
+  TRY(held.mount, open_namespace("/proc/self/ns/mnt"));
+  return held;
+}
+
+class Keeper {
+ public:
+  Keeper(std::string exec_root, UniqueFd control, Held held)
+      : exec_root_(std::move(exec_root)),
+        control_(std::move(control)),
+        maps_(std::move(held.maps)),
+        user_(std::move(held.user)),
+        mount_(std::move(held.mount)),
+        netstack_(exec_root_, std::move(held.bridge_network)) {}
+
+  Result<> publish();
+  void run();
+  void end();
+
+ private:
+  struct Poll;
+  // The last holder of the lifeline is gone, and nobody is entering.
+  bool abandoned();
+  void answer(const UniqueFd& guest);
+  Result<Message> admit(const UniqueFd& guest);
+
+  std::string exec_root_;
+  UniqueFd control_;
+  MapsWritten maps_;
+  UniqueFd user_, mount_;
+  UniqueFd directory_;  // the exec root: when its path is given to another one, we leave that alone
+  UniqueFd lock_;
+  Pipe lifeline_;  // our write end is closed when the first coracled is through
+  UniqueFd listener_, signals_;
+  std::vector<UniqueFd> guests_;
+  Supervisor netstack_;
+};
+
+Result<> Keeper::publish() {
+  TRY(directory_, open_dir(exec_root_));
+  lock_ = UniqueFd(::openat(directory_.get(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock_) return sys_error("open {}/{}", exec_root_, kLockName);
+  TRY(lifeline_, make_pipe());
+  sigset_t term;
+  ::sigemptyset(&term);
+  ::sigaddset(&term, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &term, nullptr);
+  signals_ = UniqueFd(::signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return sys_error("make a signalfd");
+  TRY(listener_, listen_unix(join_path(exec_root_, kSocketName), SOCK_SEQPACKET));
+  TRY(auto who, identify(::getpid()));
+  CHECK(write_file_atomic(join_path(exec_root_, kRecordName),
+                          json::to_text(KeeperRecord{std::move(who), kKeeperVersion}), 0600,
+                          Durability::unsynced));
+  return send_message(control_, json::to_text(Progress{"ready", {}}), {});
+}
+
+struct Keeper::Poll {
+  std::vector<pollfd> fds;
+  // Adds a descriptor and returns its place; a negative one is passed over by poll(2).
+  std::size_t add(const UniqueFd& fd, short events) {
+    fds.push_back({fd.get(), events, 0});
+    return fds.size() - 1;
+  }
+  [[nodiscard]] bool has(std::size_t place, int events) const {
+    return (fds[place].revents & events) != 0;
+  }
+};
+
+void Keeper::run() {
+  bool ended = false;
+  while (!ended) {
+    netstack_.start_if_due(Clock::now());
+    Poll p;
+    const auto signals = p.add(signals_, POLLIN);
+    const auto control = p.add(control_, POLLIN);
+    // Asked for nothing: POLLHUP, the last writer's end, is told always. See poll(2).
+    const auto lifeline = p.add(lifeline_.read, 0);
+    const auto listener = p.add(listener_, POLLIN);
+    const auto process = p.add(netstack_.process().fd(), POLLIN);
+    const auto vault = p.add(netstack_.vault().socket(),
+                             netstack_.vault().wants_to_write() ? POLLIN | POLLOUT : POLLIN);
+    const auto first_guest = p.fds.size();
+    for (const auto& guest : guests_) p.add(guest, POLLIN);
+    int wait_ms = -1;
+    if (const auto due = netstack_.due(); due) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - Clock::now());
+      wait_ms = std::max(0, static_cast<int>(left.count()));
+    }
+    if (::poll(p.fds.data(), p.fds.size(), wait_ms) < 0) continue;  // EINTR
+
+    if (p.has(signals, POLLIN)) {
+      keeper_log("asked to end by SIGTERM");
+      ended = true;
+    }
+    if (p.has(control, POLLIN | POLLHUP)) {
+      control_.reset();
+      lifeline_.write.reset();
+    }
+    if (p.has(vault, POLLIN | POLLOUT | POLLHUP))
+      netstack_.serve_vault(p.has(vault, POLLIN | POLLHUP), p.has(vault, POLLOUT));
+    if (p.has(process, POLLIN)) netstack_.reap(Clock::now());
+    std::vector<UniqueFd> waiting;
+    for (std::size_t i = 0; i < guests_.size(); ++i) {
+      if (p.has(first_guest + i, POLLIN | POLLHUP)) {
+        answer(guests_[i]);
+      } else {
+        waiting.push_back(std::move(guests_[i]));
+      }
+    }
+    guests_ = std::move(waiting);
+    if (p.has(listener, POLLIN)) {
+      // One that connects and asks nothing makes room for the next.
+      if (auto guest = accept_connection(listener_); guest) {
+        if (guests_.size() == kMaxGuests) guests_.erase(guests_.begin());
+        guests_.push_back(*std::move(guest));
+      }
+    }
+    if (p.has(lifeline, POLLHUP) && guests_.empty() && abandoned()) {
+      keeper_log("the last holder of the lifeline is gone");
+      ended = true;
+    }
+  }
+}
+
+bool Keeper::abandoned() {
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    ::poll(nullptr, 0, kBusyRetry_ms);
+    return false;
+  }
+  // Between poll and flock somebody may have entered.
+  pollfd p{lifeline_.read.get(), 0, 0};
+  if (::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0) return true;
+  ::flock(lock_.get(), LOCK_UN);
+  return false;
+}
+
+void Keeper::answer(const UniqueFd& guest) {
+  auto admitted = admit(guest);
+  Result<> sent;
+  if (admitted) {
+    sent = send_message(guest, *admitted);
+  } else if (admitted.error().code != Errc::not_found) {  // not_found: it has closed
+    EnterReply reply;
+    reply.error = admitted.error().message;
+    sent = send_message(guest, json::to_text(reply), {});
+    keeper_log("not admitted: {}", reply.error);
+  }
+  if (!sent) keeper_log("not answered: {}", sent.error().message);
+}
+
+Result<Message> Keeper::admit(const UniqueFd& guest) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(guest.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
+    return sys_error("ask who connects");
+  // As seen from inside, our user is 0. Ids of containers are not.
+  if (who.uid != ::getuid()) return fail(Errc::forbidden, "uid {} is not the keeper's", who.uid);
+  TRY(const auto message, receive_message(guest));
+  TRY(const auto request, json::from_text<EnterRequest>(message.text));
+  if (request.op != "enter")
+    return fail(Errc::unsupported, "the keeper (protocol {}) does not know '{}'", kKeeperVersion,
+                request.op);
+  // The keeper holds no write end; a new one is opened by way of the read end. See pipe(7),
+  // proc(5).
+  UniqueFd lifeline(::open(proc_path(lifeline_.read).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!lifeline) return sys_error("open the lifeline");
+  Message reply;
+  reply.text =
+      json::to_text(EnterReply{kKeeperVersion, maps_.one_id, maps_.warnings, std::string{}});
+  TRY(auto user, duplicate(user_));
+  TRY(auto mount, duplicate(mount_));
+  reply.fds.push_back(std::move(user));
+  reply.fds.push_back(std::move(mount));
+  reply.fds.push_back(std::move(lifeline));
+  return reply;
+}
+
+void Keeper::end() {
+  netstack_.stop();
+  for (const char* name : {kRecordName, kSocketName, kNetstackRecordName, netstack::kSocketName})
+    ::unlinkat(directory_.get(), name, 0);
+  keeper_log("ended");
+}
+
+Result<Arguments> parse(int argc, char** argv) {
+  Arguments out;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view name = argv[i];
+    const std::string_view value = argv[i + 1];
+    if (name == "--exec-root") {
+      out.exec_root = value;
+    } else if (name == "--control-fd") {
+      std::from_chars(value.data(), value.data() + value.size(), out.control_fd);
+    } else {
+      return fail(Errc::invalid_argument, "unknown flag {}", name);
+    }
+  }
+  if (out.exec_root.empty() || out.control_fd < 3)
+    return fail(Errc::invalid_argument,
+                "coracle-keeper is started by coracled, with --exec-root DIR --control-fd N");
+  return out;
+}
+
+// Terminals, hang-ups and interrupts are the daemon's affair, not ours.
+void settle() {
+  ignore_sigpipe();
+  for (const int s : {SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2})
+    ::signal(s, SIG_IGN);
+  ::umask(077);
+  (void)!::chdir("/");
+  // The vault may hold many sockets.
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
+}
+
+void report(const UniqueFd& control, const Error& error) {
+  keeper_log("not started: {}", error.message);
+  Progress progress;
+  progress.error = StepError{error.message, error.sys, error.message};
+  (void)send_message(control, json::to_text(progress), {});
+}
+
+int keep(const Arguments& arguments) {
+  settle();
+  UniqueFd control(arguments.control_fd);
+  if (const auto closes = set_inheritable(control, false); !closes) return 1;
+  auto held = set_up(control);
+  if (!held) {
+    report(control, held.error());
+    return 1;
+  }
+  // Readable by our user's tools on purpose (PR_SET_DUMPABLE stays): a container's processes do not
+  // see us, and of those with --pid=host none has all our capabilities. See ptrace(2).
+  Keeper keeper(arguments.exec_root, UniqueFd(::fcntl(control.get(), F_DUPFD_CLOEXEC, 3)),
+                *std::move(held));
+  if (const auto published = keeper.publish(); !published) {
+    report(control, published.error());
+    return 1;
+  }
+  control.reset();
+  keeper_log("holds the namespaces of {}", arguments.exec_root);
+  keeper.run();
+  keeper.end();
+  return 0;
+}
+
+}  // namespace
+}  // namespace coracle::rootless
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    std::puts("coracle-keeper version " CORACLE_VERSION);
+    return 0;
+  }
+  const auto arguments = coracle::rootless::parse(argc, argv);
+  if (!arguments) {
+    std::fprintf(stderr, "%s\n", arguments.error().message.c_str());
+    return 2;
+  }
+  return coracle::rootless::keep(*arguments);
+}

@@ -1,0 +1,79 @@
+// What coracled and its keeper tell each other, over base/channel.
+//
+// At the start, on a socket pair (--control-fd); either end closing it early ends the attempt:
+//   keeper                                 coracled
+//   {stage: unshared}                  ->                    its user namespace exists, without
+//   maps
+//                                      <-  {one_id, warnings} the maps are written
+//   {stage: ready}                     ->                    keeper.json and keeper.sock are there
+//   {error}                            ->                    in place of either: why not
+// Afterwards, on <exec-root>/keeper.sock, for that coracled and all later ones:
+//                                      <-  {op: enter, version}
+//   {version, one_id, warnings} + fds  ->                    user and mount namespace, lifeline
+//
+// <exec-root>/keeper.lock (flock) is held by a coracled from its look at keeper.json until it has
+// entered, and by the keeper from its decision to end until it has ended.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/json.hpp"
+#include "engine/base/process.hpp"
+
+namespace coracle::rootless {
+
+constexpr std::int32_t kKeeperVersion = 1;
+constexpr const char* kKeeperProgram = "coracle-keeper";
+constexpr const char* kRecordName = "keeper.json";
+constexpr const char* kSocketName = "keeper.sock";
+constexpr const char* kLockName = "keeper.lock";
+constexpr const char* kNetstackRecordName = "netstack.json";  // the ProcessIdentity of netstack
+
+// keeper.json
+struct KeeperRecord {
+  ProcessIdentity identity;
+  std::int32_t version = 0;
+};
+void describe(auto& field, KeeperRecord& k) { field("identity", k.identity)("version", k.version); }
+
+struct StepError {
+  std::string step;
+  std::int32_t sys = 0;
+  std::string message;  // whole already; empty when `step` and `sys` tell it
+};
+void describe(auto& field, StepError& e) {
+  field("step", e.step)("sys", e.sys)("message", e.message);
+}
+
+struct Progress {
+  std::string stage;  // unshared, ready
+  std::optional<StepError> error;
+};
+void describe(auto& field, Progress& p) { field("stage", p.stage)("error", p.error); }
+
+struct MapsWritten {
+  bool one_id = false;
+  std::vector<std::string> warnings;
+};
+void describe(auto& field, MapsWritten& m) { field("one_id", m.one_id)("warnings", m.warnings); }
+
+struct EnterRequest {
+  std::string op;  // enter
+  std::int32_t version = kKeeperVersion;
+};
+void describe(auto& field, EnterRequest& r) { field("op", r.op)("version", r.version); }
+
+struct EnterReply {
+  std::int32_t version = kKeeperVersion;
+  bool one_id = false;
+  std::vector<std::string> warnings;
+  std::string error;  // then there are no descriptors
+};
+void describe(auto& field, EnterReply& r) {
+  field("version", r.version)("one_id", r.one_id)("warnings", r.warnings)("error", r.error);
+}
+
+}  // namespace coracle::rootless

@@ -1,0 +1,127 @@
+#include "engine/rootless/supervisor.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
+#include "engine/base/path.hpp"
+#include "engine/rootless/keeper_log.hpp"
+#include "engine/rootless/protocol.hpp"
+
+namespace coracle::rootless {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kQuickEnd = 10s;     // an end within this time of the start counts as a quick one
+constexpr auto kMissingRetry = 5s;  // netstack's program is not there: an installation in progress
+constexpr int kTermWait_ms = 2000;
+constexpr off_t kMaxLog = 1 << 20;
+constexpr int kBridgeFd = 3;
+constexpr int kVaultFd = 4;
+
+// Appends, so that the last words of a predecessor stay; emptied when it has grown large.
+Result<UniqueFd> open_log(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return sys_error("open {}", path);
+  struct stat st {};
+  if (::fstat(fd.get(), &st) == 0 && st.st_size > kMaxLog && ::ftruncate(fd.get(), 0) != 0)
+    return sys_error("empty {}", path);
+  return fd;
+}
+
+}  // namespace
+
+std::chrono::milliseconds restart_delay(unsigned quick_ends) {
+  if (quick_ends == 0) return 0ms;
+  constexpr unsigned kMaxDoublings = 7;
+  return std::min<std::chrono::milliseconds>(
+      100ms * (1U << std::min(quick_ends - 1, kMaxDoublings)), 10s);
+}
+
+void Supervisor::start_if_due(Clock::time_point now) {
+  if (!due_ || now < *due_) return;
+  if (const auto started = start(); started) {
+    due_.reset();
+    started_ = now;
+    said_why_ = false;
+    keeper_log("netstack started pid={}", process_.pid());
+    return;
+  } else if (!std::exchange(said_why_, true)) {
+    keeper_log("netstack not started, tried again every {} s: {}",
+               std::chrono::seconds(kMissingRetry).count(), started.error().message);
+  }
+  process_ = Pidfd();
+  vault_.close();
+  due_ = now + kMissingRetry;
+}
+
+Result<> Supervisor::start() {
+  TRY(const auto program, find_helper("coracle-netstack"));
+  TRY(const auto log, open_log(join_path(exec_root_, "netstack.log")));
+  TRY(const auto vault_end, vault_.open());
+  SpawnOptions options;
+  options.program = program;
+  options.argv = {"coracle-netstack",
+                  "--exec-root",
+                  exec_root_,
+                  "--bridge-netns-fd",
+                  std::to_string(kBridgeFd),
+                  "--vault-fd",
+                  std::to_string(kVaultFd)};
+  options.fds = {{log.get(), STDOUT_FILENO},
+                 {log.get(), STDERR_FILENO},
+                 {bridge_netns_.get(), kBridgeFd},
+                 {vault_end.get(), kVaultFd}};
+  options.new_session = true;
+  TRY(process_, spawn(options));
+  // For the next keeper, should this one be killed. Without it that one cannot end this netstack.
+  auto who = identify(process_.pid());
+  if (who) {
+    const auto written = write_file_atomic(join_path(exec_root_, kNetstackRecordName),
+                                           json::to_text(*who), 0600, Durability::unsynced);
+    if (!written) keeper_log("netstack's identity not recorded: {}", written.error().message);
+  }
+  return {};
+}
+
+void Supervisor::reap(Clock::time_point now) {
+  const auto status = process_.wait();
+  quick_ends_ = now - started_ < kQuickEnd ? quick_ends_ + 1 : 0;
+  const auto delay = restart_delay(quick_ends_);
+  keeper_log("netstack ended pid={} status={} restart_in_ms={} kept={}", process_.pid(),
+             status ? status->code : -1, delay.count(), vault_.size());
+  process_ = Pidfd();
+  serve_vault(true, false);
+  vault_.close();
+  due_ = now + delay;
+}
+
+void Supervisor::serve_vault(bool readable, bool writable) {
+  if (!vault_.socket()) return;
+  Result<> served;
+  if (readable) served = vault_.serve();
+  if (served && writable) served = vault_.flush();
+  if (served) return;
+  // Closed by an end of netstack that is about to be reaped, or by a message we do not understand:
+  // then netstack's entries up to here stay.
+  if (process_ && !process_.ended()) keeper_log("{}", served.error().message);
+  vault_.close();
+}
+
+void Supervisor::stop() {
+  due_.reset();
+  if (!process_) return;
+  (void)process_.send_signal(SIGTERM);  // not_found: it has ended by itself
+  pollfd p{process_.fd().get(), POLLIN, 0};
+  if (::poll(&p, 1, kTermWait_ms) != 1) (void)process_.send_signal(SIGKILL);
+  (void)process_.wait();
+  process_ = Pidfd();
+}
+
+}  // namespace coracle::rootless
