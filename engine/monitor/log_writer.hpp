@@ -1,0 +1,66 @@
+// Writes a container's output as Docker's json-file log: one JSON object a line,
+//   {"log":"text\n","stream":"stdout","attrs":{"k":"v"},"time":"2026-01-02T03:04:05.678901234Z"}
+// Lines longer than 16 KiB are split (all parts but the last lack the "\n"); bytes that are no
+// UTF-8 become U+FFFD; <, > and & are escaped, as Docker writes them. What one read brought is one
+// write; there is no fsync. The reader is container/log_reader.
+//
+// Rotation: a file that has reached max_size is renamed to path.1 (path.1 to path.2, …; the
+// last of max_file goes) and a new one is begun. A file is never cut, so that a follower that has
+// it open reads it to its end.
+//
+// A log that cannot be written (full disk) never holds the container back: the lines are counted as
+// lost, the file is cut back to its last whole line, and the next write tries again.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/base/result.hpp"
+#include "engine/monitor/protocol.hpp"
+
+namespace coracle::monitor {
+
+enum class Stream : std::uint8_t { out = 1, err = 2 };  // the numbers of Docker's frames
+
+class LogWriter {
+ public:
+  // errors: the file cannot be made or opened
+  static Result<LogWriter> open(const LogOptions& options);
+
+  // Takes output as it came from the process.
+  void write(Stream stream, std::string_view data);
+  // Writes what is left of lines without an end.
+  void finish();
+  // Gives unused memory back.
+  void trim();
+  [[nodiscard]] std::uint64_t lost_lines() const { return lost_; }
+
+ private:
+  void add_lines(Stream stream, std::string_view data);
+  void add_entry(Stream stream, std::string_view text);
+  void flush();
+  Result<> reopen();
+  Result<> rotate();
+  void lose(int reason);
+
+  LogOptions options_;
+  bool enabled_ = false;
+  std::string attrs_;  // ,"attrs":{…} or empty
+  UniqueFd file_;
+  std::int64_t size_ = 0;
+  std::array<std::string, 2> partial_;  // the line that has begun, of each stream
+  std::string batch_;                   // encoded, not yet written
+  std::uint64_t batch_lines_ = 0;
+  std::uint64_t lost_ = 0;
+  bool losing_ = false;
+  Time last_;  // times never stand still: two entries can be told apart by them
+};
+
+// Puts `text` as a JSON string, with its quotes, behind `out`, as Docker's writer does.
+void append_json_string(std::string& out, std::string_view text);
+
+}  // namespace coracle::monitor

@@ -1,0 +1,28 @@
+// The processes of a container, as its monitor sees them: descendants of its own, since it is a
+// child subreaper and nothing can leave it. See prctl(2), PR_SET_CHILD_SUBREAPER.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/base/process.hpp"
+#include "engine/base/result.hpp"
+
+namespace coracle::monitor {
+
+// All descendants of this process that run; not the ones whose executable is `but` ("" : none).
+std::vector<pid_t> descendants(const std::string& but);
+
+// Sends a signal to every process of the container: those in the pid namespace of `init`, or, when
+// that is our own (pid mode host), every descendant but the file system's program.
+Result<> signal_all(const Pidfd& init, int signal, const std::string& fuse_program);
+
+// Kills every descendant but the file system's program until none is left, or for `limit_ms`;
+// `reap` collects the dead. Nothing is left to do when the container had a pid namespace of its
+// own: the kernel has done it.
+void kill_rest(const std::string& fuse_program, int limit_ms, const std::function<void()>& reap);
+
+}  // namespace coracle::monitor

@@ -1,0 +1,233 @@
+#include "engine/monitor/session.hpp"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+#include "engine/base/failpoint.hpp"
+#include "engine/base/file.hpp"
+#include "engine/base/path.hpp"
+
+namespace coracle::monitor {
+namespace {
+
+// A full disk: exit.json is tried again for this long, unless an engine has taken the event.
+constexpr std::chrono::milliseconds kRecordAgain{1000};
+constexpr int kRecordTries = 60;
+
+WireError to_wire(const Error& error) { return {name_of(error.code), error.sys, error.message}; }
+
+const char* name_of_status(Container::Status status) {
+  switch (status) {
+    case Container::Status::none: return "";
+    case Container::Status::created: return "created";
+    case Container::Status::running: return "running";
+    case Container::Status::stopped: return "stopped";
+  }
+  return "";
+}
+
+}  // namespace
+
+Session::Session(Loop& loop)
+    : loop_(loop),
+      connections_(loop, {[this](Connections::Id from, Request r, std::vector<UniqueFd> fds) {
+                            request(from, std::move(r), std::move(fds));
+                          },
+                          [this] { nobody_left(); }}),
+      container_(loop, {[this](const Ended& what) { ended(what); },
+                        [this](const char* event, const std::string& exec_id) {
+                          Answer answer;
+                          answer.event = event;
+                          answer.exec_id = exec_id;
+                          connections_.broadcast(answer);
+                        },
+                        [this] { loop_.stop(); }}) {}
+
+Result<> Session::run(UniqueFd control) {
+  CHECK(set_up_signals());
+  CHECK(connections_.adopt(std::move(control)));
+  loop_.on_quiet([this] { container_.trim(); });
+  return loop_.run();
+}
+
+// A service manager that ends the daemon signals its whole group: containers are not to end by
+// that, only by being asked to.
+Result<> Session::set_up_signals() {
+  for (const int ignored : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTTIN, SIGTTOU, SIGTSTP})
+    ::signal(ignored, SIG_IGN);
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  ::sigprocmask(SIG_BLOCK, &children, nullptr);
+  signals_.reset(::signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) return sys_error("make a signal descriptor");
+  // Orphans of execs, and the file system's program, are ours to reap.
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return sys_error("become a subreaper");
+  TRY(signals_watch_, loop_.watch(signals_, EPOLLIN, [this](std::uint32_t) {
+    std::array<char, sizeof(signalfd_siginfo) * 4> seen{};
+    while (read_some(signals_, seen)) continue;
+    container_.reap();
+  }));
+  return {};
+}
+
+// --- requests ---
+
+void Session::request(Connections::Id from, Request request, std::vector<UniqueFd> fds) {
+  if (request.op == "ack") return acknowledge(request.n);
+  Answer answer;
+  answer.re = request.seq;
+  if (request.op == "hello") return say_hello(from, answer);
+  const auto done = carry_out(request, fds, answer);
+  if (!done) answer.error = to_wire(done.error());
+  connections_.send(from, answer);
+  // A create that failed, or was taken back, leaves nothing to wait for.
+  if ((request.op == "create" && !done && container_.status() != Container::Status::running) ||
+      (request.op == "stop_monitor" && done))
+    end();
+}
+
+Result<> Session::carry_out(Request& request, std::vector<UniqueFd>& fds, Answer& answer) {
+  const auto lacks = [&](const char* what) {
+    return fail(Errc::invalid_argument, "{}: the request lacks its {}", request.op, what);
+  };
+  if (request.op == "create")
+    return request.create ? create(request, fds, answer) : lacks("create");
+  if (request.op == "start") return container_.start();
+  if (request.op == "attach") {
+    if (!request.attach || fds.size() != 1) return lacks("attach or its descriptor");
+    return container_.attach(std::move(*request.attach), std::move(fds.front()));
+  }
+  if (request.op == "exec") {
+    if (!request.exec) return lacks("exec");
+    TRY(answer.pid, container_.exec(std::move(*request.exec), std::move(fds)));
+    return {};
+  }
+  if (request.op == "signal")
+    return container_.signal(request.exec_id, request.signal, request.all);
+  if (request.op == "resize") return container_.resize(request.exec_id, request.size);
+  if (request.op == "close_stdin") return container_.close_stdin(request.exec_id);
+  if (request.op == "stop_monitor") return container_.undo();
+  return fail(Errc::unsupported, "monitor: {} is not known to protocol version {}", request.op,
+              kProtocolVersion);
+}
+
+Result<> Session::create(Request& request, std::vector<UniqueFd>& fds, Answer& answer) {
+  if (container_.status() != Container::Status::none)
+    return fail(Errc::conflict, "create: this monitor has a container already");
+  CHECK(make_dirs(request.create->run_dir));
+  CHECK(connections_.listen(join_path(request.create->run_dir, kSocketName)));
+  const auto created = container_.create(std::move(*request.create), std::move(fds));
+  if (!created) {
+    (void)container_.undo();
+    return created;
+  }
+  answer.pid = container_.pid();
+  return {};
+}
+
+void Session::say_hello(Connections::Id to, Answer& answer) {
+  answer.status = name_of_status(container_.status());
+  answer.pid = container_.pid();
+  answer.code = exit_code_;
+  answer.execs = container_.execs();
+  connections_.send(to, answer);
+  for (const auto& [n, waiting] : unacknowledged_) connections_.send(to, waiting.event);
+}
+
+// --- ends ---
+
+void Session::ended(const Ended& what) {
+  Answer event;
+  event.event = "exit";
+  event.n = ++last_event_;
+  event.exec_id = what.exec_id;
+  event.code = what.code;
+  event.time = what.time;
+  event.oom_killed = what.oom_killed;
+  const std::uint64_t n = event.n;
+  if (what.exec_id.empty()) {
+    exit_code_ = what.code;
+    record(what);
+  }
+  auto& waiting = unacknowledged_[n];
+  waiting.event = event;
+  waiting.patience = loop_.after(std::chrono::milliseconds(kAckWaitMs), [this, n] {
+    unacknowledged_.at(n).patience = 0;
+    settle(n);
+  });
+  connections_.broadcast(event);
+  if (connections_.empty()) settle(n);
+}
+
+void Session::record(const Ended& what) {
+  const ExitRecord exit{what.code, what.time, what.oom_killed, what.error};
+  const auto& asked = container_.asked();
+  auto written = fail_point("monitor.exit.record");
+  if (written)
+    written = write_file_atomic(join_path(asked.state_dir, kExitName), json::to_text(exit), 0600,
+                                asked.sync_exit ? Durability::synced : Durability::unsynced);
+  recorded_ = written.has_value();
+  if (recorded_ || ++record_tries_ > kRecordTries) {
+    recorded_ = true;
+    if (record_tries_ > 0) settle_overdue();
+    return;
+  }
+  std::fprintf(stderr, "exit status not written yet id=%s code=%d reason=%s\n", asked.id.c_str(),
+               what.code, written.error().message.c_str());
+  loop_.after(kRecordAgain, [this, what] {
+    if (!recorded_) record(what);
+  });
+}
+
+void Session::acknowledge(std::uint64_t n) {
+  if (!unacknowledged_.contains(n)) return;
+  // An engine that says so has saved it itself.
+  if (unacknowledged_.at(n).event.exec_id.empty()) recorded_ = true;
+  settle(n);
+}
+
+// The event was taken, or nobody takes it in time.
+void Session::settle(std::uint64_t n) {
+  const auto found = unacknowledged_.find(n);
+  if (found == unacknowledged_.end()) return;
+  const std::string exec_id = found->second.event.exec_id;
+  // The file is the only one left who could tell: it is waited for.
+  if (exec_id.empty() && !recorded_) return;
+  loop_.cancel(found->second.patience);
+  unacknowledged_.erase(found);
+  if (exec_id.empty()) return end();
+  container_.end_exec(exec_id);
+}
+
+void Session::settle_overdue() {
+  std::vector<std::uint64_t> overdue;
+  for (const auto& [n, waiting] : unacknowledged_) {
+    if (waiting.patience == 0 || connections_.empty()) overdue.push_back(n);
+  }
+  for (const auto n : overdue) settle(n);
+}
+
+void Session::nobody_left() {
+  if (container_.status() == Container::Status::none) return end();
+  settle_overdue();
+}
+
+void Session::end() {
+  if (ending_) return;
+  ending_ = true;
+  for (auto& [n, waiting] : unacknowledged_) loop_.cancel(waiting.patience);
+  unacknowledged_.clear();
+  // Deferred: the answer to the request that brought us here is sent first.
+  loop_.defer([this] {
+    container_.end();
+    connections_.close();
+  });
+}
+
+}  // namespace coracle::monitor
