@@ -7,6 +7,7 @@
 #include <cctype>
 #include <charconv>
 #include <ctime>
+#include <limits>
 
 namespace coracle {
 namespace {
@@ -128,7 +129,16 @@ Result<Time> from_rfc3339(std::string_view text) {
   TRY(tm.tm_hour, number(text, 11, 2));
   TRY(tm.tm_min, number(text, 14, 2));
   TRY(tm.tm_sec, number(text, 17, 2));
+  const bool separated = text[4] == '-' && text[7] == '-' && (text[10] == 'T' || text[10] == 't') &&
+                         text[13] == ':' && text[16] == ':';
+  const bool in_range = month >= 1 && month <= 12 && tm.tm_mday >= 1 && tm.tm_mday <= 31 &&
+                        tm.tm_hour <= 23 && tm.tm_min <= 59 && tm.tm_sec <= 60;
+  if (!separated || !in_range)
+    return fail(Errc::invalid_argument, "{} is not a time (RFC 3339)", text);
   if (year == 1) return Time{0};
+  // What nanoseconds since 1970 can say in 64 bits.
+  if (year < 1678 || year > 2261)
+    return fail(Errc::invalid_argument, "time {} is out of range", text);
   tm.tm_year = year - 1900;
   tm.tm_mon = month - 1;
   std::int64_t ns = ::timegm(&tm) * kNsPerSecond;
@@ -156,7 +166,8 @@ Result<Time> parse_timestamp(std::string_view text) {
   if (!all_digits(digits) || digits.size() > 10) return from_rfc3339(text);
   std::int64_t seconds = 0;
   std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
-  std::int64_t ns = seconds * kNsPerSecond;
+  constexpr std::int64_t kMostSeconds = std::numeric_limits<std::int64_t>::max() / kNsPerSecond - 1;
+  std::int64_t ns = std::min(seconds, kMostSeconds) * kNsPerSecond;
   if (dot != std::string_view::npos) {
     const auto fraction = text.substr(dot + 1);
     if (!fraction.empty() && !all_digits(fraction))

@@ -1,0 +1,47 @@
+#include "engine/base/ident.hpp"
+
+#include <gtest/gtest.h>
+
+namespace coracle {
+namespace {
+
+TEST(Times, AreWrittenAsGoDoes) {
+  EXPECT_EQ(to_rfc3339(Time{}), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(to_rfc3339(Time{1'700'000'000'120'000'000}), "2023-11-14T22:13:20.12Z");
+  EXPECT_EQ(to_rfc3339(Time{1'700'000'000'000'000'000}), "2023-11-14T22:13:20Z");
+  EXPECT_EQ(to_rfc3339_fixed(Time{1'700'000'000'120'000'000}), "2023-11-14T22:13:20.120000000Z");
+}
+
+TEST(Times, AreReadWithAnyOffset) {
+  EXPECT_EQ(from_rfc3339("2023-11-14T23:13:20.5+01:00")->ns, 1'700'000'000'500'000'000);
+  EXPECT_EQ(from_rfc3339("0001-01-01T00:00:00Z")->ns, 0);
+  for (const char* bad : {"", "yesterday", "2023-13-01T00:00:00Z", "2023-11-14",
+                          "2023-11-14T22:13:20", "9999-01-01T00:00:00Z", "2023/11/14T22:13:20Z"})
+    EXPECT_FALSE(from_rfc3339(bad)) << bad;
+}
+
+TEST(Timestamps, AreUnixSecondsOrRfc3339) {
+  EXPECT_EQ(parse_timestamp("1700000000.5")->ns, 1'700'000'000'500'000'000);
+  EXPECT_EQ(parse_timestamp("1700000000")->ns, 1'700'000'000'000'000'000);
+  EXPECT_EQ(parse_timestamp("2023-11-14T22:13:20Z")->ns, 1'700'000'000'000'000'000);
+  EXPECT_GT(parse_timestamp("9999999999")->ns, 0) << "the far future does not overflow";
+  EXPECT_FALSE(parse_timestamp("soon"));
+}
+
+TEST(Ids, AreSixtyFourHexDigits) {
+  const auto id = random_id();
+  EXPECT_EQ(id.size(), 64U);
+  EXPECT_TRUE(is_hex_id(id));
+  EXPECT_NE(id, random_id());
+  EXPECT_EQ(short_id(id), id.substr(0, 12));
+}
+
+TEST(Base64, TakesBothAlphabetsAndNoPadding) {
+  EXPECT_EQ(base64_encode("any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
+  EXPECT_EQ(base64_decode("YW55IGNhcm5hbCBwbGVhcw"), "any carnal pleas");
+  EXPECT_EQ(*base64_decode("_-8="), *base64_decode("/+8="));
+  EXPECT_FALSE(base64_decode("!!!!"));
+}
+
+}  // namespace
+}  // namespace coracle
