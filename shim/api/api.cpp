@@ -1,0 +1,130 @@
+#include "shim/api/api.hpp"
+
+#include <vector>
+
+#include "shim/wire/filters.hpp"
+#include "shim/wire/system.hpp"
+
+namespace coracle::api {
+
+Task<json::Value> json_body(CallPtr call, bool required) {
+  if (call->request.has_body) {
+    const auto type = call->request.header("content-type");
+    std::string essence = type.substr(0, type.find(';'));
+    while (!essence.empty() && essence.back() == ' ') essence.pop_back();
+    for (char& c : essence) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (essence != "application/json")
+      co_return fail(Errc::invalid_argument,
+                     "unsupported Content-Type header ({}): must be 'application/json'", type);
+  }
+  CO_TRY(const auto text, co_await call->read_body(kBodyLimit));
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
+    if (required)
+      co_return fail(Errc::invalid_argument, "invalid JSON: got EOF while reading request body");
+    co_return json::Value(nullptr);
+  }
+  co_return json::parse(text);
+}
+
+Result<Filters> filters_of(const http::Request& request,
+                           std::span<const std::string_view> accepted) {
+  return wire::parse_filters(request.query.text("filters"), accepted);
+}
+
+Result<Size> size_of(const http::Request& request) {
+  TRY(const auto h, request.query.number("h"));
+  TRY(const auto w, request.query.number("w"));
+  if (!h || !w || *h < 0 || *w < 0 || *h > 65535 || *w > 65535)
+    return fail(Errc::invalid_argument, "invalid resize: h and w must be numbers from 0 to 65535");
+  return Size{static_cast<std::uint16_t>(*h), static_cast<std::uint16_t>(*w)};
+}
+
+void route(http::Router& router, Api& api, const char* method, const char* pattern,
+           ApiHandler handler) {
+  router.add(method, pattern,
+             [&api, handler](CallPtr call) { return handler(api, std::move(call)); });
+}
+
+void add_all_routes(http::Router& router, Api& api) {
+  add_system_routes(router, api);
+  add_container_routes(router, api);
+  add_stream_routes(router, api);
+  add_exec_routes(router, api);
+  add_image_routes(router, api);
+  add_volume_routes(router, api);
+  add_network_routes(router, api);
+  add_event_routes(router, api);
+  add_refused_routes(router, api);
+}
+
+namespace {
+
+// Progress on its way to the client: the engine puts in, the writer takes out. A newer bar of the
+// same layer takes the place of one that has not been sent yet, so a slow client costs no memory.
+struct Pending {
+  explicit Pending(asio::io_context& io) : changed(io), written(io) {}
+  std::vector<storage::Progress> items;
+  bool finished = false;     // nothing more comes
+  bool writer_gone = false;  // everything is out, or the client is gone
+  Signal changed, written;
+};
+
+void put(Pending& pending, const storage::Progress& p) {
+  if (p.current != 0 || p.total != 0) {
+    for (auto& waiting : pending.items) {
+      if (waiting.id == p.id && waiting.status == p.status) {
+        waiting = p;
+        return;
+      }
+    }
+  }
+  pending.items.push_back(p);
+  pending.changed.notify_all();
+}
+
+Task<> write_lines(CallPtr call, std::string lines) {
+  if (!call->begun()) {
+    Reply head;
+    head.type = "application/json";
+    CO_CHECK(co_await call->begin(std::move(head)));
+  }
+  co_return co_await call->write(std::move(lines));
+}
+
+Coro<void> write_progress(CallPtr call, std::shared_ptr<Pending> pending) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  bool well = true;
+  while (well && (!pending->finished || !pending->items.empty())) {
+    if (pending->items.empty()) {
+      co_await pending->changed.wait();
+      continue;
+    }
+    std::string lines;
+    for (const auto& p : pending->items) lines += wire::progress_line(p);
+    pending->items.clear();
+    const auto sent = co_await write_lines(call, std::move(lines));
+    well = sent.has_value();
+  }
+  pending->writer_gone = true;
+  pending->written.notify_all();
+}
+
+}  // namespace
+
+Task<Reply> stream_progress(CallPtr call, asio::io_context& io, Operation operation) {
+  call->end_when_client_leaves();
+  auto pending = std::make_shared<Pending>(io);
+  call->beside(write_progress(call, pending));
+  storage::ProgressSink sink = [pending](const storage::Progress& p) { put(*pending, p); };
+  auto result = co_await operation(std::move(sink));
+  pending->finished = true;
+  pending->changed.notify_all();
+  while (!pending->writer_gone) co_await pending->written.wait();
+
+  if (!result && !call->begun()) co_return std::unexpected(result.error());
+  std::string last = result ? *result : wire::error_line(result.error());
+  if (!last.empty() || !call->begun()) CO_CHECK(co_await write_lines(call, std::move(last)));
+  co_return http::sent_reply();
+}
+
+}  // namespace coracle::api

@@ -1,0 +1,58 @@
+// What every file of api/ shares: the engine, and how a route is put into the router. A handler
+// parses, asks the engine, answers.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/engine.hpp"
+#include "shim/http/router.hpp"
+
+namespace coracle::api {
+
+using http::CallPtr;
+using http::Reply;
+
+// Lives as long as the server.
+struct Api {
+  asio::io_context& io;
+  Engine& engine;
+  bool debug = false;
+};
+
+// A JSON body. Without one: null when it is optional, else invalid_argument.
+constexpr std::size_t kBodyLimit = std::size_t{16} << 20;
+Task<json::Value> json_body(CallPtr call, bool required);
+
+// The `filters` parameter, with only these keys.
+Result<Filters> filters_of(const http::Request& request,
+                           std::span<const std::string_view> accepted);
+// h and w of a resize.
+struct Size {
+  std::uint16_t height = 0, width = 0;
+};
+Result<Size> size_of(const http::Request& request);
+
+// Runs `operation` (pull, load, import) with its progress streamed as JSON lines. An error before
+// the first line is a plain error; after it, a line.
+using Operation = std::function<Task<std::string>(storage::ProgressSink)>;  // last line(s), or ""
+Task<Reply> stream_progress(CallPtr call, asio::io_context& io, Operation operation);
+
+using ApiHandler = Task<Reply> (*)(Api&, CallPtr);
+void route(http::Router& router, Api& api, const char* method, const char* pattern,
+           ApiHandler handler);
+
+void add_system_routes(http::Router& router, Api& api);
+void add_container_routes(http::Router& router, Api& api);
+void add_stream_routes(http::Router& router, Api& api);
+void add_exec_routes(http::Router& router, Api& api);
+void add_image_routes(http::Router& router, Api& api);
+void add_volume_routes(http::Router& router, Api& api);
+void add_network_routes(http::Router& router, Api& api);
+void add_event_routes(http::Router& router, Api& api);
+// What Docker knows and we do not do: fixed answers.
+void add_refused_routes(http::Router& router, Api& api);
+void add_all_routes(http::Router& router, Api& api);
+
+}  // namespace coracle::api

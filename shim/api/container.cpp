@@ -1,0 +1,140 @@
+// Containers: create, list, inspect, and the steps of their life. What streams is in api/stream.
+#include "shim/wire/container.hpp"
+
+#include <map>
+
+#include "shim/api/api.hpp"
+#include "shim/wire/image.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::string_view kListFilters[] = {
+    "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
+    "label",    "name",   "network", "publish", "since",  "status", "volume"};
+
+Task<Reply> create(Api& api, CallPtr call) {
+  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(auto request, wire::parse_create(body, call->request.version));
+  request.name = call->request.query.text("name");
+  request.platform = call->request.query.text("platform");
+  CO_CHECK(wire::parse_platform(request.platform));
+  CO_TRY(const auto created, co_await api.engine.create(std::move(request)));
+  boost::json::object o;
+  o["Id"] = created.id;
+  o["Warnings"] = json::to_json(created.warnings);
+  co_return http::json_reply(json::serialize(o), 201);
+}
+
+// What the Image column shows: the name as given, unless it means another image by now.
+class ImageNames {
+ public:
+  explicit ImageNames(const Engine& engine) : engine_(engine) {}
+  std::string shown(const ContainerView& view) {
+    const auto& name = view.config.image;
+    if (name.empty()) return view.image_id;
+    auto [at, is_new] = known_.try_emplace(name);
+    if (is_new) {
+      if (const auto image = engine_.image(name)) at->second = image->id;
+    }
+    return at->second == view.image_id ? name : view.image_id;
+  }
+
+ private:
+  const Engine& engine_;
+  std::map<std::string, std::string> known_;  // name -> id, "" = gone
+};
+
+Task<Reply> list(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  ListOptions options;
+  options.all = query.flag("all");
+  CO_TRY(const auto limit, query.number("limit"));
+  options.limit = limit.value_or(0);
+  CO_TRY(options.filters, filters_of(call->request, kListFilters));
+  CO_TRY(const auto views, api.engine.list(options));
+  const Time at = now();
+  ImageNames images(api.engine);
+  boost::json::array out;
+  for (const auto& view : views)
+    out.push_back(wire::container_summary(view, images.shown(view), call->request.version, at));
+  co_return http::json_reply(json::serialize(out));
+}
+
+Task<Reply> inspect(Api& api, CallPtr call) {
+  CO_TRY(const auto view, api.engine.inspect(call->request.params[0]));
+  co_return http::json_reply(json::serialize(wire::container_json(view, call->request.version)));
+}
+
+Task<Reply> start(Api& api, CallPtr call) {
+  if (call->request.query.has("checkpoint") && !call->request.query.text("checkpoint").empty())
+    co_return fail(Errc::invalid_argument, "checkpoint is only supported in experimental mode");
+  CO_TRY(const auto body, co_await call->read_body(kBodyLimit));
+  if (body.size() > 7)
+    co_return fail(Errc::invalid_argument,
+                   "starting container with non-empty request body was deprecated since API v1.22 "
+                   "and removed in v1.24");
+  CO_CHECK(co_await api.engine.start(call->request.params[0]));
+  co_return http::empty_reply(204);
+}
+
+Result<StopOptions> stop_options(const http::Request& request) {
+  StopOptions options;
+  TRY(options.timeout_s, request.query.number("t"));
+  if (request.version >= http::ApiVersion{1, 42}) options.signal = request.query.text("signal");
+  return options;
+}
+
+Task<Reply> stop(Api& api, CallPtr call) {
+  CO_TRY(auto options, stop_options(call->request));
+  CO_CHECK(co_await api.engine.stop(call->request.params[0], std::move(options)));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> restart(Api& api, CallPtr call) {
+  CO_TRY(auto options, stop_options(call->request));
+  CO_CHECK(co_await api.engine.restart(call->request.params[0], std::move(options)));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> kill(Api& api, CallPtr call) {
+  CO_CHECK(co_await api.engine.kill(call->request.params[0], call->request.query.text("signal")));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> rename(Api& api, CallPtr call) {
+  CO_CHECK(co_await api.engine.rename(call->request.params[0], call->request.query.text("name")));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> remove(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  if (query.flag("link"))
+    co_return fail(Errc::unsupported, "removing a link is not supported by coracle yet");
+  CO_CHECK(
+      co_await api.engine.remove(call->request.params[0], query.flag("force"), query.flag("v")));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> resize(Api& api, CallPtr call) {
+  CO_TRY(const auto size, size_of(call->request));
+  CO_CHECK(co_await api.engine.resize(call->request.params[0], size.height, size.width));
+  co_return http::empty_reply(200);
+}
+
+}  // namespace
+
+void add_container_routes(http::Router& router, Api& api) {
+  route(router, api, "POST", "/containers/create", create);
+  route(router, api, "GET", "/containers/json", list);
+  route(router, api, "GET", "/containers/{}/json", inspect);
+  route(router, api, "POST", "/containers/{}/start", start);
+  route(router, api, "POST", "/containers/{}/stop", stop);
+  route(router, api, "POST", "/containers/{}/restart", restart);
+  route(router, api, "POST", "/containers/{}/kill", kill);
+  route(router, api, "POST", "/containers/{}/rename", rename);
+  route(router, api, "POST", "/containers/{}/resize", resize);
+  route(router, api, "DELETE", "/containers/{}", remove);
+}
+
+}  // namespace coracle::api

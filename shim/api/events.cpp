@@ -1,0 +1,46 @@
+// GET /events
+#include "shim/api/api.hpp"
+#include "shim/wire/system.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::string_view kFilters[] = {"config", "container", "daemon", "event",  "image",
+                                         "label",  "network",   "node",   "plugin", "scope",
+                                         "secret", "service",   "type",   "volume"};
+
+Result<Time> time_of(const http::Request& request, const char* name) {
+  const auto text = request.query.text(name);
+  if (text.empty()) return Time{};
+  const auto t = parse_timestamp(text);
+  if (!t) return std::unexpected(t.error().within("invalid value for \"{}\"", name));
+  return *t;
+}
+
+Task<Reply> events(Api& api, CallPtr call) {
+  CO_TRY(const auto since, time_of(call->request, "since"));
+  CO_TRY(const auto until, time_of(call->request, "until"));
+  CO_TRY(auto filters, filters_of(call->request, kFilters));
+  if (since.ns != 0 && until.ns != 0 && until < since)
+    co_return fail(Errc::invalid_argument, "`since` time ({}) cannot be after `until` time ({})",
+                   call->request.query.text("since"), call->request.query.text("until"));
+  CO_TRY(const auto stream, api.engine.events(since, until, std::move(filters)));
+  call->end_when_client_leaves();
+  Reply head;
+  head.type = "application/json";
+  CO_CHECK(co_await call->begin(std::move(head)));
+  for (;;) {
+    CO_TRY(const auto event, co_await stream->next());
+    if (!event) break;
+    CO_CHECK(co_await call->write(json::serialize(wire::event_json(*event)) + "\n"));
+  }
+  co_return http::sent_reply();
+}
+
+}  // namespace
+
+void add_event_routes(http::Router& router, Api& api) {
+  route(router, api, "GET", "/events", events);
+}
+
+}  // namespace coracle::api

@@ -1,0 +1,75 @@
+// Exec instances: create, start, resize, inspect.
+#include "engine/base/log.hpp"
+#include "shim/api/api.hpp"
+#include "shim/wire/container.hpp"
+
+namespace coracle::api {
+namespace {
+
+struct StartBody {
+  bool detach = false, tty = false;
+  std::vector<std::uint32_t> console_size;
+};
+void describe(auto& field, StartBody& s) {
+  field("Detach", s.detach)("Tty", s.tty)("ConsoleSize", s.console_size);
+}
+
+Task<Reply> create(Api& api, CallPtr call) {
+  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(auto request, json::from_json<ExecRequest>(body));
+  if (request.cmd.items.empty())
+    co_return fail(Errc::invalid_argument, "No exec command specified");
+  if (call->request.version < http::ApiVersion{1, 42}) request.console_size.clear();
+  if (!request.console_size.empty() && request.console_size.size() != 2)
+    co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
+  CO_TRY(const auto id,
+         co_await api.engine.exec_create(call->request.params[0], std::move(request)));
+  boost::json::object o;
+  o["Id"] = id;
+  co_return http::json_reply(json::serialize(o), 201);
+}
+
+Task<Reply> start(Api& api, CallPtr call) {
+  CO_TRY(const auto json, co_await json_body(call, false));
+  StartBody body;
+  if (!json.is_null()) {
+    CO_TRY(body, json::from_json<StartBody>(json));
+  }
+  if (!body.console_size.empty() && body.console_size.size() != 2)
+    co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
+  const std::string id = call->request.params[0];
+  CO_TRY(const auto exec, api.engine.check_exec_start(id));
+  if (body.detach) {
+    CO_CHECK(co_await api.engine.exec_start_detached(id));
+    co_return http::empty_reply(200);
+  }
+  CO_TRY(auto ours,
+         co_await call->hijack(http::stream_type(exec.request.tty, call->request.version)));
+  // How it went stands in the stream and in the exit code: HTTP is over.
+  const auto done = co_await api.engine.exec_start_attached(
+      id, std::move(body.console_size), std::move(ours.client), std::move(ours.leftover));
+  if (!done) log::debug("exec did not start id={} reason={}", id, done.error().message);
+  co_return http::sent_reply();
+}
+
+Task<Reply> resize(Api& api, CallPtr call) {
+  CO_TRY(const auto size, size_of(call->request));
+  CO_CHECK(co_await api.engine.exec_resize(call->request.params[0], size.height, size.width));
+  co_return http::empty_reply(200);
+}
+
+Task<Reply> inspect(Api& api, CallPtr call) {
+  CO_TRY(const auto view, api.engine.exec_inspect(call->request.params[0]));
+  co_return http::json_reply(json::serialize(wire::exec_json(view)));
+}
+
+}  // namespace
+
+void add_exec_routes(http::Router& router, Api& api) {
+  route(router, api, "POST", "/containers/{}/exec", create);
+  route(router, api, "POST", "/exec/{}/start", start);
+  route(router, api, "POST", "/exec/{}/resize", resize);
+  route(router, api, "GET", "/exec/{}/json", inspect);
+}
+
+}  // namespace coracle::api

@@ -1,0 +1,200 @@
+// Images: list, inspect, history, pull, import, load, save, tag, delete.
+#include "shim/wire/image.hpp"
+
+#include "engine/base/log.hpp"
+#include "shim/api/api.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::string_view kListFilters[] = {"before",    "dangling", "label", "label!",
+                                             "reference", "since",    "until"};
+constexpr std::size_t kPiece = std::size_t{256} << 10;
+
+Task<Reply> list(Api& api, CallPtr call) {
+  CO_TRY(auto filters, filters_of(call->request, kListFilters));
+  // The parameter of before filters.
+  if (const auto name = call->request.query.text("filter"); !name.empty())
+    filters["reference"].push_back(name);
+  CO_TRY(const auto images, api.engine.images(filters, call->request.query.flag("all")));
+  boost::json::array out;
+  for (const auto& image : images)
+    out.push_back(
+        wire::image_summary(image, api.engine.containers_of(image.id), call->request.version));
+  co_return http::json_reply(json::serialize(out));
+}
+
+Task<Reply> inspect(Api& api, CallPtr call) {
+  CO_TRY(const auto image, api.engine.image(call->request.params[0]));
+  co_return http::json_reply(
+      json::serialize(wire::image_json(image, api.engine.info().driver, call->request.version)));
+}
+
+Task<Reply> history(Api& api, CallPtr call) {
+  CO_TRY(const auto image, api.engine.image(call->request.params[0]));
+  co_return http::json_reply(json::serialize(wire::history_json(image)));
+}
+
+// `tag` of a pull is a tag or a digest, and goes before what the name itself says.
+Result<storage::Reference> pull_reference(const http::Request& request) {
+  const auto name = request.query.text("fromImage");
+  const auto tag = request.query.text("tag");
+  if (tag.empty()) return storage::parse_reference(name, true);
+  TRY(auto ref, storage::parse_reference(name, false));
+  const bool digest = tag.find(':') != std::string::npos;
+  ref.tag.clear();
+  ref.digest.clear();
+  return storage::parse_reference(ref.familiar_name() + (digest ? "@" : ":") + tag, false);
+}
+
+Task<std::string> run_pull(Api& api, storage::Reference ref, storage::RegistryAuth auth,
+                           storage::Platform platform, storage::ProgressSink sink) {
+  CO_CHECK(co_await api.engine.pull(std::move(ref), std::move(auth), std::move(platform),
+                                    std::move(sink)));
+  co_return std::string();
+}
+
+Task<Reply> pull(Api& api, CallPtr call) {
+  CO_TRY(auto ref, pull_reference(call->request));
+  CO_TRY(auto platform, wire::parse_platform(call->request.query.text("platform")));
+  auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
+  Operation operation = [&api, ref, auth, platform](storage::ProgressSink sink) {
+    return run_pull(api, ref, auth, platform, std::move(sink));
+  };
+  co_return co_await stream_progress(call, api.io, std::move(operation));
+}
+
+Task<std::string> run_import(Api& api, std::shared_ptr<UniqueFd> from,
+                             storage::Storage::ImportOptions options) {
+  CO_TRY(const auto image, co_await api.engine.import(std::move(*from), std::move(options)));
+  boost::json::object o;
+  o["status"] = image.id;
+  co_return json::serialize(o) + "\r\n";
+}
+
+Task<Reply> import(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  if (query.text("fromSrc") != "-")
+    co_return fail(Errc::unsupported,
+                   "importing from a URL is not supported by coracle yet; send the archive itself "
+                   "(docker import - NAME)");
+  storage::Storage::ImportOptions options;
+  options.message = query.text("message");
+  options.changes = query.list("changes");
+  CO_TRY(options.platform, wire::parse_platform(query.text("platform")));
+  if (const auto repo = query.text("repo"); !repo.empty()) {
+    const auto tag = query.text("tag");
+    CO_TRY(options.tag, storage::parse_reference(tag.empty() ? repo : repo + ":" + tag, true));
+    if (!options.tag->digest.empty())
+      co_return fail(Errc::invalid_argument, "cannot import digest reference");
+  }
+  CO_TRY(auto body, call->body_as_pipe());
+  auto from = std::make_shared<UniqueFd>(std::move(body));
+  Operation operation = [&api, from, options](storage::ProgressSink) {
+    return run_import(api, from, options);
+  };
+  co_return co_await stream_progress(call, api.io, std::move(operation));
+}
+
+Task<Reply> create(Api& api, CallPtr call) {
+  if (!call->request.query.text("fromImage").empty()) return pull(api, std::move(call));
+  return import(api, std::move(call));
+}
+
+Task<std::string> run_load(Api& api, std::shared_ptr<UniqueFd> from, storage::ProgressSink sink) {
+  CO_CHECK(co_await api.engine.load(std::move(*from), std::move(sink)));
+  co_return std::string();
+}
+
+Task<Reply> load(Api& api, CallPtr call) {
+  CO_TRY(auto body, call->body_as_pipe());
+  auto from = std::make_shared<UniqueFd>(std::move(body));
+  Operation operation = [&api, from](storage::ProgressSink sink) {
+    return run_load(api, from, std::move(sink));
+  };
+  co_return co_await stream_progress(call, api.io, std::move(operation));
+}
+
+struct Saving {
+  explicit Saving(asio::io_context& io) : changed(io) {}
+  Signal changed;
+  bool over = false;
+  Result<> result;
+};
+
+Coro<void> run_save(Engine& engine, std::vector<std::string> names, UniqueFd to,
+                    std::shared_ptr<Saving> saving) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  saving->result = co_await engine.save(std::move(names), std::move(to));
+  saving->over = true;
+  saving->changed.notify_all();
+}
+
+// The archive comes through a pipe; a client that leaves closes it, which ends the saving.
+Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
+  for (const auto& name : names) CO_CHECK(api.engine.image(name));
+  CO_TRY(auto pipe, make_pipe());
+  CO_CHECK(set_nonblocking(pipe.read, true));
+  call->end_when_client_leaves();
+  auto saving = std::make_shared<Saving>(api.io);
+  call->beside(run_save(api.engine, std::move(names), std::move(pipe.write), saving));
+  std::string piece(kPiece, '\0');
+  for (;;) {
+    const auto n = read_some(pipe.read, piece);
+    if (!n && n.error().sys == EAGAIN) {
+      CO_CHECK(co_await wait_readable(api.io, pipe.read));
+      continue;
+    }
+    if (!n) co_return std::unexpected(n.error());
+    if (*n == 0) break;
+    if (!call->begun()) {
+      Reply head;
+      head.type = "application/x-tar";
+      CO_CHECK(co_await call->begin(std::move(head)));
+    }
+    CO_CHECK(co_await call->write(piece.substr(0, *n)));
+  }
+  while (!saving->over && co_await saving->changed.wait()) {
+  }
+  CO_CHECK(saving->result);
+  if (!call->begun()) co_return fail(Errc::internal, "save images: the archive is empty");
+  co_return http::sent_reply();
+}
+
+Task<Reply> save_one(Api& api, CallPtr call) {
+  return save_names(api, call, {call->request.params[0]});
+}
+
+Task<Reply> save(Api& api, CallPtr call) {
+  std::vector<std::string> names = call->request.query.list("names");
+  if (names.empty()) co_return fail(Errc::invalid_argument, "no image is named");
+  co_return co_await save_names(api, call, std::move(names));
+}
+
+Task<Reply> tag(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  CO_CHECK(co_await api.engine.tag(call->request.params[0], query.text("repo"), query.text("tag")));
+  co_return http::empty_reply(201);
+}
+
+Task<Reply> remove(Api& api, CallPtr call) {
+  CO_TRY(const auto removed, co_await api.engine.remove_image(call->request.params[0],
+                                                              call->request.query.flag("force")));
+  co_return http::json_reply(json::serialize(wire::removed_json(removed)));
+}
+
+}  // namespace
+
+void add_image_routes(http::Router& router, Api& api) {
+  route(router, api, "GET", "/images/json", list);
+  route(router, api, "GET", "/images/get", save);
+  route(router, api, "GET", "/images/{*}/get", save_one);
+  route(router, api, "GET", "/images/{*}/json", inspect);
+  route(router, api, "GET", "/images/{*}/history", history);
+  route(router, api, "POST", "/images/create", create);
+  route(router, api, "POST", "/images/load", load);
+  route(router, api, "POST", "/images/{*}/tag", tag);
+  route(router, api, "DELETE", "/images/{*}", remove);
+}
+
+}  // namespace coracle::api

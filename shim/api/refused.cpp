@@ -1,0 +1,102 @@
+// What Docker's API has and coracle does not (yet): each with its fixed answer, so that a client
+// hears why instead of "page not found". These routes are matched last.
+#include "shim/api/api.hpp"
+#include "shim/http/problem.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr const char* kNoManager =
+    "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
+    "connect this node to swarm and try again.";
+
+struct Refusal {
+  const char* method;
+  const char* pattern;
+  const char* what;
+};
+constexpr Refusal kNotYet[] = {
+    {"GET", "/system/df", "disk usage (system df)"},
+    {"POST", "/containers/{}/pause", "pausing a container"},
+    {"POST", "/containers/{}/unpause", "unpausing a container"},
+    {"POST", "/containers/{}/update", "updating a container"},
+    {"GET", "/containers/{}/attach/ws", "attaching by WebSocket"},
+    {"GET", "/containers/{}/top", "listing a container's processes (top)"},
+    {"GET", "/containers/{}/stats", "container statistics (stats)"},
+    {"GET", "/containers/{}/changes", "listing a container's changes (diff)"},
+    {"GET", "/containers/{}/export", "exporting a container"},
+    {"HEAD", "/containers/{}/archive", "copying files (cp)"},
+    {"GET", "/containers/{}/archive", "copying files (cp)"},
+    {"PUT", "/containers/{}/archive", "copying files (cp)"},
+    {"POST", "/containers/prune", "pruning containers"},
+    {"POST", "/commit", "committing a container"},
+    {"POST", "/images/{*}/push", "pushing an image"},
+    {"GET", "/images/search", "searching for images"},
+    {"POST", "/images/prune", "pruning images"},
+    {"GET", "/images/{*}/attestations", "showing attestations"},
+    {"GET", "/distribution/{*}/json", "looking an image up in its registry"},
+    {"POST", "/build", "building"},
+    {"POST", "/build/prune", "pruning the build cache"},
+    {"POST", "/build/cancel", "cancelling a build"},
+    {"POST", "/session", "build sessions"},
+    {"POST", "/grpc", "BuildKit's protocol"},
+    {"POST", "/networks/create", "creating a network"},
+    {"POST", "/networks/prune", "pruning networks"},
+    {"POST", "/networks/{}/connect", "connecting a container to a network"},
+    {"POST", "/networks/{}/disconnect", "disconnecting a container from a network"},
+    {"DELETE", "/networks/{}", "removing a network"},
+    {"POST", "/volumes/prune", "pruning volumes"},
+    {"POST", "/swarm/init", "swarm mode"},
+    {"POST", "/swarm/join", "swarm mode"},
+};
+
+Task<Reply> answer_not_yet(const char* what) {
+  co_return fail(Errc::unsupported, "{} is not supported by coracle yet", what);
+}
+Task<Reply> no_manager(Api& /*api*/, CallPtr /*call*/) {
+  co_return fail(Errc::unavailable, "{}", kNoManager);
+}
+Task<Reply> no_swarm(Api& /*api*/, CallPtr /*call*/) {
+  co_return fail(Errc::unavailable, "This node is not part of a swarm");
+}
+Task<Reply> no_plugins(Api& /*api*/, CallPtr /*call*/) { co_return http::json_reply("[]"); }
+Task<Reply> no_such_plugin(Api& /*api*/, CallPtr call) {
+  co_return fail(Errc::not_found, "plugin \"{}\" not found", call->request.params[0]);
+}
+Task<Reply> no_plugin_kind(Api& /*api*/, CallPtr /*call*/) {
+  co_return fail(Errc::unsupported, "plugins are not supported by coracle");
+}
+
+}  // namespace
+
+void add_refused_routes(http::Router& router, Api& api) {
+  for (const auto& refusal : kNotYet) {
+    router.add(refusal.method, refusal.pattern,
+               [what = refusal.what](CallPtr) { return answer_not_yet(what); });
+  }
+  for (const char* pattern :
+       {"/swarm", "/swarm/unlockkey", "/services", "/services/{}", "/services/{}/logs", "/nodes",
+        "/nodes/{}", "/tasks", "/tasks/{}", "/tasks/{}/logs", "/secrets", "/secrets/{}", "/configs",
+        "/configs/{}"})
+    route(router, api, "GET", pattern, no_manager);
+  for (const char* pattern : {"/swarm/update", "/swarm/unlock", "/services/create",
+                              "/services/{}/update", "/nodes/{}/update", "/secrets/create",
+                              "/secrets/{}/update", "/configs/create", "/configs/{}/update"})
+    route(router, api, "POST", pattern, no_manager);
+  for (const char* pattern : {"/services/{}", "/nodes/{}", "/secrets/{}", "/configs/{}"})
+    route(router, api, "DELETE", pattern, no_manager);
+  route(router, api, "PUT", "/volumes/{}", no_manager);
+  route(router, api, "POST", "/swarm/leave", no_swarm);
+
+  route(router, api, "GET", "/plugins", no_plugins);
+  route(router, api, "GET", "/plugins/privileges", no_plugin_kind);
+  route(router, api, "POST", "/plugins/pull", no_plugin_kind);
+  route(router, api, "POST", "/plugins/create", no_plugin_kind);
+  route(router, api, "GET", "/plugins/{*}/json", no_such_plugin);
+  route(router, api, "DELETE", "/plugins/{*}", no_such_plugin);
+  for (const char* pattern : {"/plugins/{*}/enable", "/plugins/{*}/disable", "/plugins/{*}/push",
+                              "/plugins/{*}/upgrade", "/plugins/{*}/set"})
+    route(router, api, "POST", pattern, no_such_plugin);
+}
+
+}  // namespace coracle::api

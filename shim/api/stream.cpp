@@ -1,0 +1,134 @@
+// A container's streams: wait, attach, logs.
+#include <charconv>
+
+#include "engine/base/log.hpp"
+#include "shim/api/api.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::size_t kBatch = std::size_t{64} << 10;
+
+Result<WaitCondition> condition_of(const std::string& text) {
+  if (text.empty() || text == "not-running") return WaitCondition::not_running;
+  if (text == "next-exit") return WaitCondition::next_exit;
+  if (text == "removed") return WaitCondition::removed;
+  return fail(Errc::invalid_argument, "invalid condition: \"{}\"", text);
+}
+
+// The waiter is armed before the head goes out: clients send start only after they have seen it.
+Task<Reply> wait(Api& api, CallPtr call) {
+  CO_TRY(const auto condition, condition_of(call->request.query.text("condition")));
+  CO_TRY(const auto waiter, api.engine.wait(call->request.params[0], condition));
+  call->end_when_client_leaves();
+  Reply head;
+  head.type = "application/json";
+  CO_CHECK(co_await call->begin(std::move(head)));
+  CO_TRY(const auto result, co_await waiter->result());
+  boost::json::object o;
+  o["StatusCode"] = result.code;
+  if (!result.error.empty()) o["Error"] = boost::json::object{{"Message", result.error}};
+  CO_CHECK(co_await call->write(json::serialize(o) + "\n"));
+  co_return http::sent_reply();
+}
+
+Task<Reply> attach(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  AttachOptions options;
+  options.stream = query.flag("stream");
+  options.in = query.flag("stdin");
+  options.out = query.flag("stdout");
+  options.err = query.flag("stderr");
+  options.logs = query.flag("logs");
+  options.detach_keys = query.text("detachKeys");
+  CO_TRY(auto checked, api.engine.check_attach(call->request.params[0], options));
+  CO_TRY(auto ours, co_await call->hijack(http::stream_type(checked.tty, call->request.version)));
+  const auto done = co_await api.engine.attach(std::move(checked), std::move(options),
+                                               std::move(ours.client), std::move(ours.leftover));
+  if (!done)
+    log::info("attach ended id={} reason={}", call->request.params[0], done.error().message);
+  co_return http::sent_reply();
+}
+
+// A number, or everything: "all" and what is no number.
+std::optional<std::uint64_t> tail_of(const std::string& text) {
+  std::uint64_t n = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (text.empty() || ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return n;
+}
+
+Result<Time> time_of(const http::Request& request, const char* name) {
+  const auto text = request.query.text(name);
+  if (text.empty()) return Time{};
+  const auto t = parse_timestamp(text);
+  if (!t) return std::unexpected(t.error().within("invalid value for \"{}\"", name));
+  return *t;
+}
+
+Result<LogOptions> log_options(const http::Request& request) {
+  LogOptions o;
+  o.out = request.query.flag("stdout");
+  o.err = request.query.flag("stderr");
+  o.follow = request.query.flag("follow");
+  if (!o.out && !o.err)
+    return fail(Errc::invalid_argument, "must specify at least one of 'stdout' or 'stderr'");
+  TRY(o.since, time_of(request, "since"));
+  TRY(o.until, time_of(request, "until"));
+  o.tail = tail_of(request.query.text("tail"));
+  return o;
+}
+
+std::string details_of(const LogEntry& entry) {
+  std::string out;
+  for (const auto& attr : entry.attrs) out += (out.empty() ? "" : ",") + attr;
+  return out + " ";
+}
+
+struct LineStyle {
+  bool tty = false, timestamps = false, details = false;
+};
+
+void append_line(std::string& out, const LogEntry& entry, LineStyle style) {
+  std::string line;
+  if (style.timestamps) line += to_rfc3339_fixed(entry.time) + " ";
+  if (style.details) line += details_of(entry);
+  line += entry.text;
+  if (style.tty)
+    out += line;
+  else
+    http::append_frame(out, entry.is_err ? 2 : 1, line);
+}
+
+Task<Reply> logs(Api& api, CallPtr call) {
+  CO_TRY(auto options, log_options(call->request));
+  CO_TRY(const auto stream, co_await api.engine.logs(call->request.params[0], std::move(options)));
+  call->end_when_client_leaves();
+  const auto& query = call->request.query;
+  const LineStyle style{stream->tty, query.flag("timestamps"), query.flag("details")};
+  Reply head;
+  head.type = http::stream_type(stream->tty, call->request.version);
+  CO_CHECK(co_await call->begin(std::move(head)));
+  for (;;) {
+    CO_TRY(const auto batch, co_await stream->next());
+    if (batch.empty()) break;
+    std::string out;
+    for (const auto& entry : batch) {
+      append_line(out, entry, style);
+      if (out.size() < kBatch) continue;
+      CO_CHECK(co_await call->write(std::exchange(out, {})));
+    }
+    CO_CHECK(co_await call->write(std::move(out)));
+  }
+  co_return http::sent_reply();
+}
+
+}  // namespace
+
+void add_stream_routes(http::Router& router, Api& api) {
+  route(router, api, "POST", "/containers/{}/wait", wait);
+  route(router, api, "POST", "/containers/{}/attach", attach);
+  route(router, api, "GET", "/containers/{}/logs", logs);
+}
+
+}  // namespace coracle::api

@@ -1,0 +1,51 @@
+// Volumes: list, inspect, create, delete.
+#include "shim/wire/volume.hpp"
+
+#include "shim/api/api.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::string_view kListFilters[] = {"dangling", "driver", "label", "name"};
+
+Task<Reply> list(Api& api, CallPtr call) {
+  CO_TRY(const auto filters, filters_of(call->request, kListFilters));
+  CO_TRY(const auto volumes, api.engine.volumes(filters));
+  boost::json::array all;
+  for (const auto& v : volumes) all.push_back(wire::volume_json(v));
+  boost::json::object o;
+  o["Volumes"] = std::move(all);
+  o["Warnings"] = nullptr;
+  co_return http::json_reply(json::serialize(o));
+}
+
+Task<Reply> inspect(Api& api, CallPtr call) {
+  CO_TRY(const auto volume, api.engine.volume(call->request.params[0]));
+  co_return http::json_reply(json::serialize(wire::volume_json(volume)));
+}
+
+Task<Reply> create(Api& api, CallPtr call) {
+  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(auto request, json::from_json<wire::VolumeRequest>(body));
+  CO_TRY(const auto volume,
+         co_await api.engine.create_volume(std::move(request.name), std::move(request.driver),
+                                           std::move(request.options), std::move(request.labels)));
+  co_return http::json_reply(json::serialize(wire::volume_json(volume)), 201);
+}
+
+Task<Reply> remove(Api& api, CallPtr call) {
+  CO_CHECK(co_await api.engine.remove_volume(call->request.params[0],
+                                             call->request.query.flag("force")));
+  co_return http::empty_reply(204);
+}
+
+}  // namespace
+
+void add_volume_routes(http::Router& router, Api& api) {
+  route(router, api, "GET", "/volumes", list);
+  route(router, api, "POST", "/volumes/create", create);
+  route(router, api, "GET", "/volumes/{}", inspect);
+  route(router, api, "DELETE", "/volumes/{}", remove);
+}
+
+}  // namespace coracle::api

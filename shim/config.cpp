@@ -1,0 +1,336 @@
+#include "shim/config.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
+
+namespace coracle::shim {
+namespace {
+
+// One directive: its flag, its key in daemon.json, and where its value goes.
+enum class Kind : std::uint8_t { text, list, boolean };
+struct Directive {
+  const char* flag;  // long, without "--"
+  char letter;       // short, 0 = none
+  const char* key;   // in the file, nullptr = flag only
+  Kind kind;
+  const char* help;
+};
+constexpr Directive kDirectives[] = {
+    {"config-file", 0, nullptr, Kind::text,
+     "configuration file (default ~/.config/coracle/daemon.json)"},
+    {"data-root", 0, "data-root", Kind::text, "where images, containers and volumes are kept"},
+    {"debug", 'D', "debug", Kind::boolean, "debug log"},
+    {"exec-root", 0, "exec-root", Kind::text, "where sockets and state of running things are kept"},
+    {"help", 0, nullptr, Kind::boolean, "print this"},
+    {"host", 'H', "hosts", Kind::list,
+     "socket to listen on, unix://PATH (may be given several times)"},
+    {"insecure-registry", 0, "insecure-registries", Kind::list,
+     "registry that may be spoken to without TLS (several)"},
+    {"log-level", 'l', "log-level", Kind::text, "debug, info, warn, error or fatal"},
+    {"pidfile", 'p', "pidfile", Kind::text, "file to write the process id to"},
+    {"registry-mirror", 0, "registry-mirrors", Kind::list,
+     "mirror of the default registry (several)"},
+    {"storage-driver", 's', "storage-driver", Kind::text, "overlay, fuse-overlayfs, copy or auto"},
+    {"version", 'v', nullptr, Kind::boolean, "print the version"},
+};
+
+// Directive's flag -> values as text ("true" and "false" for a boolean).
+using Values = std::map<std::string, std::vector<std::string>>;
+
+const Directive* by_flag(const std::string& name) {
+  for (const auto& d : kDirectives) {
+    if (name == d.flag) return &d;
+  }
+  return nullptr;
+}
+const Directive* by_letter(char letter) {
+  for (const auto& d : kDirectives) {
+    if (letter == d.letter) return &d;
+  }
+  return nullptr;
+}
+const Directive* by_key(std::string_view key) {
+  for (const auto& d : kDirectives) {
+    if (d.key != nullptr && key == d.key) return &d;
+  }
+  return nullptr;
+}
+
+Result<std::string> boolean_text(const std::string& where, const std::string& text) {
+  static const std::set<std::string> kYes = {"1", "t", "T", "true", "TRUE", "True"};
+  static const std::set<std::string> kNo = {"0", "f", "F", "false", "FALSE", "False"};
+  if (kYes.contains(text)) return "true";
+  if (kNo.contains(text)) return "false";
+  return fail(Errc::invalid_argument, "invalid argument \"{}\" for {}: expected true or false",
+              text, where);
+}
+
+Result<> take(Values& values, const Directive& d, const std::string& shown,
+              std::optional<std::string> value) {
+  if (d.kind == Kind::boolean) {
+    TRY(auto text, boolean_text(shown, value.value_or("true")));
+    values[d.flag] = {std::move(text)};
+    return {};
+  }
+  if (!value) return fail(Errc::invalid_argument, "flag needs an argument: {}", shown);
+  if (d.kind == Kind::list)
+    values[d.flag].push_back(*std::move(value));
+  else
+    values[d.flag] = {*std::move(value)};
+  return {};
+}
+
+Result<Values> parse_flags(const std::vector<std::string>& args) {
+  Values values;
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (arg.size() < 2 || arg[0] != '-')
+      return fail(Errc::invalid_argument, "coracled takes no arguments, only flags: \"{}\"", arg);
+    std::optional<std::string> value;
+    const Directive* d = nullptr;
+    std::string shown;
+    if (arg[1] == '-') {
+      const auto equals = arg.find('=');
+      shown = arg.substr(0, equals);
+      d = by_flag(shown.substr(2));
+      if (equals != std::string::npos) value = arg.substr(equals + 1);
+    } else {
+      shown = arg.substr(0, 2);
+      d = by_letter(arg[1]);
+      if (arg.size() > 2) value = arg.substr(arg[2] == '=' ? 3 : 2);
+    }
+    if (d == nullptr) return fail(Errc::invalid_argument, "unknown flag: {} (see --help)", shown);
+    if (!value && d->kind != Kind::boolean && i + 1 < args.size()) value = args[++i];
+    CHECK(take(values, *d, shown, std::move(value)));
+  }
+  return values;
+}
+
+Result<std::vector<std::string>> values_of(const Directive& d, const json::Value& v) {
+  const auto wrong = [&](const char* expected) {
+    return fail(Errc::invalid_argument, "{}: expected {}", d.key, expected);
+  };
+  switch (d.kind) {
+    case Kind::boolean:
+      if (!v.is_bool()) return wrong("true or false");
+      return std::vector<std::string>{v.get_bool() ? "true" : "false"};
+    case Kind::text:
+      if (!v.is_string()) return wrong("a string");
+      return std::vector<std::string>{std::string(v.get_string())};
+    case Kind::list: break;
+  }
+  if (!v.is_array()) return wrong("a list of strings");
+  std::vector<std::string> out;
+  for (const auto& e : v.get_array()) {
+    if (!e.is_string()) return wrong("a list of strings");
+    out.emplace_back(e.get_string());
+  }
+  return out;
+}
+
+std::string joined(const std::vector<std::string>& list, const char* between) {
+  std::string out;
+  for (const auto& e : list) out += (out.empty() ? "" : between) + e;
+  return out;
+}
+
+Result<Values> parse_file(const std::string& path) {
+  TRY(const auto text, read_file(path, std::size_t{1} << 20));
+  Values values;
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return values;
+  TRY(const auto json, json::parse(text));
+  if (!json.is_object()) return fail(Errc::invalid_argument, "expected a JSON object");
+  std::vector<std::string> unknown;
+  for (const auto& [key, value] : json.get_object()) {
+    const Directive* d = by_key(key);
+    if (d == nullptr) {
+      unknown.emplace_back(key);
+      continue;
+    }
+    TRY(values[d->flag], values_of(*d, value));
+  }
+  if (!unknown.empty())
+    return fail(Errc::invalid_argument,
+                "the following directives don't match any configuration option: {}",
+                joined(unknown, ", "));
+  return values;
+}
+
+Result<> no_conflicts(const Values& flags, const Values& file) {
+  std::vector<std::string> both;
+  for (const auto& [name, values] : file) {
+    const auto found = flags.find(name);
+    if (found == flags.end()) continue;
+    both.push_back(fmt::format("{}: (from flag: {}, from file: {})", by_flag(name)->key,
+                               joined(found->second, ","), joined(values, ",")));
+  }
+  if (both.empty()) return {};
+  return fail(Errc::invalid_argument,
+              "the following directives are specified both as a flag and in the configuration "
+              "file: {}",
+              joined(both, ", "));
+}
+
+std::string first(const Values& values, const char* name, std::string otherwise = "") {
+  const auto found = values.find(name);
+  return found == values.end() || found->second.empty() ? std::move(otherwise)
+                                                        : found->second.front();
+}
+std::vector<std::string> all(const Values& values, const char* name) {
+  const auto found = values.find(name);
+  return found == values.end() ? std::vector<std::string>{} : found->second;
+}
+
+std::string env_of(const Surroundings& around, const char* name) {
+  const auto found = around.env.find(name);
+  return found == around.env.end() ? "" : found->second;
+}
+
+bool is_our_dir(const std::string& path, std::uint32_t uid) {
+  struct stat st {};
+  return ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == uid;
+}
+
+// An XDG directory: the variable when it is absolute, else a path below the home directory.
+Result<std::string> xdg(const Surroundings& around, const char* variable, const char* below_home) {
+  if (const auto value = env_of(around, variable); value.starts_with('/')) return value;
+  const auto home = env_of(around, "HOME");
+  if (!home.starts_with('/'))
+    return fail(Errc::invalid_argument,
+                "neither {} nor HOME is set: set one, or give --data-root and --config-file",
+                variable);
+  return home + "/" + below_home;
+}
+
+Result<std::string> absolute(const std::string& name, const std::string& path) {
+  if (path.starts_with('/')) return path;
+  return fail(Errc::invalid_argument, "{}: \"{}\" is not an absolute path", name, path);
+}
+
+Result<std::string> socket_path(const std::string& host) {
+  constexpr std::string_view kScheme = "unix://";
+  if (host.starts_with(kScheme)) return absolute("host", host.substr(kScheme.size()));
+  if (host.starts_with('/')) return host;
+  return fail(Errc::invalid_argument,
+              "host {}: coracled listens on unix sockets only; give unix:///path/of/socket", host);
+}
+
+Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
+  DaemonConfig c;
+  std::string runtime;
+  if (!v.contains("exec-root") || all(v, "host").empty()) {
+    TRY(runtime, runtime_dir(around, c.warnings));
+  }
+  TRY(c.exec_root, absolute("exec-root", first(v, "exec-root", runtime + "/coracle")));
+  for (const auto& host : all(v, "host")) {
+    TRY(auto path, socket_path(host));
+    c.hosts.push_back(std::move(path));
+  }
+  if (c.hosts.empty()) c.hosts.push_back(runtime + "/coracle/docker.sock");
+  if (v.contains("data-root")) {
+    TRY(c.data_root, absolute("data-root", first(v, "data-root")));
+  } else {
+    TRY(const auto data, xdg(around, "XDG_DATA_HOME", ".local/share"));
+    c.data_root = data + "/coracle";
+  }
+  c.pidfile = first(v, "pidfile");
+  c.storage_driver = first(v, "storage-driver");
+  c.log_level = first(v, "log-level", "info");
+  static const std::set<std::string> kLevels = {"debug", "info", "warn", "error", "fatal"};
+  if (!kLevels.contains(c.log_level))
+    return fail(Errc::invalid_argument,
+                "invalid logging level: {} (debug, info, warn, error or fatal)", c.log_level);
+  c.mirrors = all(v, "registry-mirror");
+  for (const auto& mirror : c.mirrors) {
+    if (!mirror.starts_with("http://") && !mirror.starts_with("https://"))
+      return fail(Errc::invalid_argument,
+                  "invalid mirror: \"{}\" must begin with http:// or https://", mirror);
+  }
+  c.insecure_registries = all(v, "insecure-registry");
+  c.debug = first(v, "debug") == "true";
+  if (c.debug) c.log_level = "debug";
+  return c;
+}
+
+}  // namespace
+
+Surroundings current_surroundings() {
+  Surroundings out;
+  out.uid = ::getuid();
+  for (const char* name : {"XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "HOME"}) {
+    if (const char* value = std::getenv(name)) out.env[name] = value;
+  }
+  return out;
+}
+
+Result<std::string> runtime_dir(const Surroundings& around, std::vector<std::string>& warnings) {
+  if (const auto dir = env_of(around, "XDG_RUNTIME_DIR"); dir.starts_with('/')) return dir;
+  const std::string usual = fmt::format("/run/user/{}", around.uid);
+  if (is_our_dir(usual, around.uid)) {
+    warnings.push_back(fmt::format("XDG_RUNTIME_DIR is not set: {} is used", usual));
+    return usual;
+  }
+  const std::string own = fmt::format("/tmp/coracle-{}", around.uid);
+  if (::mkdir(own.c_str(), 0700) != 0 && errno != EEXIST) return sys_error("make {}", own);
+  struct stat st {};
+  if (!is_our_dir(own, around.uid) || ::lstat(own.c_str(), &st) != 0 || (st.st_mode & 077) != 0)
+    return fail(Errc::forbidden,
+                "{} is not a directory of ours with mode 0700: set XDG_RUNTIME_DIR to one", own);
+  warnings.push_back(fmt::format(
+      "XDG_RUNTIME_DIR is not set and /run/user/{} is not there: {} is used", around.uid, own));
+  return own;
+}
+
+Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundings& around) {
+  Loaded out;
+  TRY(const auto flags, parse_flags(args));
+  if (first(flags, "help") == "true") {
+    out.what = Loaded::What::show_help;
+    return out;
+  }
+  if (first(flags, "version") == "true") {
+    out.what = Loaded::What::show_version;
+    return out;
+  }
+  std::string path = first(flags, "config-file");
+  const bool asked_for = !path.empty();
+  if (!asked_for) {
+    const auto dir = xdg(around, "XDG_CONFIG_HOME", ".config");
+    if (dir) path = *dir + "/coracle/daemon.json";
+  }
+  Values merged = flags;
+  auto file = path.empty() ? Result<Values>(Values{}) : parse_file(path);
+  // The default file need not be there.
+  if (!file && !asked_for && file.error().code == Errc::not_found) file = Values{};
+  if (file) {
+    const auto good = no_conflicts(flags, *file);
+    if (!good) file = std::unexpected(good.error());
+  }
+  if (!file)
+    return std::unexpected(
+        file.error().within("unable to configure the daemon with file {}", path));
+  for (auto& [name, values] : *file) merged[name] = values;
+  TRY(out.config, build(merged, around));
+  return out;
+}
+
+std::string help_text() {
+  std::string out =
+      "Usage: coracled [OPTIONS]\n\nA rootless container engine that speaks Docker's API.\n\n"
+      "Options:\n";
+  for (const auto& d : kDirectives) {
+    const std::string letter = d.letter == 0 ? "    " : fmt::format("-{}, ", d.letter);
+    const char* kind = d.kind == Kind::boolean ? "" : d.kind == Kind::list ? " list" : " string";
+    out += fmt::format("  {}--{:<28} {}\n", letter, std::string(d.flag) + kind, d.help);
+  }
+  return out;
+}
+
+}  // namespace coracle::shim

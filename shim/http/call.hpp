@@ -1,0 +1,50 @@
+// One request being answered: what a handler may do with it besides returning a Reply. A handler
+// either returns a Reply, or streams (begin, then write), or takes the connection over (hijack) and
+// returns sent_reply().
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/base/async.hpp"
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "shim/http/hijack.hpp"
+#include "shim/http/message.hpp"
+
+namespace coracle::http {
+
+class Call {
+ public:
+  virtual ~Call() = default;
+
+  Request request;
+
+  // The whole body. errors: invalid_argument above `limit` bytes, or when it is malformed or cut
+  virtual Task<std::string> read_body(std::size_t limit) = 0;
+  // The body as a pipe, filled as fast as it is read. When the client goes away in the middle, the
+  // stream is spoiled (see connection.cpp), so that no reader takes the half for the whole.
+  virtual Result<UniqueFd> body_as_pipe() = 0;
+
+  // Sends the head at once (chunked). errors: unavailable, the client is gone
+  virtual Task<> begin(Reply head) = 0;
+  // Sends one chunk. errors: unavailable, the client is gone
+  virtual Task<> write(std::string data) = 0;
+  [[nodiscard]] virtual bool begun() const = 0;
+
+  // From now on the handler is cancelled when the client closes the connection. (A half-close is
+  // not the end: such a client still reads.)
+  virtual void end_when_client_leaves() = 0;
+
+  // Ends HTTP on this connection: writes the head and gives the descriptor away.
+  virtual Task<Hijacked> hijack(const char* type) = 0;
+
+  // Starts a coroutine beside the handler, owned by the server: for one that feeds this call.
+  virtual void beside(Coro<void> coroutine) = 0;
+};
+using CallPtr = std::shared_ptr<Call>;
+using Handler = std::function<Task<Reply>(CallPtr)>;
+
+}  // namespace coracle::http

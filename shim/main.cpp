@@ -1,0 +1,221 @@
+// coracled: builds the objects and wires them, the one place that does.
+//
+// Order: nothing that makes a thread comes before the keeper's namespaces are entered (setns of a
+// user namespace needs a process of one thread). SIGTERM and SIGINT end the daemon; containers go
+// on without it.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+
+#include <boost/asio/signal_set.hpp>
+#include <malloc.h>
+
+#include "engine/base/channel.hpp"
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+#include "engine/base/path.hpp"
+#include "engine/base/process.hpp"
+#include "engine/engine.hpp"
+#include "engine/rootless/keeper.hpp"
+#include "shim/api/api.hpp"
+#include "shim/config.hpp"
+#include "shim/http/server.hpp"
+
+namespace coracle {
+namespace {
+
+constexpr std::size_t kWorkers = 6;
+constexpr auto kGrace = std::chrono::seconds(5);
+
+// A small heap that goes back to the system: the daemon idles most of its life.
+void set_up_memory() {
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  ::mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+}
+
+void raise_descriptor_limit() {
+  constexpr rlim_t kEnough = 65536;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted =
+      limit.rlim_max == RLIM_INFINITY ? kEnough : std::min(limit.rlim_max, kEnough);
+  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < wanted) {
+    limit.rlim_cur = wanted;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+// One daemon a root: the lock lives as long as its descriptor, and the file tells whose it is.
+Result<UniqueFd> lock_root(const std::string& root, const char* what) {
+  CHECK(make_dirs(root));
+  const std::string path = root + "/coracled.lock";
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return sys_error("open {}", path);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    auto owner = read_file(path, 64);
+    while (owner && !owner->empty() && owner->back() == '\n') owner->pop_back();
+    return fail(Errc::conflict,
+                "another coracled (pid {}) uses the {} {}: stop it, or give another --{}",
+                owner && !owner->empty() ? *owner : "unknown", what, root, what);
+  }
+  if (::ftruncate(fd.get(), 0) != 0) return sys_error("write {}", path);
+  CHECK(write_all(fd, fmt::format("{}\n", ::getpid())));
+  return fd;
+}
+
+// The sockets stay bound until the end; their files go with them.
+struct Listeners {
+  std::vector<UniqueFd> sockets;
+  std::vector<std::string> paths;
+};
+Result<Listeners> open_sockets(const shim::DaemonConfig& config) {
+  Listeners out;
+  for (const auto& path : config.hosts) {
+    CHECK(make_dirs(parent_path(path)));
+    auto socket = listen_unix(path, SOCK_STREAM);
+    if (!socket && socket.error().code == Errc::conflict)
+      return std::unexpected(socket.error().within(
+          "a daemon answers on {} already: stop it, or give another --host", path));
+    if (!socket) return std::unexpected(socket.error());
+    out.sockets.push_back(*std::move(socket));
+    out.paths.push_back(path);
+  }
+  return out;
+}
+
+Result<> write_pidfile(const std::string& path) {
+  if (path.empty()) return {};
+  if (const auto text = read_file(path, 64)) {
+    const auto pid = static_cast<pid_t>(std::strtol(text->c_str(), nullptr, 10));
+    if (pid > 0 && pid != ::getpid() && Pidfd::open(pid))
+      return fail(Errc::conflict,
+                  "pidfile {}: process {} is still running: remove the file if it is "
+                  "no coracled",
+                  path, pid);
+  }
+  return write_file_atomic(path, fmt::format("{}", ::getpid()), 0644, Durability::unsynced);
+}
+
+EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered entered) {
+  EngineConfig e;
+  e.data_root = config.data_root;
+  e.exec_root = config.exec_root;
+  e.socket_path = config.hosts.front();
+  e.storage.root = config.data_root + "/storage";
+  e.storage.driver = config.storage_driver;
+  e.storage.mirrors = config.mirrors;
+  e.storage.insecure_registries = config.insecure_registries;
+  e.storage.one_id = entered.one_id;
+  e.one_id = entered.one_id;
+  e.set_up_warnings = config.warnings;
+  for (auto& w : entered.warnings) e.set_up_warnings.push_back(std::move(w));
+  e.lifeline = std::move(entered.lifeline);
+  return e;
+}
+
+struct Daemon {
+  asio::io_context io{1};
+  Workers workers{io, kWorkers};
+  int exit_code = 1;
+};
+
+Coro<void> serve(Daemon& daemon, Engine& engine, const shim::DaemonConfig& config,
+                 Listeners listeners) {
+  api::Api api{daemon.io, engine, config.debug};
+  http::Router router;
+  api::add_all_routes(router, api);
+  http::Server server(daemon.io, router);
+  for (auto& socket : listeners.sockets) server.listen(std::move(socket));
+  log::info("ready version={} sockets={} data_root={}", CORACLE_VERSION, config.hosts.size(),
+            config.data_root);
+
+  asio::signal_set signals(daemon.io, SIGTERM, SIGINT);
+  const auto [ec, number] = co_await signals.async_wait(kToken);
+  log::info("ends signal={}", number);
+  for (const auto& path : listeners.paths) ::unlink(path.c_str());
+  co_await server.shut_down(kGrace);
+}
+
+Coro<void> run(Daemon& daemon, EngineConfig engine_config_value, shim::DaemonConfig config,
+               Listeners listeners) {
+  auto engine = co_await Engine::open(daemon.io, daemon.workers, std::move(engine_config_value));
+  if (!engine) {
+    log::error("{}", engine.error().message);
+    co_return;
+  }
+  co_await serve(daemon, **engine, config, std::move(listeners));
+  co_await (*engine)->close();
+  if (!config.pidfile.empty()) ::unlink(config.pidfile.c_str());
+  daemon.exit_code = 0;
+}
+
+Result<int> start(const shim::DaemonConfig& config) {
+  CHECK(make_dirs(config.exec_root));
+  TRY(const auto data_lock, lock_root(config.data_root, "data-root"));
+  TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
+  CHECK(write_pidfile(config.pidfile));
+  for (const auto& warning : config.warnings) log::warn("{}", warning);
+  TRY(auto entered, rootless::enter_keeper(config.exec_root));
+  for (const auto& warning : entered.warnings) log::warn("{}", warning);
+  TRY(auto listeners, open_sockets(config));
+
+  Daemon daemon;
+  Scope scope(daemon.io);
+  scope.start("daemon",
+              run(daemon, engine_config(config, std::move(entered)), config, std::move(listeners)));
+  daemon.io.run();
+  return daemon.exit_code;
+}
+
+int run_main(const std::vector<std::string>& args) {
+  ignore_sigpipe();
+  set_up_memory();
+  const auto loaded = shim::load_config(args, shim::current_surroundings());
+  if (!loaded) {
+    std::fprintf(stderr, "coracled: %s\n", loaded.error().message.c_str());
+    return 1;
+  }
+  if (loaded->what == shim::Loaded::What::show_version) {
+    std::printf("coracled version %s\n", CORACLE_VERSION);
+    return 0;
+  }
+  if (loaded->what == shim::Loaded::What::show_help) {
+    std::fputs(shim::help_text().c_str(), stdout);
+    return 0;
+  }
+  if (::geteuid() == 0) {
+    std::fputs(
+        "coracled: started as root: coracle runs without root; start it as the user whose "
+        "containers it is to run\n",
+        stderr);
+    return 1;
+  }
+  ::umask(077);
+  log::set_up("coracled", log::level_from_name(loaded->config.log_level));
+  raise_descriptor_limit();
+  const auto code = start(loaded->config);
+  if (!code) {
+    log::error("{}", code.error().message);
+    return 1;
+  }
+  return *code;
+}
+
+}  // namespace
+}  // namespace coracle
+
+int main(int argc, char** argv) {
+  try {
+    return coracle::run_main({argv + std::min(argc, 1), argv + argc});
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "coracled: %s\n", e.what());
+    return 1;
+  }
+}

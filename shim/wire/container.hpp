@@ -1,0 +1,25 @@
+// Containers in Docker's JSON: the body of create, the answers of list and inspect, exec instances.
+#pragma once
+
+#include <string>
+
+#include "engine/types.hpp"
+#include "shim/http/message.hpp"
+
+namespace coracle::wire {
+
+// The flat body of POST /containers/create: Config's fields at the top, HostConfig,
+// NetworkingConfig. What is wrong is named by its place ("HostConfig.Memory: expected a number").
+Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version);
+
+// GET /containers/{c}/json
+json::Value container_json(const ContainerView& view, http::ApiVersion version);
+// One element of GET /containers/json.
+//   image  what the Image column shows: the name as given, or the id when the name has moved away
+json::Value container_summary(const ContainerView& view, const std::string& image,
+                              http::ApiVersion version, Time at);
+
+// GET /exec/{e}/json
+json::Value exec_json(const ExecView& view);
+
+}  // namespace coracle::wire

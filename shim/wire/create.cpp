@@ -1,0 +1,100 @@
+// The body of POST /containers/create -> CreateRequest.
+#include <algorithm>
+
+#include "shim/wire/container.hpp"
+
+namespace coracle::wire {
+namespace {
+
+struct NetworkingConfig {
+  Endpoints endpoints;
+};
+void describe(auto& field, NetworkingConfig& n) { field("EndpointsConfig", n.endpoints); }
+
+struct Nested {
+  HostConfig host;
+  NetworkingConfig networking;
+};
+void describe(auto& field, Nested& n) {
+  field("HostConfig", n.host)("NetworkingConfig", n.networking);
+}
+
+Result<> check_port_key(const std::string& place, const std::string& key) {
+  const auto slash = key.find('/');
+  const std::string number = key.substr(0, slash);
+  const std::string protocol = slash == std::string::npos ? "tcp" : key.substr(slash + 1);
+  const bool digits = !number.empty() && std::ranges::all_of(number, [](char c) {
+    return (c >= '0' && c <= '9') || c == '-';
+  });
+  if (!digits)
+    return fail(Errc::invalid_argument, "{}: invalid port specification: \"{}\"", place, key);
+  if (protocol != "tcp" && protocol != "udp" && protocol != "sctp")
+    return fail(Errc::invalid_argument, "{}: invalid proto: {}", place, protocol);
+  return {};
+}
+
+// Sections that belong to another type of mount are refused from 1.42 on, dropped before.
+Result<> check_mount(MountRequest& m, http::ApiVersion version, std::size_t index) {
+  const auto foreign = [&](bool there, const char* option, const char* type) -> Result<> {
+    if (!there || m.type == type || version < http::ApiVersion{1, 42}) return {};
+    return fail(Errc::invalid_argument,
+                "invalid mount config for type \"{}\": field {} must not be specified", m.type,
+                option);
+  };
+  static constexpr const char* kTypes[] = {"bind", "volume", "tmpfs", "image", "npipe", "cluster"};
+  if (std::ranges::find(kTypes, m.type) == std::end(kTypes))
+    return fail(Errc::invalid_argument, "HostConfig.Mounts[{}].Type: mount type unknown: \"{}\"",
+                index, m.type);
+  CHECK(foreign(m.bind.has_value(), "BindOptions", "bind"));
+  CHECK(foreign(m.volume.has_value(), "VolumeOptions", "volume"));
+  CHECK(foreign(m.tmpfs.has_value(), "TmpfsOptions", "tmpfs"));
+  CHECK(foreign(m.image.has_value(), "ImageOptions", "image"));
+  if (m.type != "bind") m.bind.reset();
+  if (m.type != "volume") m.volume.reset();
+  if (m.type != "tmpfs") m.tmpfs.reset();
+  if (m.type != "image") m.image.reset();
+  return {};
+}
+
+Result<> check_host(HostConfig& h, http::ApiVersion version) {
+  for (const auto& [key, bindings] : h.port_bindings)
+    CHECK(check_port_key("HostConfig.PortBindings", key));
+  if (!h.console_size.empty() && h.console_size.size() != 2)
+    return fail(Errc::invalid_argument, "HostConfig.ConsoleSize: expected [height, width]");
+  for (std::size_t i = 0; i < h.mounts.size(); ++i) CHECK(check_mount(h.mounts[i], version, i));
+  if (version < http::ApiVersion{1, 42}) h.console_size.clear();
+  if (version < http::ApiVersion{1, 43}) h.annotations.clear();
+  // Before private cgroup and ipc namespaces were the default they were not known at all.
+  if (version < http::ApiVersion{1, 41} && h.cgroupns_mode.empty()) h.cgroupns_mode = "host";
+  if (version < http::ApiVersion{1, 40} && h.ipc_mode.empty()) h.ipc_mode = "shareable";
+  return {};
+}
+
+}  // namespace
+
+Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version) {
+  if (!body.is_object()) return fail(Errc::invalid_argument, "expected an object with a Config");
+  CreateRequest out;
+  TRY(out.config, json::from_json<ContainerConfig>(body));
+  TRY(auto nested, json::from_json<Nested>(body));
+  CHECK(check_host(nested.host, version));
+  for (const auto& [key, nothing] : out.config.exposed_ports)
+    CHECK(check_port_key("ExposedPorts", key));
+  if (version < http::ApiVersion{1, 44} && nested.networking.endpoints.size() > 1) {
+    std::string names;
+    for (const auto& [name, settings] : nested.networking.endpoints)
+      names += (names.empty() ? "" : ", ") + name;
+    return fail(Errc::invalid_argument,
+                "Container cannot be created with multiple network endpoints: {}", names);
+  }
+  // A container-wide address belongs to the endpoint of the main network.
+  if (!out.config.mac_address.empty() && nested.networking.endpoints.size() == 1) {
+    auto& endpoint = nested.networking.endpoints.begin()->second;
+    if (endpoint.mac_address.empty()) endpoint.mac_address = out.config.mac_address;
+  }
+  out.host = std::move(nested.host);
+  out.endpoints = std::move(nested.networking.endpoints);
+  return out;
+}
+
+}  // namespace coracle::wire

@@ -1,0 +1,29 @@
+// Images in Docker's JSON, the credentials header, platforms.
+#pragma once
+
+#include <string>
+
+#include "engine/types.hpp"
+#include "shim/http/message.hpp"
+#include "storage/storage.hpp"
+
+namespace coracle::wire {
+
+// GET /images/{i}/json
+json::Value image_json(const storage::Image& image, const std::string& driver,
+                       http::ApiVersion version);
+// One element of GET /images/json.
+json::Value image_summary(const storage::Image& image, std::size_t containers,
+                          http::ApiVersion version);
+// GET /images/{i}/history
+json::Value history_json(const storage::Image& image);
+json::Value removed_json(const storage::Storage::Removed& removed);
+
+// The header X-Registry-Auth: base64 of JSON. Garbage is no credentials, not an error.
+storage::RegistryAuth parse_registry_auth(const std::string& header);
+// The body of POST /auth.
+Result<storage::RegistryAuth> parse_auth_body(const json::Value& body);
+// "linux/arm64/v8"; "" = this host's. errors: invalid_argument
+Result<storage::Platform> parse_platform(const std::string& text);
+
+}  // namespace coracle::wire

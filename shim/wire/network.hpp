@@ -1,0 +1,12 @@
+// Networks in Docker's JSON.
+#pragma once
+
+#include "engine/types.hpp"
+#include "shim/http/message.hpp"
+
+namespace coracle::wire {
+
+//   members  with the Containers of an inspect; a list has none
+json::Value network_json(const NetworkView& network, bool members, http::ApiVersion version);
+
+}  // namespace coracle::wire

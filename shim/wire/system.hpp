@@ -1,0 +1,23 @@
+// /version, /info, events and the JSON lines of progress.
+#pragma once
+
+#include <string>
+
+#include "engine/types.hpp"
+#include "shim/http/message.hpp"
+#include "storage/storage.hpp"
+
+namespace coracle::wire {
+
+// "28.5.2+coracle-0.1.0": begins as the Docker release whose API we follow.
+std::string server_version();
+
+json::Value version_json(const SystemInfo& info);
+json::Value info_json(const SystemInfo& info, Time at, bool debug);
+json::Value event_json(const Event& event);
+
+// One line of pull, load, import.
+std::string progress_line(const storage::Progress& progress);
+std::string error_line(const Error& error);
+
+}  // namespace coracle::wire

@@ -1,0 +1,22 @@
+// Volumes in Docker's JSON.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "engine/base/json.hpp"
+#include "storage/storage.hpp"
+
+namespace coracle::wire {
+
+struct VolumeRequest {  // body of POST /volumes/create
+  std::string name, driver;
+  std::map<std::string, std::string> options, labels;
+};
+void describe(auto& field, VolumeRequest& v) {
+  field("Name", v.name)("Driver", v.driver)("DriverOpts", v.options)("Labels", v.labels);
+}
+
+json::Value volume_json(const storage::Volume& volume);
+
+}  // namespace coracle::wire
