@@ -1,0 +1,201 @@
+#include "engine/runtime/init.hpp"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "engine/base/path.hpp"
+#include "engine/runtime/become.hpp"
+#include "engine/runtime/report.hpp"
+#include "engine/runtime/root_file_system.hpp"
+#include "engine/runtime/rootfs.hpp"
+
+namespace coracle::runtime {
+namespace {
+
+constexpr const char* kDockerInit = "/sbin/docker-init";
+
+bool has(int flags, int one) { return (flags & one) != 0; }
+
+// The parent's byte. Without it the parent is gone, and so are we.
+void await(const UniqueFd& go, char expected) {
+  char byte = 0;
+  ssize_t n = 0;
+  do {
+    n = ::read(go.get(), &byte, 1);
+  } while (n < 0 && errno == EINTR);
+  if (n != 1 || byte != expected) ::_exit(0);
+}
+
+Result<> close_foreign_descriptors(const InitInput& in) {
+  std::vector<int> keep = {in.go.get(),         in.report.get(),     in.request.netns,
+                           in.fuse_root.get(),  in.request.stdio.in, in.request.stdio.out,
+                           in.request.stdio.err};
+  for (const auto& n : in.join) keep.push_back(n.file.get());
+  return close_all_but(std::move(keep));
+}
+
+Result<> become_root_of_user_namespace(const InitInput& in) {
+  if (!has(in.new_namespaces, CLONE_NEWUSER)) return {};
+  await(in.go, 'm');
+  if (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0)
+    return sys_error("become root of the new user namespace");
+  return {};
+}
+
+Result<> enter_namespaces(const InitInput& in) {
+  if (in.request.netns >= 0 && ::setns(in.request.netns, CLONE_NEWNET) != 0)
+    return sys_error("enter the network namespace");
+  for (const auto& n : in.join) {
+    if (n.type == CLONE_NEWPID) continue;  // the parent did, before the clone
+    if (::setns(n.file.get(), n.type) != 0) return sys_error("enter the namespace {}", n.path);
+  }
+  return {};
+}
+
+Result<> raise_loopback(const InitInput& in) {
+  if (!has(in.new_namespaces, CLONE_NEWNET)) return {};
+  const UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strncpy(request.ifr_name, "lo", sizeof request.ifr_name - 1);
+  request.ifr_flags = IFF_UP;
+  if (!socket || ::ioctl(socket.get(), SIOCSIFFLAGS, &request) != 0)
+    return sys_error("raise the loopback interface");
+  return {};
+}
+
+Result<> name_host(const InitInput& in) {
+  const auto& spec = *in.request.spec;
+  if (!has(in.new_namespaces, CLONE_NEWUTS)) return {};
+  if (!spec.hostname.empty() && ::sethostname(spec.hostname.data(), spec.hostname.size()) != 0)
+    return sys_error("set the host name {}", spec.hostname);
+  if (!spec.domainname.empty() &&
+      ::setdomainname(spec.domainname.data(), spec.domainname.size()) != 0)
+    return sys_error("set the domain name {}", spec.domainname);
+  return {};
+}
+
+// A procfs of our own, which no mount of the container covers; where a new one is refused (the
+// host's pid namespace), the host's, checked to be one.
+Result<UniqueFd> open_procfs() {
+  auto own = make_file_system("proc", "proc", {},
+                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (own || (own.error().sys != EPERM && own.error().sys != EBUSY)) return own;
+  TRY(auto host, open_dir("/proc"));
+  struct statfs st {};
+  if (::fstatfs(host.get(), &st) != 0 || st.f_type != PROC_SUPER_MAGIC)
+    return fail(Errc::unavailable, "/proc is not a procfs");
+  return host;
+}
+
+// A sysctl acts on the namespace its file stands for: only those of the container's own.
+Result<> set_sysctls(const InitInput& in, const UniqueFd& proc) {
+  for (const auto& [name, value] : in.request.spec->linux.sysctl) {
+    std::string path = "sys/" + name;
+    if (name.find('/') == std::string::npos) std::ranges::replace(path, '.', '/');
+    if (path.find("..") != std::string::npos)
+      return fail(Errc::invalid_argument, "sysctl {}: not a name", name);
+    const UniqueFd file(::openat(proc.get(), path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) return sys_error("sysctl {}: open /proc/{}", name, path);
+    if (auto done = write_all(file, value); !done)
+      return std::unexpected(done.error().within("sysctl {}={}", name, value));
+  }
+  return {};
+}
+
+bool needs_procfs(const oci::Spec& spec) {
+  const auto& p = spec.process;
+  return !spec.linux.sysctl.empty() || p.oom_score_adj ||
+         (!p.apparmor_profile.empty() && p.apparmor_profile != "unconfined");
+}
+
+// Docker makes a missing working directory; below the root, and where it stands it may be a file.
+Result<> make_cwd(const InitInput& in, const UniqueFd& root) {
+  const auto& cwd = in.request.spec->process.cwd;
+  if (cwd.empty() || cwd == "/") return {};
+  if (!cwd.starts_with('/'))
+    return fail(Errc::invalid_argument, "Cwd must be an absolute path: {}", cwd);
+  constexpr mode_t kMode = 0755;
+  const auto made = make_dirs_in_root(root, cwd, kMode);
+  // On a read-only place, or through a link that leads nowhere, chdir(2) will say what is wrong.
+  if (!made && made.error().sys == ENOTDIR)
+    return fail(Errc::invalid_argument, "Cannot mkdir: {} is not a directory", cwd);
+  return {};
+}
+
+struct Prepared {
+  ResolvedUser user;
+  UniqueFd master, slave, proc, mount_namespace;
+};
+
+// Everything that needs a file from outside.
+Result<Prepared> set_up(InitInput& in) {
+  const auto& request = in.request;
+  const auto& spec = *request.spec;
+  Prepared out;
+  CHECK(close_foreign_descriptors(in));
+  CHECK(become_root_of_user_namespace(in));
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
+  CHECK(enter_namespaces(in));
+  CHECK(raise_loopback(in));
+  CHECK(name_host(in));
+  if (needs_procfs(spec)) {
+    TRY(out.proc, open_procfs());
+    CHECK(set_sysctls(in, out.proc));
+  }
+  if (has(in.new_namespaces, CLONE_NEWNS)) {
+    out.mount_namespace = UniqueFd(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    if (!out.mount_namespace) return sys_error("open the mount namespace");
+  }
+  CHECK(set_propagation_of_old_tree(in.plan));
+  TRY(const auto root, mount_root(request.root, in.root_path, std::move(in.fuse_root),
+                                  in.plan.root_propagation == MS_SHARED));
+  TRY(const auto read_only, mount_all(in.plan, root));
+  if (!request.init_program.empty()) CHECK(bind_file(root, request.init_program, kDockerInit));
+  if (spec.process.terminal) {
+    TRY(auto terminal, open_terminal(root, spec.process));
+    CHECK(bind_console(root, terminal.slave));
+    out.master = std::move(terminal.master);
+    out.slave = std::move(terminal.slave);
+  }
+  CHECK(make_cwd(in, root));
+  TRY(out.user, resolve_user(spec.process.user, root));
+  CHECK(mask(in.plan, root));
+  CHECK(seal(in.plan, root, read_only));
+  CHECK(enter_root(in.plan, root));
+  return out;
+}
+
+}  // namespace
+
+void run_init(InitInput& in) {
+  reset_signals();
+  auto prepared = set_up(in);
+  if (!prepared) report_error_and_exit(in.report, prepared.error());
+  std::vector<int> fds;
+  if (prepared->mount_namespace) fds.push_back(prepared->mount_namespace.get());
+  if (prepared->master) fds.push_back(prepared->master.get());
+  if (auto told = report_ready(in.report, fds); !told) ::_exit(0);
+  prepared->mount_namespace.reset();
+  prepared->master.reset();
+  await(in.go, 'g');
+  Become what{in.request.spec->process,   in.filter,
+              std::move(prepared->user),  in.request.stdio,
+              std::move(prepared->slave), std::move(prepared->proc)};
+  report_error_and_exit(in.report, become(what));
+}
+
+}  // namespace coracle::runtime

@@ -1,0 +1,150 @@
+#include "engine/runtime/launch.hpp"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "engine/base/failpoint.hpp"
+#include "engine/base/file.hpp"
+#include "engine/base/path.hpp"
+#include "engine/runtime/child.hpp"
+#include "engine/runtime/init.hpp"
+#include "engine/runtime/report.hpp"
+#include "engine/runtime/root_file_system.hpp"
+
+namespace coracle::runtime {
+namespace {
+
+constexpr std::array kNamespaces = {std::pair{std::string_view("pid"), CLONE_NEWPID},
+                                    std::pair{std::string_view("network"), CLONE_NEWNET},
+                                    std::pair{std::string_view("mount"), CLONE_NEWNS},
+                                    std::pair{std::string_view("ipc"), CLONE_NEWIPC},
+                                    std::pair{std::string_view("uts"), CLONE_NEWUTS},
+                                    std::pair{std::string_view("user"), CLONE_NEWUSER},
+                                    std::pair{std::string_view("cgroup"), CLONE_NEWCGROUP}};
+
+Result<int> type_of(const std::string& name) {
+  for (const auto& [known, type] : kNamespaces)
+    if (name == known) return type;
+  return fail(Errc::unsupported, "namespace {}: not supported", name);
+}
+
+// Sorts the spec's namespaces into those that clone3 makes and those that are entered.
+Result<> plan_namespaces(const LaunchRequest& request, InitInput& in) {
+  for (const auto& n : request.spec->linux.namespaces) {
+    TRY(const int type, type_of(n.type));
+    if (type == CLONE_NEWNET && request.netns >= 0) continue;
+    if (n.path.empty()) {
+      in.new_namespaces |= type;
+      continue;
+    }
+    if (type == CLONE_NEWUSER)
+      return fail(Errc::unsupported, "namespace user: entering {} is not supported", n.path);
+    UniqueFd file(::open(n.path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file) return sys_error("open the {} namespace {}", n.type, n.path);
+    in.join.push_back({std::move(file), type, n.path});
+  }
+  if ((in.new_namespaces & CLONE_NEWNS) == 0)
+    return fail(Errc::invalid_argument, "a container needs a mount namespace of its own");
+  return {};
+}
+
+Result<> write_map(pid_t pid, const char* file, const std::vector<oci::IdMapping>& mappings) {
+  std::string text;
+  for (const auto& m : mappings)
+    text += fmt::format("{} {} {}\n", m.container_id, m.host_id, m.size);
+  const std::string path = fmt::format("/proc/{}/{}", pid, file);
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return sys_error("open {}", path);
+  if (auto done = write_all(fd, text); !done)
+    return std::unexpected(done.error().within("map ids: write {}", path));
+  return {};
+}
+
+Result<> map_ids(const LaunchRequest& request, const Pidfd& child, const UniqueFd& go) {
+  CHECK(write_map(child.pid(), "uid_map", request.spec->linux.uid_mappings));
+  CHECK(write_map(child.pid(), "gid_map", request.spec->linux.gid_mappings));
+  return write_all(go, "m");
+}
+
+// The directory that the root file system is mounted on.
+Result<std::string> root_path(const LaunchRequest& request) {
+  const auto& path = request.spec->root.path;
+  if (path.empty()) return fail(Errc::invalid_argument, "root.path is empty");
+  const std::string absolute = path.starts_with('/') ? path : join_path(request.bundle, path);
+  if (!request.root.type.empty()) CHECK(make_dirs(absolute));
+  return absolute;
+}
+
+// The descriptors that came with "ready": the mount namespace, and the pty's master if any.
+Result<> take_descriptors(std::vector<UniqueFd> fds, bool terminal, UniqueFd& mount_namespace,
+                          UniqueFd& console) {
+  if (fds.size() != (terminal ? 2U : 1U))
+    return fail(Errc::internal, "the container's first process sent {} descriptors", fds.size());
+  mount_namespace = std::move(fds[0]);
+  if (terminal) console = std::move(fds[1]);
+  return {};
+}
+
+}  // namespace
+
+Result<Launched> launch(const LaunchRequest& request) {
+  const auto& spec = *request.spec;
+  TRY(const auto plan, make_plan(spec));
+  std::optional<SeccompFilter> filter;
+  if (spec.linux.seccomp) {
+    TRY(filter, seccomp_filter(*spec.linux.seccomp, request.seccomp_cache));
+  }
+  TRY(auto path, root_path(request));
+  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}};
+  CHECK(plan_namespaces(request, in));
+  if (request.root.type == "fuse-overlayfs") {
+    TRY(in.fuse_root, start_fuse_overlay(request.root));
+  }
+  TRY(auto go, make_pipe());
+  TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
+  in.go = std::move(go.read);
+  in.report = std::move(report.b);
+
+  const UniqueFd* pid_namespace = nullptr;
+  for (const auto& n : in.join)
+    if (n.type == CLONE_NEWPID) pid_namespace = &n.file;
+  CHECK(fail_point("launch.clone"));
+  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), pid_namespace));
+  if (!child) run_init(in);
+
+  ChildGuard guard(*child);
+  in.report.reset();
+  in.go.reset();
+  if ((in.new_namespaces & CLONE_NEWUSER) != 0) CHECK(map_ids(request, *child, go.write));
+  TRY(auto fds, await_ready(report.a));
+  UniqueFd mount_namespace, console;
+  CHECK(take_descriptors(std::move(fds), spec.process.terminal, mount_namespace, console));
+  CHECK(fail_point("launch.ready"));
+  guard.release();
+  return Launched(*std::move(child), std::move(console), std::move(go.write), std::move(report.a),
+                  std::move(mount_namespace), request.seccomp_cache);
+}
+
+Result<> Launched::start() {
+  CHECK(fail_point("launch.start"));
+  if (auto sent = write_all(go_, "g"); !sent)
+    return std::unexpected(sent.error().within("start the container's first process"));
+  go_.reset();
+  auto done = await_exec(report_);
+  report_.reset();
+  return done;
+}
+
+}  // namespace coracle::runtime

@@ -1,0 +1,34 @@
+// What the child tells its parent over the report socket until execve(2) closes it: a base/channel
+// message with this text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/channel.hpp"
+#include "engine/base/json.hpp"
+#include "engine/base/result.hpp"
+
+namespace coracle::runtime {
+
+struct Report {
+  std::string event;  // ready (descriptors: see launch, join), error
+  std::string code;   // error: name_of(Errc)
+  std::int32_t sys = 0;
+  std::string message;
+};
+void describe(auto& field, Report& r) {
+  field("event", r.event)("code", r.code)("sys", r.sys)("message", r.message);
+}
+
+// The child's ends. A parent that is gone is no concern of the child's: its go pipe tells.
+Result<> report_ready(const UniqueFd& socket, const std::vector<int>& fds);
+[[noreturn]] void report_error_and_exit(const UniqueFd& socket, const Error& error);
+
+// The parent's end: the descriptors that came with "ready".
+//   errors  what the child reported; internal when it ended without a word
+Result<std::vector<UniqueFd>> await_ready(const UniqueFd& socket);
+// Until execve succeeded.
+Result<> await_exec(const UniqueFd& socket);
+
+}  // namespace coracle::runtime

@@ -1,0 +1,159 @@
+#include "engine/runtime/root_file_system.hpp"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <vector>
+
+#include "engine/base/path.hpp"
+#include "engine/base/process.hpp"
+#include "engine/runtime/mount_api.hpp"
+
+namespace coracle::runtime {
+namespace {
+
+// fsconfig(2) takes at most 255 bytes; longer paths are named through a descriptor.
+constexpr std::size_t kFsconfigLimit = 255;
+
+// A layer's path as it can stand in an option; `keep` holds the descriptor it may need.
+Result<std::string> option_path(const std::string& path, std::vector<UniqueFd>& keep) {
+  if (path.size() <= kFsconfigLimit && path.find_first_of(":,\\") == std::string::npos) return path;
+  TRY(auto fd, open_dir(path));
+  auto name = proc_path(fd);
+  keep.push_back(std::move(fd));
+  return name;
+}
+
+// Kernels before 6.8 know no "lowerdir+": all layers in one mount(2), each by a short name.
+Result<UniqueFd> legacy_overlay(const RootMount& root, const std::string& path) {
+  std::vector<UniqueFd> keep;
+  std::string data = "userxattr,lowerdir=";
+  for (std::size_t i = 0; i < root.lower.size(); ++i) {
+    TRY(auto fd, open_dir(root.lower[i]));
+    data += (i > 0 ? ":" : "") + proc_path(fd);
+    keep.push_back(std::move(fd));
+  }
+  if (!root.upper.empty()) {
+    TRY(const auto upper, option_path(root.upper, keep));
+    TRY(const auto work, option_path(root.work, keep));
+    data += ",upperdir=" + upper + ",workdir=" + work;
+    if (root.volatile_upper) data += ",volatile";
+  }
+  if (::mount("overlay", path.c_str(), "overlay", 0, data.c_str()) != 0)
+    return sys_error("mount overlay of {} layers on {}", root.lower.size(), path);
+  return open_dir(path);
+}
+
+Result<UniqueFd> make_overlay(const RootMount& root) {
+  std::vector<UniqueFd> keep;
+  std::vector<FsOption> options{{"userxattr", std::nullopt}};
+  for (const auto& lower : root.lower) {
+    TRY(auto name, option_path(lower, keep));
+    options.push_back({root.lower.size() == 1 ? "lowerdir" : "lowerdir+", std::move(name)});
+  }
+  if (!root.upper.empty()) {
+    TRY(auto upper, option_path(root.upper, keep));
+    TRY(auto work, option_path(root.work, keep));
+    options.push_back({"upperdir", std::move(upper)});
+    options.push_back({"workdir", std::move(work)});
+    if (root.volatile_upper) options.push_back({"volatile", std::nullopt});
+  }
+  return make_file_system("overlay", "overlay", options, 0);
+}
+
+// A separator inside a path is escaped, as fuse-overlayfs reads it.
+std::string escaped(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    if (c == ':' || c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string fuse_options(const RootMount& root) {
+  std::string out = "lowerdir=";
+  for (std::size_t i = 0; i < root.lower.size(); ++i)
+    out += (i > 0 ? ":" : "") + escaped(root.lower[i]);
+  if (!root.upper.empty())
+    out += ",upperdir=" + escaped(root.upper) + ",workdir=" + escaped(root.work);
+  if (root.volatile_upper) out += ",volatile";
+  return out;
+}
+
+}  // namespace
+
+Result<UniqueFd> start_fuse_overlay(const RootMount& root) {
+  UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
+  if (!device) return sys_error("open /dev/fuse: the host's fuse module is needed");
+  TRY(auto mount, make_file_system("fuse", "fuse-overlayfs",
+                                   {{"fd", std::to_string(device.get())},
+                                    {"rootmode", "40000"},
+                                    {"user_id", "0"},
+                                    {"group_id", "0"},
+                                    {"default_permissions", std::nullopt},
+                                    {"allow_other", std::nullopt}},
+                                   0));
+  // libfuse takes "/dev/fd/N" for a file system that is mounted already. The program daemonizes
+  // when it serves; what it says before that is kept for the error.
+  constexpr int kDeviceInProgram = 3;
+  TRY(auto said, make_pipe());
+  TRY(auto null, [] {
+    UniqueFd fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    return fd ? Result<UniqueFd>(std::move(fd)) : sys_error("open /dev/null");
+  }());
+  SpawnOptions options;
+  options.program = root.fuse_program.empty() ? "fuse-overlayfs" : root.fuse_program;
+  options.argv = {"fuse-overlayfs", "-o", fuse_options(root),
+                  "/dev/fd/" + std::to_string(kDeviceInProgram)};
+  options.new_session = true;
+  options.fds = {
+      {null.get(), 0}, {null.get(), 1}, {said.write.get(), 2}, {device.get(), kDeviceInProgram}};
+  TRY(const auto program, spawn(options));
+  said.write.reset();
+  TRY(const auto status, program.wait());
+  if (status.code != 0) {
+    constexpr std::size_t kMostWords = 4096;
+    auto words = read_all(said.read, kMostWords).value_or("");
+    while (words.ends_with('\n')) words.pop_back();
+    return fail(Errc::internal, "{} ended with code {}{}{}", options.program, status.code,
+                words.empty() ? "" : ": ", words);
+  }
+  return mount;
+}
+
+Result<UniqueFd> mount_root(const RootMount& root, const std::string& path, UniqueFd prepared,
+                            bool shared) {
+  if (shared) {
+    TRY(const auto below, open_dir(path));
+    TRY(const auto base, make_file_system("tmpfs", "tmpfs", {{"size", "4k"}}, 0));
+    CHECK(attach(base, below));
+    CHECK(change_mount(base, {.propagation = MS_PRIVATE}, Depth::one));
+  }
+  UniqueFd mount;
+  if (prepared) {
+    mount = std::move(prepared);
+  } else if (root.type == "overlay") {
+    auto made = make_overlay(root);
+    if (!made && made.error().sys == EINVAL && root.lower.size() > 1)
+      return legacy_overlay(root, path);
+    if (!made) return std::unexpected(made.error().within("root file system"));
+    mount = *std::move(made);
+  } else if (root.type == "bind" || root.type.empty()) {
+    if (root.type == "bind" && root.lower.size() != 1)
+      return fail(Errc::invalid_argument, "root file system: bind takes one directory, not {}",
+                  root.lower.size());
+    TRY(mount, clone_mount(root.type.empty() ? path : root.lower.front(), Depth::recursive));
+  } else {
+    return fail(Errc::invalid_argument, "root file system: unknown type {}", root.type);
+  }
+  TRY(const auto place, open_dir(path));
+  if (auto done = attach(mount, place); !done)
+    return std::unexpected(done.error().within("root file system on {}", path));
+  if (shared) CHECK(change_mount(mount, {.propagation = MS_PRIVATE}, Depth::one));
+  return mount;
+}
+
+}  // namespace coracle::runtime

@@ -1,0 +1,26 @@
+// The container's root file system, from the value that storage planned (root_mount.hpp): overlay,
+// fuse-overlayfs, a bind of a directory, or the directory as it is.
+#pragma once
+
+#include <string>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "engine/runtime/root_mount.hpp"
+
+namespace coracle::runtime {
+
+// fuse-overlayfs: mounts detached and starts the program, which serves it from outside the
+// container's namespaces: no signal of the container reaches it, and it ends when the last mount of
+// it is gone. Called by the parent, before the clone.
+//   errors  with the program's own words
+Result<UniqueFd> start_fuse_overlay(const RootMount& root);
+
+// Mounts the root file system at `path`, an existing directory of ours, in this mount namespace.
+//   prepared  what start_fuse_overlay gave, or empty
+//   shared    the mount it stands on may not be shared, or pivot_root(2) is refused: with a shared
+//             propagation a private mount is put under it
+Result<UniqueFd> mount_root(const RootMount& root, const std::string& path, UniqueFd prepared,
+                            bool shared);
+
+}  // namespace coracle::runtime

@@ -1,0 +1,131 @@
+#include "engine/runtime/user_lookup.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "engine/base/path.hpp"
+
+namespace coracle::runtime {
+namespace {
+
+constexpr std::uint32_t kHighestId = 0x7fffffff;
+constexpr std::size_t kFileLimit = std::size_t{8} << 20;
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> out;
+  for (;;) {
+    const auto at = text.find(separator);
+    out.push_back(text.substr(0, at));
+    if (at == std::string_view::npos) return out;
+    text.remove_prefix(at + 1);
+  }
+}
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (r.ec != std::errc{} || r.ptr != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Lines as lists of fields, without those that are too short or no entries.
+std::vector<std::vector<std::string_view>> entries(std::string_view file, std::size_t fields) {
+  std::vector<std::vector<std::string_view>> out;
+  for (auto line : split(file, '\n')) {
+    while (line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
+    if (line.empty() || line.starts_with('#')) continue;
+    auto parts = split(line, ':');
+    if (parts.size() >= fields) out.push_back(std::move(parts));
+  }
+  return out;
+}
+
+std::unexpected<Error> out_of_range(std::string_view text) {
+  return fail(Errc::invalid_argument, "uids and gids must be in range 0-{}: {}", kHighestId, text);
+}
+
+std::uint32_t id_of(std::string_view text) {
+  const auto n = number(text);
+  return n && *n <= kHighestId ? static_cast<std::uint32_t>(*n) : 0;
+}
+
+Result<std::uint32_t> lookup_group(std::string_view wanted, std::string_view group) {
+  const auto wanted_id = number(wanted);
+  for (const auto& e : entries(group, 3)) {
+    if (wanted_id ? number(e[2]) == wanted_id : e[0] == wanted) return id_of(e[2]);
+  }
+  if (!wanted_id)
+    return fail(Errc::not_found, "unable to find group {}: no matching entries in group file",
+                wanted);
+  if (*wanted_id > kHighestId) return out_of_range(wanted);
+  return static_cast<std::uint32_t>(*wanted_id);
+}
+
+std::string read_in_root(const UniqueFd& root, const std::string& path) {
+  const auto file = open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  return file ? read_all(*file, kFileLimit).value_or("") : "";
+}
+
+}  // namespace
+
+Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
+                                 std::string_view group) {
+  const auto colon = user.find(':');
+  const std::string_view name = user.substr(0, colon);
+  const std::string_view wanted_group =
+      colon == std::string_view::npos ? std::string_view{} : user.substr(colon + 1);
+  const auto wanted_id = number(name);
+
+  ResolvedUser out;
+  std::string_view found_name;
+  bool found = false;
+  for (const auto& e : entries(passwd, 4)) {
+    // A number is always an id, even where somebody is called so.
+    const bool match = name.empty() ? number(e[2]) == 0
+                       : wanted_id  ? number(e[2]) == wanted_id
+                                    : e[0] == name;
+    if (!match) continue;
+    found = true;
+    found_name = e[0];
+    out.uid = id_of(e[2]);
+    out.gid = id_of(e[3]);
+    if (e.size() > 5 && !e[5].empty()) out.home = e[5];
+    break;
+  }
+  if (!found && !name.empty()) {
+    if (!wanted_id)
+      return fail(Errc::not_found, "unable to find user {}: no matching entries in passwd file",
+                  name);
+    if (*wanted_id > kHighestId) return out_of_range(name);
+    out.uid = static_cast<std::uint32_t>(*wanted_id);
+  }
+  if (!wanted_group.empty()) {
+    TRY(out.gid, lookup_group(wanted_group, group));
+    return out;
+  }
+  if (found_name.empty()) return out;
+  for (const auto& e : entries(group, 4)) {
+    const auto members = split(e[3], ',');
+    if (std::ranges::find(members, found_name) != members.end()) out.groups.push_back(id_of(e[2]));
+  }
+  return out;
+}
+
+Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
+  const std::string passwd = read_in_root(root, "/etc/passwd");
+  ResolvedUser out;
+  if (user.username.empty()) {
+    TRY(const auto known, lookup_user(std::to_string(user.uid), passwd, ""));
+    out = ResolvedUser{user.uid, user.gid, {}, known.home};
+  } else {
+    TRY(out, lookup_user(user.username, passwd, read_in_root(root, "/etc/group")));
+  }
+  for (const auto g : user.additional_gids)
+    if (std::ranges::find(out.groups, g) == out.groups.end()) out.groups.push_back(g);
+  return out;
+}
+
+}  // namespace coracle::runtime
