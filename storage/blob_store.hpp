@@ -34,7 +34,7 @@ class BlobStore {
   // A blob that is being written: dropped without commit, it leaves nothing.
   class Writer {
    public:
-    Writer(Writer&&) = default;
+    Writer(Writer&& other) noexcept;
     Writer& operator=(Writer&&) = delete;
     ~Writer();
     Result<> write(std::string_view bytes);

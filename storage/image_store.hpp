@@ -75,6 +75,8 @@ class ImageStore {
 
   // Of every image: chain ids and blobs, for gc.
   [[nodiscard]] std::vector<std::string> reachable() const;
+  // False while there is a damaged image: what it reaches is not known, so nothing may be swept.
+  [[nodiscard]] Result<bool> all_known() const;
 
  private:
   struct Entry {

@@ -11,29 +11,22 @@
 #include <map>
 #include <mutex>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "storage/blob_store.hpp"
+#include "storage/byte_source.hpp"
 #include "storage/manifest.hpp"
 #include "storage/pins.hpp"
 #include "storage/trash.hpp"
 
 namespace coracle::storage {
 
-// Where the bytes of a layer come from. read() blocks; 0 is the end; an error ends the ingest and
-// is what ingest() returns (so that is how it is cancelled).
-class LayerSource {
- public:
-  LayerSource() = default;
-  LayerSource(const LayerSource&) = delete;
-  LayerSource& operator=(const LayerSource&) = delete;
-  virtual ~LayerSource() = default;
-  virtual Result<std::size_t> read(std::span<char> into) = 0;
-};
+// Where the bytes of a layer come from. An error of read() ends the ingest and is what ingest()
+// returns (so that is how it is cancelled). Not always called on the thread of ingest().
+using LayerSource = ByteSource;
 
 // layer.json
 struct LayerInfo {

@@ -1,0 +1,263 @@
+#include "storage/archive.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <clocale>
+#include <cstring>
+#include <optional>
+
+#include <archive.h>
+#include <archive_entry.h>
+
+namespace coracle::storage {
+namespace {
+
+constexpr std::size_t kBlock = std::size_t{256} << 10;
+
+// libarchive turns UTF-8 of pax headers into the locale's encoding, and loses names in "C".
+class Utf8Names {
+ public:
+  Utf8Names() : before_(::uselocale(utf8())) {}
+  ~Utf8Names() { ::uselocale(before_); }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  static locale_t utf8() {
+    static const locale_t made = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return made;
+  }
+  locale_t before_;
+};
+
+std::string text_of(const char* narrow, const char* utf8) {
+  if (narrow != nullptr) return narrow;
+  return utf8 == nullptr ? "" : utf8;
+}
+
+}  // namespace
+
+struct ArchiveReader::State : ByteSource {
+  explicit State(ByteSource& s) : source(s), buffer(kBlock), handle(archive_read_new()) {}
+  ~State() override { archive_read_free(handle); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  ByteSource& source;
+  std::vector<char> buffer;
+  archive* handle;
+  bool opened = false;
+  std::optional<Error> cause;  // of the source
+  ArchiveEntry entry;
+  // data_source()
+  std::string_view block;
+  std::int64_t block_offset = 0, position = 0;
+  bool at_end = true;
+
+  static la_ssize_t feed(archive* a, void* self, const void** bytes) {
+    auto& me = *static_cast<State*>(self);
+    auto n = me.source.read(me.buffer);
+    if (!n) {
+      me.cause = n.error();
+      archive_set_error(a, n.error().sys, "%s", n.error().message.c_str());
+      return -1;
+    }
+    *bytes = me.buffer.data();
+    return static_cast<la_ssize_t>(*n);
+  }
+
+  std::unexpected<Error> wrong() {
+    if (cause) return std::unexpected(*cause);
+    const char* text = archive_error_string(handle);
+    return fail(Errc::invalid_argument, "archive: {}", text == nullptr ? "damaged" : text);
+  }
+
+  Result<> open() {
+    archive_read_support_format_tar(handle);
+    archive_read_support_format_empty(handle);
+    if (archive_read_open(handle, this, nullptr, &State::feed, nullptr) < ARCHIVE_WARN)
+      return wrong();
+    opened = true;
+    return {};
+  }
+
+  // False at the entry's end.
+  Result<bool> next_block() {
+    const void* bytes = nullptr;
+    std::size_t size = 0;
+    la_int64_t offset = 0;
+    const int r = archive_read_data_block(handle, &bytes, &size, &offset);
+    if (r == ARCHIVE_EOF) return false;
+    if (r < ARCHIVE_WARN) return wrong();
+    block = {static_cast<const char*>(bytes), size};
+    block_offset = offset;
+    return true;
+  }
+
+  void take(archive_entry* e) {
+    entry = {};
+    entry.path = text_of(archive_entry_pathname(e), archive_entry_pathname_utf8(e));
+    entry.type = archive_entry_filetype(e);
+    entry.mode = archive_entry_perm(e) & 07777;
+    entry.hardlink = text_of(archive_entry_hardlink(e), archive_entry_hardlink_utf8(e));
+    entry.symlink = text_of(archive_entry_symlink(e), archive_entry_symlink_utf8(e));
+    entry.uid = archive_entry_uid(e);
+    entry.gid = archive_entry_gid(e);
+    entry.size = archive_entry_size(e);
+    entry.mtime = {archive_entry_mtime(e), archive_entry_mtime_nsec(e)};
+    archive_entry_xattr_reset(e);
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    while (archive_entry_xattr_next(e, &name, &value, &size) == ARCHIVE_OK && name != nullptr)
+      entry.xattrs.push_back({name, std::string(static_cast<const char*>(value), size)});
+    block = {};
+    block_offset = position = 0;
+    at_end = false;
+  }
+
+  // As ByteSource: the entry's data.
+  Result<std::size_t> read(std::span<char> into) override {
+    if (into.empty()) return std::size_t{0};
+    while (position >= block_offset + static_cast<std::int64_t>(block.size())) {
+      if (at_end) return std::size_t{0};
+      TRY(const bool more, next_block());
+      if (more) continue;
+      at_end = true;
+      block = {};
+      block_offset = std::max(entry.size, position);  // a hole at the end
+      if (position >= block_offset) return std::size_t{0};
+      break;
+    }
+    if (position < block_offset) {
+      const auto n = std::min(into.size(), static_cast<std::size_t>(block_offset - position));
+      std::memset(into.data(), 0, n);
+      position += static_cast<std::int64_t>(n);
+      return n;
+    }
+    const auto from = static_cast<std::size_t>(position - block_offset);
+    const auto n = std::min(into.size(), block.size() - from);
+    std::memcpy(into.data(), block.data() + from, n);
+    position += static_cast<std::int64_t>(n);
+    return n;
+  }
+};
+
+ArchiveReader::ArchiveReader(ByteSource& source) : state_(std::make_unique<State>(source)) {}
+ArchiveReader::~ArchiveReader() = default;
+
+Result<const ArchiveEntry*> ArchiveReader::next() {
+  const Utf8Names utf8;
+  if (!state_->opened) CHECK(state_->open());
+  archive_entry* e = nullptr;
+  const int r = archive_read_next_header(state_->handle, &e);
+  if (r == ARCHIVE_EOF) {
+    if (state_->cause) return state_->wrong();
+    return nullptr;
+  }
+  if (r < ARCHIVE_WARN) return state_->wrong();
+  state_->take(e);
+  return &state_->entry;
+}
+
+Result<> ArchiveReader::data(const Block& block) {
+  for (;;) {
+    TRY(const bool more, state_->next_block());
+    if (!more) return {};
+    if (!state_->block.empty()) CHECK(block(state_->block, state_->block_offset));
+  }
+}
+
+ByteSource& ArchiveReader::data_source() { return *state_; }
+
+// ---- writing
+// -------------------------------------------------------------------------------------------------
+
+struct ArchiveWriter::State {
+  explicit State(const UniqueFd& fd) : to(fd), handle(archive_write_new()) {}
+  ~State() { archive_write_free(handle); }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+
+  const UniqueFd& to;
+  archive* handle;
+  std::optional<Error> cause;
+
+  static la_ssize_t put(archive* a, void* self, const void* bytes, std::size_t size) {
+    auto& me = *static_cast<State*>(self);
+    if (auto done = write_all(me.to, {static_cast<const char*>(bytes), size}); !done) {
+      me.cause = done.error();
+      archive_set_error(a, done.error().sys, "%s", done.error().message.c_str());
+      return -1;
+    }
+    return static_cast<la_ssize_t>(size);
+  }
+
+  std::unexpected<Error> wrong() {
+    if (cause) return std::unexpected(cause->within("write the archive"));
+    const char* text = archive_error_string(handle);
+    return fail(Errc::internal, "write the archive: {}", text == nullptr ? "unknown" : text);
+  }
+
+  Result<> header(const std::string& path, mode_t type, std::int64_t size) {
+    const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> e(archive_entry_new(),
+                                                                          &archive_entry_free);
+    archive_entry_set_pathname(e.get(), path.c_str());
+    archive_entry_set_filetype(e.get(), type);
+    archive_entry_set_perm(e.get(), type == S_IFDIR ? 0755 : 0644);
+    archive_entry_set_size(e.get(), size);
+    archive_entry_set_mtime(e.get(), 0, 0);
+    if (archive_write_header(handle, e.get()) < ARCHIVE_WARN) return wrong();
+    return {};
+  }
+
+  Result<> bytes(std::string_view data) {
+    while (!data.empty()) {
+      const auto n = archive_write_data(handle, data.data(), data.size());
+      if (n <= 0) return wrong();
+      data.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+  }
+};
+
+ArchiveWriter::ArchiveWriter(const UniqueFd& to) : state_(std::make_unique<State>(to)) {
+  archive_write_set_format_pax_restricted(state_->handle);
+  archive_write_set_bytes_per_block(state_->handle, static_cast<int>(kBlock));
+  archive_write_set_bytes_in_last_block(state_->handle, 1);
+  archive_write_open(state_->handle, state_.get(), nullptr, &State::put, nullptr);
+}
+ArchiveWriter::~ArchiveWriter() = default;
+
+Result<> ArchiveWriter::directory(const std::string& path) {
+  return state_->header(path, S_IFDIR, 0);
+}
+
+Result<> ArchiveWriter::file(const std::string& path, std::string_view bytes) {
+  CHECK(state_->header(path, S_IFREG, static_cast<std::int64_t>(bytes.size())));
+  return state_->bytes(bytes);
+}
+
+Result<> ArchiveWriter::file(const std::string& path, const UniqueFd& from, std::int64_t size) {
+  CHECK(state_->header(path, S_IFREG, size));
+  std::vector<char> buffer(kBlock);
+  std::int64_t done = 0;
+  while (done < size) {
+    const auto n = ::pread(from.get(), buffer.data(), buffer.size(), done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return sys_error("read {}", path);
+    if (n == 0) return fail(Errc::internal, "read {}: shorter than it was", path);
+    CHECK(state_->bytes({buffer.data(), static_cast<std::size_t>(n)}));
+    done += n;
+  }
+  return {};
+}
+
+Result<> ArchiveWriter::finish() {
+  if (archive_write_close(state_->handle) < ARCHIVE_WARN) return state_->wrong();
+  return {};
+}
+
+}  // namespace coracle::storage

@@ -1,0 +1,79 @@
+// Tar archives through libarchive: reading entry by entry from a ByteSource, writing to a
+// descriptor.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "storage/byte_source.hpp"
+
+namespace coracle::storage {
+
+// One entry, as the archive has it: nothing in it is to be trusted.
+struct ArchiveEntry {
+  std::string path;      // as written: may be absolute or hold ".."
+  mode_t type = 0;       // S_IFREG, …; 0: unknown
+  mode_t mode = 0;       // permission bits with setuid, setgid, sticky
+  std::string hardlink;  // not empty: a link to that path, whatever the type
+  std::string symlink;
+  std::int64_t uid = 0, gid = 0;
+  std::int64_t size = 0;
+  timespec mtime{};
+  struct Xattr {
+    std::string name, value;
+  };
+  std::vector<Xattr> xattrs;
+};
+
+class ArchiveReader {
+ public:
+  // The source must outlive it. Plain tar in its dialects: ustar, pax, GNU.
+  explicit ArchiveReader(ByteSource& source);
+  ~ArchiveReader();
+  ArchiveReader(const ArchiveReader&) = delete;
+  ArchiveReader& operator=(const ArchiveReader&) = delete;
+
+  // The next entry; null at the end. It lives until the next call.   errors  invalid_argument
+  // (damaged), the source's own
+  Result<const ArchiveEntry*> next();
+  // The entry's data, block by block with the offset of each (holes are left out). What is not
+  // read is skipped by next().
+  using Block = std::function<Result<>(std::string_view bytes, std::int64_t offset)>;
+  Result<> data(const Block& block);
+  // The entry's data as a source (holes read as zeros); valid until next().
+  ByteSource& data_source();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Writes ustar, pax where that is not enough. Owner 0:0, mode 0644, time 0 for all: what we write
+// are blobs and JSON.
+class ArchiveWriter {
+ public:
+  explicit ArchiveWriter(const UniqueFd& to);
+  ~ArchiveWriter();
+  ArchiveWriter(const ArchiveWriter&) = delete;
+  ArchiveWriter& operator=(const ArchiveWriter&) = delete;
+
+  Result<> directory(const std::string& path);
+  Result<> file(const std::string& path, std::string_view bytes);
+  // `size` bytes from a descriptor's beginning.
+  Result<> file(const std::string& path, const UniqueFd& from, std::int64_t size);
+  Result<> finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coracle::storage

@@ -1,0 +1,15 @@
+// `docker import`: a file system's tar becomes an image of one layer. Blocking: for worker threads.
+#pragma once
+
+#include "engine/base/result.hpp"
+#include "storage/image_load.hpp"
+#include "storage/storage.hpp"
+
+namespace coracle::storage {
+
+// The bytes are kept as they come (gzip, zstd, plain; anything else inflated).
+//   errors  invalid_argument (no tar; a change that is none), the stores'
+Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options,
+                           Stores stores);
+
+}  // namespace coracle::storage

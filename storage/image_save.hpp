@@ -1,0 +1,18 @@
+// `docker save`: a tar that is OCI layout and docker-archive in one. Manifests, configurations and
+// layers go out as they came, so every digest comes back the same; the lists stand first, so that a
+// reader knows what follows. Blocking: for worker threads.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "storage/image_load.hpp"
+
+namespace coracle::storage {
+
+// names: as ImageStore::find() takes them.   errors  not_found; those of write(2)
+Result<> save_images(const std::vector<std::string>& names, Stores stores, const UniqueFd& to);
+
+}  // namespace coracle::storage

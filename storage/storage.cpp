@@ -1,0 +1,338 @@
+// The class behind the face: builds the stores and wires them.
+//
+// Below Config.root, mode 0700:
+//   blobs/sha256/HEX         as received: layers, manifests, configurations (blob_store)
+//   layers/HEX/              a layer by chain id: diff/, layer.json (layer_store)
+//   images/HEX/image.json    an image by id: names, digests, manifest (image_store)
+//   containers/ID/           a writable layer (writable_layers)
+//   volumes/NAME/            volume.json, _data/ (volume_store)
+//   tmp/                     what is being written; thrown away at start
+//   trash/                   what was removed and is not unlinked yet (trash)
+//   lock                     flock(2): one daemon a store
+// Nothing spans two of these objects: each is written whole under its name, and refers to others by
+// digest. What nothing reaches is swept (gc).
+#include "storage/storage.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <set>
+#include <utility>
+
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+#include "storage/blob_store.hpp"
+#include "storage/gc.hpp"
+#include "storage/image_import.hpp"
+#include "storage/image_load.hpp"
+#include "storage/image_save.hpp"
+#include "storage/image_store.hpp"
+#include "storage/layer_store.hpp"
+#include "storage/merged_tree.hpp"
+#include "storage/pins.hpp"
+#include "storage/reference.hpp"
+#include "storage/snapshot.hpp"
+#include "storage/trash.hpp"
+#include "storage/volume_store.hpp"
+#include "storage/writable_layers.hpp"
+
+namespace coracle::storage {
+namespace {
+
+class Store final : public Storage {
+ public:
+  Store(asio::io_context& io, Workers& workers, Config config, DriverChoice choice, UniqueFd lock)
+      : io_(io),
+        workers_(workers),
+        config_(std::move(config)),
+        lock_(std::move(lock)),
+        choice_(std::move(choice)),
+        trash_(io, workers, config_.root + "/trash"),
+        blobs_(config_.root, trash_),
+        layers_(config_.root, config_.one_id, blobs_, trash_, pins_),
+        images_(config_.root, blobs_, layers_, trash_),
+        writable_(workers, trash_, choice_.driver, config_.root + "/containers",
+                  config_.root + "/layers"),
+        volumes_(io, workers, trash_, config_.root + "/volumes"),
+        sweeping_(io),
+        scope_(io) {}
+
+  Result<> load_all() {
+    CHECK(make_dirs(config_.root + "/tmp"));
+    TRY(const auto unfinished, list_dir(config_.root + "/tmp"));
+    for (const auto& name : unfinished) CHECK(trash_.take(config_.root + "/tmp/" + name));
+    CHECK(blobs_.prepare());
+    CHECK(layers_.open(damaged_));
+    CHECK(images_.open(damaged_));
+    TRY(const auto layers, writable_.load());
+    TRY(const auto volumes, volumes_.load());
+    containers_known_ = layers.empty();
+    damaged_.insert(damaged_.end(), layers.begin(), layers.end());
+    damaged_.insert(damaged_.end(), volumes.begin(), volumes.end());
+    for (const auto& d : damaged_)
+      log::warn("damaged object left out path={} reason={}", d.path, d.reason);
+    scope_.start("sweep the store", sweep_at_start());
+    return {};
+  }
+
+  // ---- told at once
+
+  [[nodiscard]] std::string driver() const override { return choice_.driver->name(); }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> driver_status() const override {
+    return choice_.status;
+  }
+  [[nodiscard]] std::vector<Damaged> damaged() const override { return damaged_; }
+  [[nodiscard]] std::vector<Image> images() const override { return images_.images(); }
+  [[nodiscard]] Result<Image> find(const std::string& name) const override {
+    return images_.find(name);
+  }
+  [[nodiscard]] Result<MountPlan> mount_plan(const std::string& id) const override {
+    return writable_.plan(id);
+  }
+  [[nodiscard]] std::vector<std::string> layers() const override { return writable_.ids(); }
+  [[nodiscard]] Result<std::string> image_of_layer(const std::string& id) const override {
+    return writable_.image_of(id);
+  }
+  [[nodiscard]] std::vector<Volume> volumes() const override { return volumes_.list(); }
+  [[nodiscard]] Result<Volume> find_volume(const std::string& name) const override {
+    return volumes_.find(name);
+  }
+
+  // ---- images
+
+  Task<> tag(std::string image_id, Reference to) override {
+    auto job = [this, image_id = std::move(image_id), to = std::move(to)] {
+      return images_.tag(image_id, to);
+    };
+    co_return co_await workers_.run(std::move(job));
+  }
+
+  Task<Removed> remove(std::string name, bool force) override {
+    auto job = [this, name = std::move(name), force] { return images_.remove(name, force); };
+    CO_TRY(auto removed, co_await workers_.run(std::move(job)));
+    if (!removed.deleted.empty()) {
+      const auto swept = co_await sweep_now();
+      if (swept) {
+        removed.deleted.insert(removed.deleted.end(), swept->layers.begin(), swept->layers.end());
+      } else {
+        log::warn("store not swept reason={}", swept.error().message);
+      }
+      trash_.empty();
+    }
+    co_return removed;
+  }
+
+  Task<Image> pull(Reference ref, RegistryAuth /*auth*/, Platform /*platform*/,
+                   ProgressSink /*progress*/) override {
+    co_return fail(Errc::unsupported, "pull {}: this build has no registry client yet",
+                   ref.familiar());
+  }
+
+  Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) override {
+    const auto told = on_loop(std::move(progress));
+    auto job = [this, from = std::move(from), told]() mutable -> Result<std::vector<Image>> {
+      const UniqueFd own = std::move(from);
+      FdSource source(own);
+      return load_images(source, stores(), told);
+    };
+    auto loaded = co_await workers_.run(std::move(job));
+    trash_.empty();  // staged layers that were there already, or came to nothing
+    co_return loaded;
+  }
+
+  Task<Image> import(UniqueFd from, ImportOptions options) override {
+    auto job = [this, from = std::move(from),
+                options = std::move(options)]() mutable -> Result<Image> {
+      const UniqueFd own = std::move(from);
+      FdSource source(own);
+      return import_image(source, options, stores());
+    };
+    auto imported = co_await workers_.run(std::move(job));
+    trash_.empty();
+    co_return imported;
+  }
+
+  Task<> save(std::vector<std::string> names, UniqueFd to) override {
+    auto job = [this, names = std::move(names), to = std::move(to)]() mutable -> Result<> {
+      const UniqueFd own = std::move(to);
+      CHECK(set_nonblocking(own, false));
+      return save_images(names, stores(), own);
+    };
+    co_return co_await workers_.run(std::move(job));
+  }
+
+  Task<std::string> read_image_file(std::string image_id, std::string path,
+                                    std::size_t limit) override {
+    CO_TRY(const auto image, images_.by_id(image_id));
+    auto pin = pin_image(image);
+    CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
+    auto job = [stack = std::move(stack), path = std::move(path), limit] {
+      return read_below(stack, path, limit);
+    };
+    co_return co_await workers_.run(std::move(job));
+  }
+
+  // ---- writable layers
+
+  Task<> create_layer(std::string id, std::string image_id) override {
+    CO_TRY(const auto image, images_.by_id(image_id));
+    auto pin = pin_image(image);  // until the writable layer holds them itself
+    CO_TRY(const auto stack, layers_.diff_paths(image.diff_ids));
+    auto chain = chain_ids(image.diff_ids);
+    std::vector<std::string> topmost_first(chain.rbegin(), chain.rend());
+    co_return co_await writable_.create(std::move(id), image.id, std::move(topmost_first));
+  }
+
+  Task<> remove_layer(std::string id) override {
+    CO_TRY(const auto image_id, known_image_of(id));
+    CO_CHECK(co_await writable_.remove(std::move(id)));
+    // It was the last that held an image which has been removed by force.
+    if (!image_id.empty() && !images_.by_id(image_id)) {
+      if (const auto swept = co_await sweep_now(); !swept)
+        log::warn("store not swept reason={}", swept.error().message);
+    }
+    trash_.empty();
+    co_return Result<>{};
+  }
+
+  // ---- volumes
+
+  Task<Volume> create_volume(std::string name, std::map<std::string, std::string> labels,
+                             std::map<std::string, std::string> options) override {
+    return volumes_.create(std::move(name), std::move(labels), std::move(options));
+  }
+  Task<> remove_volume(std::string name) override {
+    CO_CHECK(co_await volumes_.remove(std::move(name)));
+    trash_.empty();
+    co_return Result<>{};
+  }
+  Task<> fill_volume(std::string name, std::string image_id, std::string path) override {
+    CO_TRY(const auto image, images_.by_id(image_id));
+    auto pin = pin_image(image);
+    CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
+    co_return co_await volumes_.fill(std::move(name), std::move(stack), std::move(path));
+  }
+
+  Coro<void> close() override {
+    co_await scope_.close();
+    co_await trash_.close();
+  }
+
+ private:
+  [[nodiscard]] Stores stores() { return {blobs_, layers_, images_}; }
+
+  [[nodiscard]] Pin pin_image(const Image& image) {
+    auto keys = chain_ids(image.diff_ids);
+    keys.push_back(image.id);
+    return pins_.take(keys);
+  }
+
+  // A sink for worker threads; lines come to the caller's in order, before the result does.
+  std::function<void(const std::string&)> on_loop(ProgressSink sink) {
+    return [this, sink = std::move(sink)](const std::string& text) {
+      if (!sink) return;
+      asio::post(io_, [sink, text] {
+        Progress progress;
+        progress.stream = text;
+        sink(progress);
+      });
+    };
+  }
+
+  // "" when there is no such layer.
+  [[nodiscard]] Result<std::string> known_image_of(const std::string& id) const {
+    auto image = writable_.image_of(id);
+    if (!image && image.error().code == Errc::not_found) return "";
+    return image;
+  }
+
+  static Result<std::string> read_below(const std::vector<std::string>& stack,
+                                        const std::string& path, std::size_t limit) {
+    TRY(const auto entry, lookup_path(stack, path));
+    if (!entry.dirs.empty()) return fail(Errc::invalid_argument, "{} is a directory", path);
+    // Not to wait at a fifo.
+    UniqueFd fd(::openat(entry.parent.get(), entry.name.c_str(),
+                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) return sys_error("open {} of the image", path);
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
+      return fail(Errc::invalid_argument, "{} of the image is no file", path);
+    return read_all(fd, limit);
+  }
+
+  // ---- gc
+
+  Task<Swept> sweep_now() {
+    const auto turn = co_await sweeping_.take();
+    if (!containers_known_) co_return Swept{};
+    pins_.begin_sweep();  // before the roots are read
+    std::set<std::string> roots;
+    for (auto& key : images_.reachable()) roots.insert(std::move(key));
+    for (auto& key : writable_.chain_ids_in_use()) roots.insert(std::move(key));
+    for (auto& key : writable_.image_ids_in_use()) roots.insert(std::move(key));
+    auto job = [this, roots = std::move(roots)]() -> Result<Swept> {
+      TRY(const bool known, images_.all_known());
+      if (!known) return Swept{};
+      TRY(const auto blobs, blobs_.list());
+      return sweep(unreachable(roots, layers_.list(), blobs), layers_, blobs_, pins_);
+    };
+    co_return co_await workers_.run(std::move(job));
+  }
+
+  Coro<void> sweep_at_start() {
+    const auto swept = co_await sweep_now();
+    if (!swept) {
+      log::warn("store not swept reason={}", swept.error().message);
+    } else if (!swept->layers.empty() || !swept->blobs.empty()) {
+      log::info("store swept layers={} blobs={}", swept->layers.size(), swept->blobs.size());
+    }
+    trash_.empty();
+  }
+
+  asio::io_context& io_;
+  Workers& workers_;
+  Config config_;
+  UniqueFd lock_;
+  DriverChoice choice_;
+  Trash trash_;
+  Pins pins_;
+  BlobStore blobs_;
+  LayerStore layers_;
+  ImageStore images_;
+  WritableLayers writable_;
+  VolumeStore volumes_;
+  std::vector<Damaged> damaged_;
+  bool containers_known_ = true;  // no writable layer is damaged: their roots are all known
+  Turns sweeping_;
+  Scope scope_;
+};
+
+Result<UniqueFd> take_lock(const std::string& root) {
+  UniqueFd fd(::open((root + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return sys_error("open {}/lock", root);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno != EWOULDBLOCK) return sys_error("lock {}", root);
+  return fail(Errc::conflict,
+              "open the store {}: another coracled uses it; stop that one or set another data-root",
+              root);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Storage>> Storage::open(asio::io_context& io, Workers& workers,
+                                               Config config) {
+  CHECK(make_dirs(config.root, 0700));
+  if (::chmod(config.root.c_str(), 0700) != 0) return sys_error("set the mode of {}", config.root);
+  TRY(auto lock, take_lock(config.root));
+  TRY(auto choice, choose_driver(config.root, config.driver));
+  auto store =
+      std::make_unique<Store>(io, workers, std::move(config), std::move(choice), std::move(lock));
+  if (auto done = store->load_all(); !done)
+    return std::unexpected(done.error().within("open the store"));
+  return store;
+}
+
+}  // namespace coracle::storage

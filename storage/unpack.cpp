@@ -1,0 +1,357 @@
+#include "storage/unpack.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <map>
+#include <string_view>
+
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+#include "engine/base/path.hpp"
+#include "storage/archive.hpp"
+
+namespace coracle::storage {
+namespace {
+
+constexpr std::string_view kWhiteout = ".wh.";
+constexpr std::string_view kOpaque = ".wh..wh..opq";
+constexpr std::string_view kAufs = ".wh..wh.";  // bookkeeping of aufs: means nothing here
+
+// "./a//b/" -> "a/b"; "" is the root itself.
+Result<std::string> entry_path(const std::string& written) {
+  std::string out;
+  std::string_view rest = written;
+  while (!rest.empty()) {
+    const auto slash = rest.find('/');
+    const auto part = rest.substr(0, slash);
+    if (part == "..")
+      return fail(Errc::invalid_argument, "{}: the entry would leave the layer", written);
+    if (!part.empty() && part != ".") {
+      if (!out.empty()) out += '/';
+      out += part;
+    }
+    if (slash == std::string_view::npos) break;
+    rest.remove_prefix(slash + 1);
+  }
+  return out;
+}
+
+bool is_kept(const std::string& xattr) {
+  if (xattr == "security.capability") return true;
+  return xattr.starts_with("user.") && !xattr.starts_with("user.overlay.") &&
+         !xattr.starts_with("user.fuseoverlayfs.") && !xattr.starts_with("user.containers.");
+}
+
+class Unpacker {
+ public:
+  Unpacker(const UniqueFd& root, UnpackOptions options) : root_(root), options_(options) {}
+
+  Result<Unpacked> run(ByteSource& source) {
+    ArchiveReader reader(source);
+    for (;;) {
+      TRY(const auto* entry, reader.next());
+      if (entry == nullptr) break;
+      ++done_.entries;
+      if (auto r = apply(*entry, reader); !r)
+        return std::unexpected(r.error().within("unpack {}", entry->path));
+    }
+    CHECK(finish_directories());
+    return done_;
+  }
+
+ private:
+  struct Directory {
+    mode_t mode;
+    timespec mtime;
+  };
+
+  Result<> apply(const ArchiveEntry& entry, ArchiveReader& reader) {
+    TRY(const auto path, entry_path(entry.path));
+    if (path.empty()) return root_entry(entry);
+    const auto slash = path.rfind('/');
+    const std::string parent = slash == std::string::npos ? "" : path.substr(0, slash);
+    const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+    CHECK(enter(parent));
+    if (name == kOpaque) return mark_opaque(parent_);
+    if (name.starts_with(kAufs)) return {};
+    if (name.starts_with(kWhiteout)) return whiteout(name.substr(kWhiteout.size()));
+    if (!entry.hardlink.empty()) return hard_link(entry, path, name);
+    switch (entry.type) {
+      case S_IFREG: return regular(entry, name, reader);
+      case S_IFDIR: return directory(entry, path, name);
+      case S_IFLNK: return symbolic_link(entry, name);
+      case S_IFIFO: return fifo(entry, name);
+      default: log::debug("layer entry left out path={} type={:o}", path, entry.type); return {};
+    }
+  }
+
+  // -- where
+
+  // Makes `parent` the current directory: parent_ is its descriptor.
+  Result<> enter(const std::string& parent) {
+    if (parent_ && parent == parent_path_) return {};
+    auto fd = open_in_root(root_, parent, O_PATH | O_DIRECTORY);
+    if (!fd && (fd.error().sys == ENOENT || fd.error().sys == ENOTDIR)) fd = make_parents(parent);
+    if (!fd) return std::unexpected(fd.error());
+    parent_ = *std::move(fd);
+    parent_path_ = parent;
+    return {};
+  }
+
+  // Directories that the archive does not name itself. One that was whited out begins anew.
+  Result<UniqueFd> make_parents(const std::string& path) {
+    TRY(auto at, open_in_root(root_, "", O_PATH | O_DIRECTORY));
+    for (std::size_t begin = 0; begin < path.size();) {
+      const auto end = std::min(path.find('/', begin), path.size());
+      const std::string name = path.substr(begin, end - begin);
+      const std::string so_far = path.substr(0, end);
+      auto next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
+      if (!next) {
+        bool opaque = false;
+        if (next.error().sys == ENOTDIR) CHECK(clear_whiteout(at, name, opaque));
+        if (::mkdirat(at.get(), name.c_str(), 0755) != 0) return sys_error("make its parent");
+        next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
+        if (!next) return next;
+        CHECK(own(*next, 0, 0));
+        if (opaque) CHECK(mark_opaque(*next));
+        directories_[so_far] = {0755, {0, UTIME_OMIT}};
+      }
+      at = *std::move(next);
+      begin = end + 1;
+    }
+    return at;
+  }
+
+  // -- what was there
+
+  static Result<> clear_whiteout(const UniqueFd& parent, const std::string& name, bool& cleared) {
+    struct stat st {};
+    if (::fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return sys_error("look at {}", name);
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != 0)
+      return sys_error_of(ENOTDIR, "{} is no directory", name);
+    if (::unlinkat(parent.get(), name.c_str(), 0) != 0) return sys_error("replace {}", name);
+    cleared = true;
+    return {};
+  }
+
+  // Makes way for a new entry `name`: a later entry of an archive replaces an earlier one.
+  Result<> clear(const std::string& name) { return remove_tree(proc_path(parent_) + "/" + name); }
+
+  // -- one function a type
+
+  Result<> root_entry(const ArchiveEntry& entry) {
+    if (entry.type != S_IFDIR) return {};
+    TRY(auto fd, open_in_root(root_, "", O_RDONLY | O_DIRECTORY));
+    CHECK(own(fd, entry.uid, entry.gid));
+    CHECK(set_xattrs(fd, entry));
+    directories_[""] = {entry.mode, entry.mtime};
+    return {};
+  }
+
+  Result<> whiteout(const std::string& name) {
+    if (name.empty() || name == "." || name == "..")
+      return fail(Errc::invalid_argument, "a whiteout of nothing");
+    // Linux 5.8 and later let anybody make this one device. See mknod(2).
+    if (::mknodat(parent_.get(), name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
+    if (errno != EEXIST) {
+      return sys_error(
+          "make a whiteout (needs Linux 5.8 and a file system that stores device nodes; "
+          "choose another data-root if this one does not)");
+    }
+    UniqueFd there(
+        ::openat(parent_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    return there ? mark_opaque(there) : Result<>{};
+  }
+
+  Result<> regular(const ArchiveEntry& entry, const std::string& name, ArchiveReader& reader) {
+    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    UniqueFd fd(::openat(parent_.get(), name.c_str(), kFlags, 0600));
+    if (!fd && errno == EEXIST) {
+      CHECK(clear(name));
+      fd.reset(::openat(parent_.get(), name.c_str(), kFlags, 0600));
+    }
+    if (!fd) return sys_error("make the file");
+    std::int64_t end = 0;
+    CHECK(reader.data([&](std::string_view bytes, std::int64_t offset) {
+      end = offset + static_cast<std::int64_t>(bytes.size());
+      return write_at(fd, bytes, offset);
+    }));
+    if (end < entry.size && ::ftruncate(fd.get(), entry.size) != 0) return sys_error("write");
+    done_.bytes += entry.size;
+    CHECK(own(fd, entry.uid, entry.gid));
+    CHECK(set_xattrs(fd, entry));
+    // After the owner: chown(2) takes setuid away.
+    if (::fchmod(fd.get(), entry.mode) != 0) return sys_error("set the mode");
+    const std::array<timespec, 2> times{entry.mtime, entry.mtime};
+    if (::futimens(fd.get(), times.data()) != 0) return sys_error("set the time");
+    return {};
+  }
+
+  static Result<> write_at(const UniqueFd& fd, std::string_view bytes, std::int64_t offset) {
+    while (!bytes.empty()) {
+      const auto n = ::pwrite(fd.get(), bytes.data(), bytes.size(), offset);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return sys_error("write");
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+      offset += n;
+    }
+    return {};
+  }
+
+  Result<> directory(const ArchiveEntry& entry, const std::string& path, const std::string& name) {
+    bool opaque = false;
+    // Searchable and writable while we fill it; its own mode comes at the end.
+    if (::mkdirat(parent_.get(), name.c_str(), 0700) != 0) {
+      if (errno != EEXIST) return sys_error("make the directory");
+      struct stat st {};
+      if (::fstatat(parent_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return sys_error("look at it");
+      if (!S_ISDIR(st.st_mode)) {
+        opaque = S_ISCHR(st.st_mode);
+        CHECK(clear(name));
+        if (::mkdirat(parent_.get(), name.c_str(), 0700) != 0)
+          return sys_error("make the directory");
+      }
+    }
+    UniqueFd fd(
+        ::openat(parent_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) return sys_error("open the directory");
+    if (opaque) CHECK(mark_opaque(fd));
+    CHECK(own(fd, entry.uid, entry.gid));
+    CHECK(set_xattrs(fd, entry));
+    directories_[path] = {entry.mode, entry.mtime};
+    return {};
+  }
+
+  Result<> symbolic_link(const ArchiveEntry& entry, const std::string& name) {
+    if (entry.symlink.empty()) return fail(Errc::invalid_argument, "a link to nothing");
+    const auto make = [&] {
+      return ::symlinkat(entry.symlink.c_str(), parent_.get(), name.c_str());
+    };
+    int r = make();
+    if (r != 0 && errno == EEXIST) {
+      CHECK(clear(name));
+      r = make();
+    }
+    if (r != 0) return sys_error("make the link");
+    return own_and_date(entry, name);
+  }
+
+  Result<> fifo(const ArchiveEntry& entry, const std::string& name) {
+    const auto make = [&] { return ::mknodat(parent_.get(), name.c_str(), S_IFIFO | 0600, 0); };
+    int r = make();
+    if (r != 0 && errno == EEXIST) {
+      CHECK(clear(name));
+      r = make();
+    }
+    if (r != 0) return sys_error("make the fifo");
+    CHECK(own_and_date(entry, name));
+    // It is ours and new, no link: nobody else writes here.
+    if (::fchmodat(parent_.get(), name.c_str(), entry.mode, 0) != 0)
+      return sys_error("set the mode");
+    return {};
+  }
+
+  Result<> hard_link(const ArchiveEntry& entry, const std::string& path, const std::string& name) {
+    auto target = entry_path(entry.hardlink);
+    if (!target) return std::unexpected(target.error());
+    if (*target == path) return {};
+    auto to = open_parent_in_root(root_, *target);
+    if (!to) return std::unexpected(to.error().within("link to {}", entry.hardlink));
+    const auto make = [&] {
+      return ::linkat(to->parent.get(), to->name.c_str(), parent_.get(), name.c_str(), 0);
+    };
+    int r = make();
+    if (r != 0 && errno == EEXIST) {
+      CHECK(clear(name));
+      r = make();
+    }
+    if (r != 0) return sys_error("link to {}", entry.hardlink);
+    return {};
+  }
+
+  // -- metadata
+
+  Result<> own(const UniqueFd& fd, std::int64_t uid, std::int64_t gid) {
+    if (options_.one_id) return {};
+    if (::fchownat(fd.get(), "", static_cast<uid_t>(uid), static_cast<gid_t>(gid), AT_EMPTY_PATH) ==
+        0)
+      return {};
+    return owner_error(uid, gid);
+  }
+
+  static std::unexpected<Error> owner_error(std::int64_t uid, std::int64_t gid) {
+    if (errno != EINVAL) return sys_error("set the owner {}:{}", uid, gid);
+    return fail(Errc::forbidden,
+                "set the owner {}:{}: beyond the ids that this user has; an administrator can add "
+                "more with usermod --add-subuids and --add-subgids",
+                uid, gid);
+  }
+
+  // Of what is not opened: links and fifos.
+  Result<> own_and_date(const ArchiveEntry& entry, const std::string& name) {
+    if (!options_.one_id && ::fchownat(parent_.get(), name.c_str(), static_cast<uid_t>(entry.uid),
+                                       static_cast<gid_t>(entry.gid), AT_SYMLINK_NOFOLLOW) != 0)
+      return owner_error(entry.uid, entry.gid);
+    const std::array<timespec, 2> times{entry.mtime, entry.mtime};
+    if (::utimensat(parent_.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
+      return sys_error("set the time");
+    return {};
+  }
+
+  static Result<> set_xattrs(const UniqueFd& fd, const ArchiveEntry& entry) {
+    for (const auto& x : entry.xattrs) {
+      if (!is_kept(x.name)) continue;
+      if (::fsetxattr(fd.get(), x.name.c_str(), x.value.data(), x.value.size(), 0) == 0) continue;
+      // Nothing of the file is lost but the attribute; without root other engines do the same.
+      if (errno != EOPNOTSUPP && errno != EPERM) return sys_error("set the attribute {}", x.name);
+      log::debug("attribute left out path={} name={}", entry.path, x.name);
+    }
+    return {};
+  }
+
+  static Result<> mark_opaque(const UniqueFd& dir) {
+    // O_PATH descriptors take no xattr calls: through /proc.
+    if (::setxattr(proc_path(dir).c_str(), "user.overlay.opaque", "y", 1, 0) != 0) {
+      return sys_error(
+          "mark the directory opaque (needs a file system with user xattrs; choose another "
+          "data-root if this one has none)");
+    }
+    return {};
+  }
+
+  Result<> finish_directories() {
+    // Backwards: what is inside comes first, so that a mode without x does not lock us out.
+    for (auto d = directories_.rbegin(); d != directories_.rend(); ++d) {
+      const auto& [path, wanted] = *d;
+      auto fd = open_in_root(root_, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (!fd) continue;  // it was replaced by something else
+      if (::fchmod(fd->get(), wanted.mode) != 0) return sys_error("set the mode of {}", path);
+      const std::array<timespec, 2> times{wanted.mtime, wanted.mtime};
+      if (::futimens(fd->get(), times.data()) != 0) return sys_error("set the time of {}", path);
+    }
+    return {};
+  }
+
+  const UniqueFd& root_;
+  UnpackOptions options_;
+  UniqueFd parent_;  // of the entry at hand
+  std::string parent_path_;
+  std::map<std::string, Directory> directories_;  // by path; what came last counts
+  Unpacked done_;
+};
+
+}  // namespace
+
+Result<Unpacked> unpack(ByteSource& source, const UniqueFd& root, UnpackOptions options) {
+  return Unpacker(root, options).run(source);
+}
+
+}  // namespace coracle::storage

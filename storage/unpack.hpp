@@ -1,0 +1,38 @@
+// A layer's tar into a directory, in overlay's own format. Every entry is made through descriptors
+// below the directory (openat2 RESOLVE_IN_ROOT): no name, link or ".." of the archive leads
+// outside.
+//
+//   .wh.NAME       becomes a character device 0/0 called NAME; where the layer itself has put
+//                  something there, that stays and hides what is below all the same
+//   .wh..wh..opq   marks its directory opaque: xattr user.overlay.opaque = "y" (the userxattr form,
+//                  which fuse-overlayfs reads too)
+//   owners         as written; with one id all are ours
+//   xattrs         user.* and security.capability; those that steer overlay file systems never
+//   devices        cannot be made without root: left out
+//   times          files at once; directories, and their modes, when all is unpacked
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "storage/byte_source.hpp"
+
+namespace coracle::storage {
+
+struct UnpackOptions {
+  bool one_id = false;
+};
+struct Unpacked {
+  std::int64_t bytes = 0;  // of all files
+  std::int64_t entries = 0;
+};
+
+// Reads the tar `source` to the archive's end into the empty directory `root` (O_PATH is enough).
+// Nothing is synced.
+//   errors  invalid_argument (damaged archive, entries that leave the root), forbidden (an owner
+//           beyond the id map, with the remedy), the file system's; all name the entry
+Result<Unpacked> unpack(ByteSource& source, const UniqueFd& root, UnpackOptions options);
+
+}  // namespace coracle::storage
