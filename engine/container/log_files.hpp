@@ -1,0 +1,79 @@
+// Reads a container's json-file log (monitor/log_writer) with its rotated files, oldest first,
+// without an event loop: what is here may take its time, and runs in a worker (log_reader).
+//
+// Rotation renames, and never cuts: the files are opened newest first, so that one which is renamed
+// meanwhile is met twice, never missed; and known by their inodes, which cannot be given to another
+// while they are open.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/base/result.hpp"
+#include "engine/types.hpp"
+
+namespace coracle {
+
+// One line of the file. errors: invalid_argument when it is damaged
+Result<LogEntry> parse_log_line(std::string_view line);
+
+class LogFiles {
+ public:
+  // `out`, `err`, `since` and `until` choose entries; `tail` counts those of the chosen streams.
+  LogFiles(std::string path, LogOptions options)
+      : path_(std::move(path)), options_(std::move(options)) {}
+
+  // The next entries, a bounded number; parts of long lines are joined. Empty: there is no more
+  // just now. A log that does not exist is one that is empty. Damaged lines are left out.
+  Result<std::vector<LogEntry>> read();
+  // What is left of a line whose end has not been written.
+  std::vector<LogEntry> take_unfinished();
+  // An entry later than `until` was seen: nothing else will come.
+  [[nodiscard]] bool past_until() const { return past_until_; }
+
+ private:
+  struct File {
+    UniqueFd fd;
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t at = 0;
+    [[nodiscard]] bool same(const File& other) const {
+      return device == other.device && inode == other.inode;
+    }
+  };
+  struct Unfinished {
+    LogEntry entry;
+    bool any = false;
+  };
+
+  static Result<std::optional<File>> open_file(const std::string& path);
+  // Puts behind `chain_` the files that are newer than its last one (all, when it is empty).
+  Result<> find_newer();
+  Result<> seek_tail();
+  Result<std::optional<off_t>> seek_tail_in(const File& file, std::uint64_t& wanted) const;
+  Result<bool> read_block(std::vector<LogEntry>& into);
+  void take_line(std::string_view line, std::vector<LogEntry>& into);
+  void join(LogEntry entry, std::vector<LogEntry>& into);
+  [[nodiscard]] bool wanted_stream(bool is_err) const {
+    return is_err ? options_.err : options_.out;
+  }
+
+  std::string path_;
+  LogOptions options_;
+  bool opened_ = false;
+  std::deque<File> chain_;  // the front is being read
+  std::string carry_;       // a line whose end is not read yet
+  std::array<Unfinished, 2> unfinished_;
+  bool past_until_ = false;
+};
+
+}  // namespace coracle

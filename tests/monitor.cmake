@@ -1,0 +1,7 @@
+coracle_test(log_writer_test SOURCES unit/engine/monitor/log_writer_test.cpp LIBS monitor)
+# The reader is the engine's; here it is tested against the writer, which is not linked with it elsewhere.
+coracle_test(log_reader_test
+  SOURCES unit/engine/container/log_reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/container/log_reader.cpp
+          ${CMAKE_SOURCE_DIR}/engine/container/log_files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/log_writer.cpp
+          ${CMAKE_SOURCE_DIR}/engine/types.cpp
+  LIBS base)
