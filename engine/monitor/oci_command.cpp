@@ -160,6 +160,17 @@ Result<oci::Spec> read_bundle(const std::string& bundle) {
   return spec;
 }
 
+// A user namespace without mappings, as rootless bundles have it: root in it is the caller, and
+// nobody else is mapped.
+void map_caller(oci::Spec& spec) {
+  auto& l = spec.linux;
+  const bool own = std::any_of(l.namespaces.begin(), l.namespaces.end(),
+                               [](const auto& n) { return n.type == "user" && n.path.empty(); });
+  if (!own) return;
+  if (l.uid_mappings.empty()) l.uid_mappings = {{0, ::geteuid(), 1}};
+  if (l.gid_mappings.empty()) l.gid_mappings = {{0, ::getegid(), 1}};
+}
+
 // Sends the pty's master to whoever listens, as runc does: its name is the message.
 Result<> send_console(const std::string& path, const UniqueFd& console) {
   TRY(const auto socket, connect_unix(path, SOCK_STREAM));
@@ -186,7 +197,8 @@ Result<runtime::Launched> launch_bundle(Arguments& a) {
   std::array<char, PATH_MAX> real{};
   if (::realpath(a.bundle.c_str(), real.data()) == nullptr) return sys_error("bundle {}", a.bundle);
   a.bundle = real.data();
-  TRY(const auto spec, read_bundle(a.bundle));
+  TRY(auto spec, read_bundle(a.bundle));
+  map_caller(spec);
   if (spec.process.terminal && a.console_socket.empty())
     return fail(Errc::invalid_argument, "the process wants a terminal: give --console-socket");
   if (!spec.process.terminal && !a.console_socket.empty())

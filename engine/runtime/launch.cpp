@@ -74,7 +74,16 @@ Result<> write_map(pid_t pid, const char* file, const std::vector<oci::IdMapping
 
 Result<> map_ids(const LaunchRequest& request, const Pidfd& child, const UniqueFd& go) {
   CHECK(write_map(child.pid(), "uid_map", request.spec->linux.uid_mappings));
-  CHECK(write_map(child.pid(), "gid_map", request.spec->linux.gid_mappings));
+  auto groups = write_map(child.pid(), "gid_map", request.spec->linux.gid_mappings);
+  if (!groups && groups.error().sys == EPERM) {
+    // Without privileges one may map one's own group, and only where setgroups(2) is off. See
+    // user_namespaces(7).
+    const UniqueFd deny(
+        ::open(fmt::format("/proc/{}/setgroups", child.pid()).c_str(), O_WRONLY | O_CLOEXEC));
+    if (deny && write_all(deny, "deny"))
+      groups = write_map(child.pid(), "gid_map", request.spec->linux.gid_mappings);
+  }
+  CHECK(groups);
   return write_all(go, "m");
 }
 

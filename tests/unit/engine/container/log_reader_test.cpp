@@ -120,7 +120,7 @@ TEST_F(LogReaderTest, LeavesOutDamagedLinesOnly) {
   {
     UniqueFd fd(::open(path().c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
     ASSERT_TRUE(
-        write_all(fd, std::string("{\"log\":\"cut of\n\0\0\0\nnull\n[]\n", 25)).has_value());
+        write_all(fd, std::string("{\"log\":\"cut of\n\0\0\0\nnull\n[]\n", 27)).has_value());
     // Another writer's order of fields.
     ASSERT_TRUE(
         write_all(fd,
