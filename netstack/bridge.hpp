@@ -1,0 +1,52 @@
+// The bridge namespace: docker0 with its gateway address, the uplink that joins it to libslirp, the
+// sysctls and nftables rules behind both relays (netstack/egress.hpp, netstack/port_forward.hpp).
+// The uplink is a veth pair of which we hold the far end by a packet socket (packet(7)): what a tap
+// would do, but it needs no /dev/net/tun, which many hosts keep from users.
+// Everything is made so that it may be there already: netstack's successor finds its
+// predecessor's bridge with containers on it.
+#pragma once
+
+#include <string>
+
+#include "netstack/netlink.hpp"
+
+namespace coracle::netstack {
+
+constexpr std::uint32_t kMtu = 65520;
+constexpr const char* kBridgeName = "docker0";
+constexpr const char* kUplinkName = "uplink";
+constexpr const char* kUplinkFarName = "uplink-far";
+
+// libslirp's network, of which containers see nothing. 192.0.0.0/24 is the IETF's for protocol
+// assignments: no host lives there. `kSlirpHost` stands for the host in frames on the uplink.
+constexpr Subnet kSlirpNet{Ipv4{0xC0000010}, 28};  // 192.0.0.16/28
+constexpr Ipv4 kSlirpHost{0xC0000011};
+constexpr Ipv4 kSlirpPeer{0xC0000012};
+constexpr Ipv4 kSlirpDns{0xC0000013};
+
+constexpr std::uint16_t kDnsPort = 53;
+
+// The first of Docker's pools that overlaps no route of the host: 172.17.0.0/16 to 172.31.0.0/16,
+// then 192.168.0.0/20 and so on.   errors: unavailable
+Result<Subnet> choose_subnet(const std::vector<Subnet>& routes);
+inline Ipv4 gateway_of(const Subnet& s) { return Ipv4{s.base.value + 1}; }
+
+struct BridgeParts {
+  int bridge_index = 0;
+  UniqueFd uplink;          // non-blocking: ethernet frames, one a read or write
+  Mac uplink_mac{};         // the kernel's end
+  UniqueFd relay_listener;  // egress; absent when the kernel cannot redirect: libslirp serves TCP
+  UniqueFd dns_udp;
+  UniqueFd dns_tcp;
+  bool transparent = false;  // containers can see a client's own address
+};
+// On a thread in the bridge namespace, with CAP_NET_ADMIN over it.
+//   errors  with the step; what only makes things slower is a warning in the log
+Result<BridgeParts> set_up_bridge(const Subnet& subnet);
+
+// The rules as nft(8) reads them, for the tests and the doctor.
+std::string masquerade_rules();
+std::string egress_rules(const Subnet& subnet, std::uint16_t relay_port);
+std::string transparent_rules();
+
+}  // namespace coracle::netstack

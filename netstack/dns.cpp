@@ -1,0 +1,160 @@
+#include "netstack/dns.hpp"
+
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+
+#include "engine/base/file.hpp"
+#include "netstack/dns_tcp.hpp"
+
+namespace coracle::netstack {
+namespace {
+
+constexpr std::size_t kMostQueries = 1024;
+constexpr int kQueriesATurn = 64;
+constexpr std::size_t kLongestMessage = 65535;
+constexpr std::uint32_t kLocalTtl_s = 60;
+// A stub resolver waits five seconds for us: two resolvers have their turn before that.
+constexpr std::chrono::milliseconds kServerLimit{2200};
+
+std::uint16_t random16() {
+  std::uint16_t v = 0;
+  // Cannot fail for so few bytes once the system is up. See getrandom(2).
+  [[maybe_unused]] const auto n = ::getrandom(&v, sizeof v, 0);
+  return v;
+}
+
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_ino == b.st_ino && a.st_dev == b.st_dev && a.st_size == b.st_size &&
+         a.st_mtim.tv_sec == b.st_mtim.tv_sec && a.st_mtim.tv_nsec == b.st_mtim.tv_nsec;
+}
+
+}  // namespace
+
+const std::vector<SocketAddress>& Resolvers::now() {
+  struct stat st {};
+  if (::stat(settings_.resolv_conf.c_str(), &st) != 0) {
+    // Gone for a moment while it is replaced, or for good: what was known stays better than
+    // nothing.
+    return servers_;
+  }
+  if (same_file(st, seen_)) return servers_;
+  auto text = read_file(settings_.resolv_conf, 64 * 1024);
+  if (!text) return servers_;
+  seen_ = st;
+  servers_ = parse_resolv_conf(*text);
+  for (auto& s : servers_) s.set_port(settings_.resolver_port);
+  return servers_;
+}
+
+std::optional<DnsBytes> local_answer(const DnsSettings& settings,
+                                     std::span<const std::uint8_t> query,
+                                     const DnsQuestion& question) {
+  if (question.name != "host.docker.internal" && question.name != "gateway.docker.internal")
+    return std::nullopt;
+  if (question.klass == kDnsIn && question.type == kDnsA)
+    return make_address_answer(query, question, settings.gateway, kLocalTtl_s);
+  return make_empty_answer(query, question, Rcode::no_error);
+}
+
+DnsServer::DnsServer(Loop& loop, DnsSettings settings, UniqueFd udp)
+    : loop_(loop),
+      settings_(settings),
+      resolvers_(std::move(settings)),
+      udp_(std::move(udp)),
+      buffer_(kLongestMessage) {}
+
+DnsServer::~DnsServer() = default;
+
+Result<std::unique_ptr<DnsServer>> DnsServer::make(Loop& loop, DnsSettings settings, UniqueFd udp,
+                                                   UniqueFd tcp) {
+  std::unique_ptr<DnsServer> server(new DnsServer(loop, settings, std::move(udp)));
+  TRY(server->watch_,
+      loop.watch(server->udp_, EPOLLIN, [s = server.get()](std::uint32_t) { s->on_queries(); }));
+  TRY(server->tcp_, DnsTcp::make(loop, settings, server->resolvers_, std::move(tcp)));
+  return server;
+}
+
+void DnsServer::on_queries() {
+  for (int i = 0; i < kQueriesATurn; ++i) {
+    sockaddr_storage from{};
+    socklen_t size = sizeof from;
+    const ssize_t n = ::recvfrom(udp_.get(), buffer_.data(), buffer_.size(), 0,
+                                 reinterpret_cast<sockaddr*>(&from), &size);
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) continue;
+    take(SocketAddress::from(from), std::span(buffer_).first(static_cast<std::size_t>(n)));
+  }
+}
+
+void DnsServer::take(const SocketAddress& client, std::span<const std::uint8_t> message) {
+  const auto question = parse_query(message);
+  if (!question) return;  // not a query: no answer, so that nobody can be made to talk to himself
+  if (const auto ours = local_answer(settings_, message, *question)) return reply(client, *ours);
+  // A container that got no answer sends the same again: that query is under way.
+  for (const auto& q : queries_)
+    if (q.client == client && dns_id(q.message) == question->id) return;
+  const auto& servers = resolvers_.now();
+  if (servers.empty() || queries_.size() >= kMostQueries)
+    return reply(client, make_empty_answer(message, *question, Rcode::server_failure));
+  const auto query = queries_.emplace(queries_.end());
+  query->client = client;
+  query->message.assign(message.begin(), message.end());
+  query->servers = servers;
+  ask_next(query);
+}
+
+void DnsServer::ask_next(Queries::iterator query) {
+  query->limit.reset();
+  while (query->next < query->servers.size()) {
+    const auto& server = query->servers[query->next++];
+    if (!ask(*query, server)) continue;
+    auto watch =
+        loop_.watch(query->upstream, EPOLLIN, [this, query](std::uint32_t) { on_answer(query); });
+    if (!watch) continue;
+    query->watch = *std::move(watch);
+    query->limit = loop_.after(kServerLimit, [this, query] { ask_next(query); });
+    return;
+  }
+  if (const auto question = parse_query(query->message))
+    reply(query->client, make_empty_answer(query->message, *question, Rcode::server_failure));
+  queries_.erase(query);
+}
+
+Result<> DnsServer::ask(Query& query, const SocketAddress& server) {
+  query.watch.reset();
+  query.upstream =
+      UniqueFd(::socket(server.family(), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!query.upstream) return sys_error("make a socket");
+  // Connected: only this server's datagrams arrive, and its refusal is heard.
+  if (::connect(query.upstream.get(), server.get(), server.size()) != 0)
+    return sys_error("reach the resolver {}", server.text());
+  query.id = random16();
+  DnsBytes out = query.message;
+  set_dns_id(out, query.id);
+  if (::send(query.upstream.get(), out.data(), out.size(), 0) < 0)
+    return sys_error("ask the resolver {}", server.text());
+  return {};
+}
+
+void DnsServer::on_answer(Queries::iterator query) {
+  const ssize_t n = ::recv(query->upstream.get(), buffer_.data(), buffer_.size(), 0);
+  if (n < 0) {
+    if (errno == EAGAIN) return;
+    return ask_next(query);  // nobody listens there
+  }
+  const auto message = std::span(buffer_).first(static_cast<std::size_t>(n));
+  if (!answers(message, query->message, query->id)) return;
+  set_dns_id(message, dns_id(query->message));
+  reply(query->client, message);
+  queries_.erase(query);
+}
+
+void DnsServer::reply(const SocketAddress& client, std::span<const std::uint8_t> message) {
+  [[maybe_unused]] const auto n =
+      ::sendto(udp_.get(), message.data(), message.size(), 0, client.get(), client.size());
+}
+
+}  // namespace coracle::netstack

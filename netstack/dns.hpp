@@ -1,0 +1,84 @@
+// The DNS server of the containers, at the gateway's address in the bridge namespace. It asks the
+// host's resolvers as they are at that moment, from the host's network namespace, so that one on
+// the host's loopback (systemd-resolved) works too. UDP here; TCP connections in dns_tcp.hpp.
+//
+// A query goes to the first resolver; silence sends it to the next; when all are silent, or there
+// is none, the answer is SERVFAIL. Each query has a socket, and with it a random port, of its own.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "netstack/dns_packet.hpp"
+#include "netstack/loop.hpp"
+
+namespace coracle::netstack {
+
+struct DnsSettings {
+  Ipv4 gateway;  // the answer for host.docker.internal
+  std::string resolv_conf = "/etc/resolv.conf";
+  std::uint16_t resolver_port = 53;  // another one only in tests
+};
+
+// The host's resolvers; the file is read again when it changed.
+class Resolvers {
+ public:
+  explicit Resolvers(DnsSettings settings) : settings_(std::move(settings)) {}
+  const std::vector<SocketAddress>& now();
+
+ private:
+  DnsSettings settings_;
+  struct stat seen_ {};
+  std::vector<SocketAddress> servers_;
+};
+
+// Our own answer to a query, when we have one.
+std::optional<DnsBytes> local_answer(const DnsSettings& settings,
+                                     std::span<const std::uint8_t> query,
+                                     const DnsQuestion& question);
+
+class DnsTcp;
+
+class DnsServer {
+ public:
+  //   udp, tcp  bound in the bridge namespace
+  static Result<std::unique_ptr<DnsServer>> make(Loop& loop, DnsSettings settings, UniqueFd udp,
+                                                 UniqueFd tcp);
+  ~DnsServer();
+
+ private:
+  struct Query {
+    SocketAddress client;
+    DnsBytes message;      // as it came
+    std::uint16_t id = 0;  // as it goes out
+    std::vector<SocketAddress> servers;
+    std::size_t next = 0;  // which of them
+    UniqueFd upstream;
+    Loop::Watch watch;
+    Loop::Timer limit;
+  };
+  using Queries = std::list<Query>;
+  DnsServer(Loop& loop, DnsSettings settings, UniqueFd udp);
+  void on_queries();
+  void take(const SocketAddress& client, std::span<const std::uint8_t> message);
+  void ask_next(Queries::iterator query);
+  Result<> ask(Query& query, const SocketAddress& server);
+  void on_answer(Queries::iterator query);
+  void reply(const SocketAddress& client, std::span<const std::uint8_t> message);
+
+  Loop& loop_;
+  DnsSettings settings_;
+  Resolvers resolvers_;
+  UniqueFd udp_;
+  Loop::Watch watch_;
+  Queries queries_;
+  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<DnsTcp> tcp_;
+};
+
+}  // namespace coracle::netstack

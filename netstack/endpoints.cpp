@@ -1,0 +1,300 @@
+#include "netstack/endpoints.hpp"
+
+#include <algorithm>
+
+#include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
+#include "engine/base/log.hpp"
+
+namespace coracle::netstack {
+namespace {
+
+constexpr const char* kEndpointPrefix = "endpoint/";
+constexpr const char* kPortsPrefix = "ports/";
+constexpr std::size_t kSocketsAnItem = 24;  // a message carries 32 descriptors
+
+struct SavedPorts {
+  std::vector<PublishedPort> ports;  // one a descriptor
+};
+void describe(auto& field, SavedPorts& s) { field("ports", s.ports); }
+
+bool is_wildcard(const std::string& ip) { return ip == "0.0.0.0" || ip == "::"; }
+bool is_v6(const std::string& ip) { return ip.find(':') != std::string::npos; }
+bool clash(const PublishedPort& p, const std::string& proto, const std::string& ip,
+           std::uint16_t port) {
+  return p.proto == proto && p.host_port == port && is_v6(p.host_ip) == is_v6(ip) &&
+         (p.host_ip == ip || is_wildcard(p.host_ip) || is_wildcard(ip));
+}
+
+Result<> configure_eth0(ReadyNamespace& space, const Endpoint& e) {
+  if (space.eth0 == 0) return {};
+  TRY(const auto mac, parse_mac(e.mac));
+  TRY(const auto address, parse_ipv4(e.address));
+  TRY(const auto gateway, parse_ipv4(e.gateway));
+  std::vector<NetlinkRequest> requests;
+  requests.push_back(set_mac(space.eth0, mac));
+  requests.push_back(add_address(space.eth0, address, e.prefix_len));
+  requests.push_back(add_default_route(gateway));
+  return space.netlink->run(std::move(requests));
+}
+
+}  // namespace
+
+struct Endpoints::Record {
+  Endpoint endpoint;
+  UniqueFd netns;
+  std::vector<std::unique_ptr<Forward>> forwards;
+  std::size_t port_items = 0;  // in the vault
+};
+
+struct Endpoints::Joining {
+  std::unique_ptr<Record> record = std::make_unique<Record>();
+  std::vector<BoundPort> bound;
+  std::vector<OnAttached> waiting;
+  ReadyNamespace space;  // the worker's while it configures
+  std::string name;
+  bool cancelled = false;
+};
+
+Endpoints::Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker,
+                     Vault& vault)
+    : forward_(forward),
+      namespaces_(namespaces),
+      worker_(worker),
+      vault_(vault),
+      addresses_(forward.subnet, forward.gateway) {}
+Endpoints::~Endpoints() = default;
+
+bool Endpoints::taken(const std::string& proto, const std::string& ip, std::uint16_t port) const {
+  for (const auto& [id, record] : records_)
+    for (const auto& p : record->endpoint.ports)
+      if (clash(p, proto, ip, port)) return true;
+  for (const auto& [id, j] : joining_)
+    for (const auto& p : j->record->endpoint.ports)
+      if (clash(p, proto, ip, port)) return true;
+  return false;
+}
+
+namespace {
+
+// What the request says, before anything is taken.
+Result<> check(const AttachRequest& r) {
+  if (r.container_id.empty())
+    return fail(Errc::invalid_argument, "attach: the container has no id");
+  if (r.network == "none") {
+    if (!r.ports.empty())
+      return fail(Errc::invalid_argument, "publish ports: the network none has no ports");
+    return {};
+  }
+  if (r.network != "bridge")
+    return fail(Errc::not_found, "network {} not found: only bridge and none can be attached",
+                r.network);
+  if (!r.mac.empty()) CHECK(parse_mac(r.mac));
+  return {};
+}
+
+}  // namespace
+
+void Endpoints::attach(AttachRequest request, OnAttached done) {
+  if (const auto found = records_.find(request.container_id); found != records_.end())
+    return done(Attached{&found->second->endpoint, found->second->netns.get()});
+  if (const auto found = joining_.find(request.container_id); found != joining_.end()) {
+    if (!found->second->cancelled) {
+      found->second->waiting.push_back(std::move(done));
+      return;
+    }
+    return done(fail(Errc::conflict, "attach {}: it is being detached", request.container_id));
+  }
+  if (auto fine = check(request); !fine) return done(std::unexpected(fine.error()));
+
+  auto joining = std::make_shared<Joining>();
+  joining->name = request.name;
+  Endpoint& e = joining->record->endpoint;
+  e.container_id = request.container_id;
+  e.endpoint_id = random_id();
+  e.network = request.network;
+  const bool bridge = request.network == "bridge";
+  if (bridge) {
+    Ipv4 address;
+    if (request.address.empty()) {
+      auto given = addresses_.take();
+      if (!given) return done(std::unexpected(given.error()));
+      address = *given;
+    } else {
+      auto wanted = parse_ipv4(request.address);
+      if (!wanted) return done(std::unexpected(wanted.error()));
+      if (auto got = addresses_.take(*wanted); !got) return done(std::unexpected(got.error()));
+      address = *wanted;
+    }
+    e.interface_name = "eth0";
+    e.address = to_string(address);
+    e.prefix_len = forward_.subnet.prefix_len;
+    e.gateway = to_string(forward_.gateway);
+    e.mac = request.mac.empty() ? to_string(mac_for(address)) : request.mac;
+    auto bound = bind_ports(request.ports, e.address,
+                            [this](const auto& proto, const auto& ip, std::uint16_t port) {
+                              return taken(proto, ip, port);
+                            });
+    if (!bound) {
+      release_address(e);
+      return done(std::unexpected(bound.error()));
+    }
+    joining->bound = *std::move(bound);
+    for (const auto& b : joining->bound) e.ports.push_back(b.port);
+  }
+  joining->waiting.push_back(std::move(done));
+  joining_.emplace(e.container_id, joining);
+  namespaces_.take(
+      bridge ? Kind::with_veth : Kind::lo_only,
+      [this, joining](Result<ReadyNamespace> made) { configure(joining, std::move(made)); });
+}
+
+void Endpoints::configure(std::shared_ptr<Joining> joining, Result<ReadyNamespace> made) {
+  if (!made) return finish(std::move(joining), std::unexpected(made.error()));
+  joining->space = *std::move(made);
+  if (joining->space.eth0 == 0) return finish(std::move(joining), {});
+  worker_.post([this, joining] {
+    auto result = configure_eth0(joining->space, joining->record->endpoint);
+    forward_.loop.post([this, joining, result] { finish(joining, result); });
+  });
+}
+
+void Endpoints::finish(std::shared_ptr<Joining> joining, Result<> configured) {
+  auto& record = *joining->record;
+  joining_.erase(record.endpoint.container_id);
+  if (joining->cancelled) {
+    configured = fail(Errc::conflict, "it was detached meanwhile");
+  } else if (configured) {
+    record.netns = std::move(joining->space.netns);
+    configured = serve_all(record, std::move(joining->bound));
+  }
+  if (configured) configured = remember(record);
+  if (!configured) {
+    return fail_all(joining,
+                    configured.error().within(
+                        "attach {} to the network {}",
+                        joining->name.empty() ? record.endpoint.container_id : joining->name,
+                        record.endpoint.network));
+  }
+  const auto& kept =
+      *records_.emplace(record.endpoint.container_id, std::move(joining->record)).first->second;
+  log::info("endpoint attached container={} address={} ports={}",
+            short_id(kept.endpoint.container_id), kept.endpoint.address,
+            kept.endpoint.ports.size());
+  for (auto& done : joining->waiting) done(Attached{&kept.endpoint, kept.netns.get()});
+}
+
+void Endpoints::fail_all(const std::shared_ptr<Joining>& joining, const Error& error) {
+  forget(*joining->record);
+  release_address(joining->record->endpoint);
+  for (auto& done : joining->waiting) done(std::unexpected(error));
+}
+
+Result<> Endpoints::serve_all(Record& record, std::vector<BoundPort> bound) {
+  TRY(const auto container,
+      bound.empty() ? Result<Ipv4>(Ipv4{}) : parse_ipv4(record.endpoint.address));
+  for (auto& b : bound) {
+    TRY(auto forward, serve(forward_, std::move(b), container));
+    record.forwards.push_back(std::move(forward));
+  }
+  return {};
+}
+
+void Endpoints::release_address(const Endpoint& endpoint) {
+  if (const auto address = parse_ipv4(endpoint.address)) addresses_.release(*address);
+}
+
+Result<> Endpoints::remember(const Record& record) {
+  const auto& id = record.endpoint.container_id;
+  CHECK(vault_.put(kEndpointPrefix + id, json::to_text(record.endpoint), {record.netns.get()}));
+  for (std::size_t at = 0; at < record.forwards.size(); at += kSocketsAnItem) {
+    SavedPorts saved;
+    std::vector<int> sockets;
+    const auto end = std::min(record.forwards.size(), at + kSocketsAnItem);
+    for (std::size_t i = at; i < end; ++i) {
+      saved.ports.push_back(record.forwards[i]->port());
+      sockets.push_back(record.forwards[i]->socket());
+    }
+    CHECK(vault_.put(fmt::format("{}{}/{}", kPortsPrefix, id, at), json::to_text(saved), sockets));
+  }
+  return {};
+}
+
+void Endpoints::forget(const Record& record) {
+  const auto& id = record.endpoint.container_id;
+  auto dropped = vault_.drop(kEndpointPrefix + id);
+  for (std::size_t at = 0; at < record.forwards.size() && dropped; at += kSocketsAnItem)
+    dropped = vault_.drop(fmt::format("{}{}/{}", kPortsPrefix, id, at));
+  if (!dropped) log::warn("endpoint stays with the keeper: {}", dropped.error().message);
+}
+
+void Endpoints::detach(const std::string& container_id) {
+  if (const auto j = joining_.find(container_id); j != joining_.end()) {
+    j->second->cancelled = true;
+    return;
+  }
+  const auto found = records_.find(container_id);
+  if (found == records_.end()) return;
+  forget(*found->second);
+  release_address(found->second->endpoint);
+  records_.erase(found);
+  log::info("endpoint detached container={}", short_id(container_id));
+}
+
+void Endpoints::keep(const std::vector<std::string>& container_ids) {
+  const std::set<std::string> wanted(container_ids.begin(), container_ids.end());
+  std::vector<std::string> others;
+  for (const auto& [id, record] : records_)
+    if (!wanted.contains(id)) others.push_back(id);
+  for (const auto& id : others) detach(id);
+}
+
+std::vector<Endpoint> Endpoints::list() const {
+  std::vector<Endpoint> all;
+  for (const auto& [id, record] : records_) all.push_back(record->endpoint);
+  return all;
+}
+
+void Endpoints::restore(std::vector<VaultItem> items) {
+  for (auto& item : items) {
+    if (!item.name.starts_with(kEndpointPrefix)) continue;
+    auto endpoint = json::from_text<Endpoint>(item.data);
+    if (!endpoint || item.fds.size() != 1) {
+      log::warn("endpoint {} cannot be taken over: its description is damaged", item.name);
+      if (auto dropped = vault_.drop(item.name); !dropped) return;
+      continue;
+    }
+    auto record = std::make_unique<Record>();
+    record->endpoint = *std::move(endpoint);
+    record->netns = std::move(item.fds.front());
+    if (const auto address = parse_ipv4(record->endpoint.address)) {
+      if (auto got = addresses_.take(*address); !got)
+        log::warn("endpoint {}: {}", item.name, got.error().message);
+    }
+    const auto id = record->endpoint.container_id;
+    records_.insert_or_assign(id, std::move(record));
+  }
+  for (auto& item : items) {
+    const std::string prefix = kPortsPrefix;
+    if (!item.name.starts_with(prefix)) continue;
+    const auto slash = item.name.rfind('/');
+    restore_ports(item, item.name.substr(prefix.size(), slash - prefix.size()));
+  }
+}
+
+void Endpoints::restore_ports(VaultItem& item, const std::string& container_id) {
+  const auto found = records_.find(container_id);
+  auto saved = json::from_text<SavedPorts>(item.data);
+  if (found == records_.end() || !saved || saved->ports.size() != item.fds.size()) {
+    log::warn("published ports {} cannot be taken over", item.name);
+    if (auto dropped = vault_.drop(item.name); !dropped) log::warn("{}", dropped.error().message);
+    return;
+  }
+  std::vector<BoundPort> bound;
+  for (std::size_t i = 0; i < saved->ports.size(); ++i)
+    bound.push_back({std::move(saved->ports[i]), std::move(item.fds[i])});
+  if (auto served = serve_all(*found->second, std::move(bound)); !served)
+    log::error("published ports {} cannot be served: {}", item.name, served.error().message);
+}
+
+}  // namespace coracle::netstack

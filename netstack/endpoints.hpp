@@ -1,0 +1,70 @@
+// The endpoint table: which container has which namespace, address and published ports.
+//
+// attach, step by step:
+//   1. the address is taken and the host's ports are bound: what can be refused is refused first
+//   2. a namespace comes from the pool
+//   3. a worker gives its eth0 the MAC, the address and the route
+//   4. the ports are served, the keeper is given everything for our successor, the caller his
+//   answer
+// A second attach of the same container finds the endpoint, or waits for the first.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "netstack/address_pool.hpp"
+#include "netstack/namespaces.hpp"
+#include "netstack/port_forward.hpp"
+#include "netstack/vault.hpp"
+
+namespace coracle::netstack {
+
+// The error, or the endpoint and its namespace (borrowed).
+struct Attached {
+  const Endpoint* endpoint = nullptr;
+  int netns = -1;
+};
+using OnAttached = std::function<void(Result<Attached>)>;
+
+class Endpoints {
+ public:
+  //   worker  configures namespaces; may wait for the kernel
+  Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker, Vault& vault);
+  ~Endpoints();
+
+  void attach(AttachRequest request, OnAttached done);
+  void detach(const std::string& container_id);
+  void keep(const std::vector<std::string>& container_ids);
+  [[nodiscard]] std::vector<Endpoint> list() const;
+
+  // Takes over what a predecessor left with the keeper; what cannot be used is dropped and logged.
+  void restore(std::vector<VaultItem> items);
+
+ private:
+  struct Record;
+  struct Joining;
+  void configure(std::shared_ptr<Joining> joining, Result<ReadyNamespace> made);
+  void finish(std::shared_ptr<Joining> joining, Result<> configured);
+  Result<> serve_all(Record& record, std::vector<BoundPort> bound);
+  Result<> remember(const Record& record);
+  void forget(const Record& record);
+  void fail_all(const std::shared_ptr<Joining>& joining, const Error& error);
+  void release_address(const Endpoint& endpoint);
+  [[nodiscard]] bool taken(const std::string& proto, const std::string& ip,
+                           std::uint16_t port) const;
+  void restore_ports(VaultItem& item, const std::string& container_id);
+
+  ForwardContext& forward_;
+  NamespacePool& namespaces_;
+  Worker& worker_;
+  Vault& vault_;
+  AddressPool addresses_;
+  std::map<std::string, std::unique_ptr<Record>> records_;
+  std::map<std::string, std::shared_ptr<Joining>> joining_;
+};
+
+}  // namespace coracle::netstack

@@ -1,0 +1,182 @@
+// coracle-netstack: one a user, started by the keeper in its user namespace and in the host's
+// network namespace.
+//   coracle-netstack --exec-root DIR --bridge-netns-fd N --vault-fd N [--log-level L]
+//
+// Threads: `main` runs the loop: relays, DNS, libslirp, requests. `bridge` lives in the bridge
+// namespace: sets it up, makes sockets there, configures containers' namespaces. `maker` makes
+// namespaces ahead. It ends when the keeper does.
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+
+#include <malloc.h>
+
+#include "engine/base/channel.hpp"
+#include "engine/base/log.hpp"
+#include "engine/base/path.hpp"
+#include "engine/base/process.hpp"
+#include "netstack/bridge.hpp"
+#include "netstack/dns.hpp"
+#include "netstack/egress.hpp"
+#include "netstack/endpoints.hpp"
+#include "netstack/sandbox.hpp"
+#include "netstack/server.hpp"
+#include "netstack/slirp.hpp"
+
+namespace coracle::netstack {
+namespace {
+
+constexpr const char* kSubnetItem = "subnet";  // in the vault: which one the bridge has
+
+struct Options {
+  std::string exec_root;
+  UniqueFd bridge_netns;
+  UniqueFd vault;
+  std::string log_level = "info";
+};
+
+Result<UniqueFd> parse_fd(const std::string& option, const std::string& text) {
+  int fd = -1;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), fd);
+  if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size() || fd < 3)
+    return fail(Errc::invalid_argument, "{} {}: expected the number of a descriptor", option, text);
+  UniqueFd owned(fd);
+  CHECK(set_inheritable(owned, false));
+  return owned;
+}
+
+Result<Options> parse_options(const std::vector<std::string>& args) {
+  Options o;
+  for (std::size_t i = 0; i + 1 < args.size(); i += 2) {
+    const auto& name = args[i];
+    const auto& value = args[i + 1];
+    if (name == "--exec-root") {
+      o.exec_root = value;
+    } else if (name == "--bridge-netns-fd") {
+      TRY(o.bridge_netns, parse_fd(name, value));
+    } else if (name == "--vault-fd") {
+      TRY(o.vault, parse_fd(name, value));
+    } else if (name == "--log-level") {
+      o.log_level = value;
+    } else {
+      return fail(Errc::invalid_argument, "unknown option {}", name);
+    }
+  }
+  if (args.size() % 2 != 0 || o.exec_root.empty() || !o.bridge_netns || !o.vault) {
+    return fail(Errc::invalid_argument,
+                "usage: coracle-netstack --exec-root DIR --bridge-netns-fd N --vault-fd N "
+                "[--log-level L] (the keeper starts it)");
+  }
+  return o;
+}
+
+// Each connection takes two descriptors, four while data is on its way.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Result<> enter(Worker& worker, int netns) {
+  return worker.call([netns]() -> Result<> {
+    if (::setns(netns, CLONE_NEWNET) != 0) return sys_error("join the bridge's network namespace");
+    return {};
+  });
+}
+
+// The subnet that the bridge has, or the first that is free.
+Result<Subnet> subnet_for(const std::vector<VaultItem>& items, Vault& vault) {
+  for (const auto& item : items)
+    if (item.name == kSubnetItem) return parse_subnet(item.data);
+  TRY(auto netlink, Netlink::open());
+  TRY(const auto routes, list_routes(netlink));
+  TRY(const auto subnet, choose_subnet(routes));
+  CHECK(vault.put(kSubnetItem, to_string(subnet), {}));
+  return subnet;
+}
+
+Result<> run(Options options) {
+  Vault vault(std::move(options.vault));
+  TRY(auto items, vault.list());
+  TRY(const auto subnet, subnet_for(items, vault));
+  const Ipv4 gateway = gateway_of(subnet);
+
+  TRY(auto loop, Loop::make());
+  Worker bridge("bridge");
+  Worker maker("maker");
+  CHECK(enter(bridge, options.bridge_netns.get()));
+  CHECK(enter(maker, options.bridge_netns.get()));
+  TRY(auto parts, bridge.call([subnet] { return set_up_bridge(subnet); }));
+  TRY(auto netlink, bridge.call([] { return Netlink::open(); }));
+
+  const SlirpStack::Settings slirp_settings{kSlirpNet, kSlirpHost, kSlirpDns, kMtu};
+  TRY(auto slirp, SlirpStack::make(*loop, std::move(parts.uplink), slirp_settings));
+  Relays relays(*loop);
+  std::unique_ptr<Egress> egress;
+  if (parts.relay_listener) {
+    const Egress::Settings settings{slirp->uplink(), parts.uplink_mac, gateway, kSlirpHost};
+    TRY(egress, Egress::make(*loop, relays, settings, std::move(parts.relay_listener)));
+    slirp->set_filter([e = egress.get()](auto frame) { return e->take_frame(frame); });
+  }
+  DnsSettings dns_settings;
+  dns_settings.gateway = gateway;
+  TRY(auto dns,
+      DnsServer::make(*loop, dns_settings, std::move(parts.dns_udp), std::move(parts.dns_tcp)));
+
+  SocketPool tcp_sockets(*loop, bridge, SOCK_STREAM, parts.transparent, 128);
+  SocketPool udp_sockets(*loop, bridge, SOCK_DGRAM, parts.transparent, 16);
+  ForwardContext forward{*loop,  relays,  tcp_sockets,      udp_sockets,
+                         subnet, gateway, parts.transparent};
+  NamespacePool namespaces(*loop, maker, {options.bridge_netns.get(), parts.bridge_index, kMtu},
+                           std::move(netlink));
+  Endpoints endpoints(forward, namespaces, bridge, vault);
+  endpoints.restore(std::move(items));
+  const BridgeInfo info{to_string(subnet), to_string(gateway), kMtu};
+  TRY(auto server, Server::make(*loop, join_path(options.exec_root, kSocketName), endpoints, info));
+
+  // The keeper never writes unasked: what comes here is its end.
+  TRY(const auto keeper, loop->watch(vault.socket(), EPOLLRDHUP, [l = loop.get()](std::uint32_t) {
+    log::info("the keeper has ended");
+    l->stop();
+  }));
+  CHECK(forbid_system_calls());
+  ::malloc_trim(0);  // what libnftables and the filter took
+  namespaces.refill();
+  log::info("netstack ready subnet={} egress={} client_addresses={} endpoints={}",
+            to_string(subnet), egress ? "relay" : "libslirp", parts.transparent,
+            endpoints.list().size());
+  return loop->run();
+}
+
+int start(const std::vector<std::string>& args) {
+  ignore_sigpipe();
+  ::mallopt(M_ARENA_MAX, 1);
+  auto options = parse_options(args);
+  if (!options) {
+    std::fprintf(stderr, "coracle-netstack: %s\n", options.error().message.c_str());
+    return 2;
+  }
+  log::set_up("coracle-netstack", log::level_from_name(options->log_level));
+  raise_descriptor_limit();
+  auto done = drop_privileges();
+  if (done) done = run(*std::move(options));
+  if (done) return 0;
+  log::error("netstack ended: {}", done.error().message);
+  return 1;
+}
+
+}  // namespace
+}  // namespace coracle::netstack
+
+int main(int argc, char** argv) {
+  try {
+    return coracle::netstack::start({argv + 1, argv + argc});
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "coracle-netstack: %s\n", e.what());
+    return 1;
+  }
+}

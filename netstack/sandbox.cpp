@@ -1,0 +1,125 @@
+#include "netstack/sandbox.hpp"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include <seccomp.h>
+
+namespace coracle::netstack {
+namespace {
+
+constexpr std::array kKept{CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN};
+
+constexpr std::array kAllowed{
+    // data
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(splice),
+    SCMP_SYS(sendto), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg),
+    SCMP_SYS(recvmmsg), SCMP_SYS(lseek), SCMP_SYS(ftruncate),
+    // descriptors
+    SCMP_SYS(close), SCMP_SYS(pipe2), SCMP_SYS(eventfd2), SCMP_SYS(memfd_create), SCMP_SYS(fcntl),
+    SCMP_SYS(dup), SCMP_SYS(socketpair), SCMP_SYS(accept4), SCMP_SYS(accept), SCMP_SYS(bind),
+    SCMP_SYS(listen), SCMP_SYS(connect), SCMP_SYS(shutdown), SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername), SCMP_SYS(setsockopt), SCMP_SYS(getsockopt),
+    // waiting
+    SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),
+    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(futex),
+    SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(restart_syscall),
+    SCMP_SYS(sched_yield),
+    // memory, time, threads of our own
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom), SCMP_SYS(getpid), SCMP_SYS(gettid),
+    SCMP_SYS(tgkill), SCMP_SYS(rseq), SCMP_SYS(set_robust_list), SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
+    // reading /etc/resolv.conf; openat is below
+    SCMP_SYS(stat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx)};
+
+struct Rule {
+  int call;
+  scmp_arg_cmp condition;
+};
+// NOLINTNEXTLINE: the macros of seccomp.h build aggregates
+const std::array kConditional{
+    Rule{SCMP_SYS(openat),
+         SCMP_A2(SCMP_CMP_MASKED_EQ, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0)},
+    Rule{SCMP_SYS(open),
+         SCMP_A1(SCMP_CMP_MASKED_EQ, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0)},
+    Rule{SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
+    Rule{SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)},
+    Rule{SCMP_SYS(unshare), SCMP_A0(SCMP_CMP_EQ, CLONE_NEWNET, 0)},
+    Rule{SCMP_SYS(setns), SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET, 0)},
+    Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET, 0)},
+    Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0)},
+    Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0)},
+    // libslirp and if_nametoindex(3) ask with one
+    Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)},
+    Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCGSKNS, 0)},
+    Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCGIFINDEX, 0)},
+    Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)},
+    Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0)},
+};
+
+bool kept(int capability) {
+  for (const int k : kKept)
+    if (k == capability) return true;
+  return false;
+}
+
+}  // namespace
+
+Result<> drop_privileges() {
+  // The bounding set first: afterwards the capability that it takes is gone. EINVAL: the last one.
+  for (int c = 0; c < 64; ++c) {
+    if (kept(c)) continue;
+    if (::prctl(PR_CAPBSET_DROP, c, 0, 0, 0) != 0 && errno == EINVAL) break;
+  }
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return sys_error("read the capabilities");
+  std::uint32_t mask = 0;
+  for (const int k : kKept) mask |= std::uint32_t{1} << k;
+  data[0].effective &= mask;
+  data[0].permitted &= mask;
+  data[0].inheritable = 0;
+  data[1] = {};
+  if (::syscall(SYS_capset, &header, data.data()) != 0) return sys_error("drop capabilities");
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("set no_new_privs");
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("become undumpable");
+  return {};
+}
+
+Result<> forbid_system_calls() {
+#ifdef __SANITIZE_ADDRESS__
+  return {};  // the sanitizers use others
+#else
+  const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
+                                                      seccomp_release);
+  if (!filter) return fail(Errc::internal, "start a seccomp filter");
+  int failed = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
+  if (failed == 0) failed = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
+  for (const int call : kAllowed)
+    if (failed == 0) failed = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+  for (const auto& r : kConditional) {
+    if (failed == 0)
+      failed = seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, r.call, 1, &r.condition);
+  }
+  if (failed != 0) return sys_error_of(-failed, "build the seccomp filter");
+  if (const int loaded = seccomp_load(filter.get()); loaded != 0)
+    return sys_error_of(-loaded, "load the seccomp filter");
+  return {};
+#endif
+}
+
+}  // namespace coracle::netstack

@@ -1,0 +1,18 @@
+// What netstack gives up: it reads bytes from containers and from the net, and must be worth
+// nothing to whoever takes it over. Capabilities go first, before there are threads; the system
+// calls that the set-up needed go last.
+#pragma once
+
+#include "engine/base/result.hpp"
+
+namespace coracle::netstack {
+
+// Keeps of the capabilities only those over networks (and CAP_SYS_ADMIN, for making and joining
+// network namespaces), sets no_new_privs, and is not dumpable afterwards. Before any thread.
+Result<> drop_privileges();
+
+// A seccomp allow-list for every thread: relays, netlink, new network namespaces, reading files.
+// Anything else is EPERM: no exec, no ptrace, no mount, no file that is made or written.
+Result<> forbid_system_calls();
+
+}  // namespace coracle::netstack

@@ -1,0 +1,44 @@
+// Answers the engine on <exec-root>/netstack.sock (netstack/protocol.hpp).
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+
+#include "netstack/endpoints.hpp"
+#include "netstack/loop.hpp"
+#include "netstack/protocol.hpp"
+
+namespace coracle::netstack {
+
+class Server {
+ public:
+  //   errors  conflict: another netstack answers there
+  static Result<std::unique_ptr<Server>> make(Loop& loop, const std::string& socket,
+                                              Endpoints& endpoints, BridgeInfo bridge);
+
+ private:
+  struct Connection {
+    UniqueFd socket;
+    Loop::Watch watch;
+    std::list<std::shared_ptr<Connection>>::iterator place;
+  };
+  using ConnectionPtr = std::shared_ptr<Connection>;
+  Server(Loop& loop, Endpoints& endpoints, BridgeInfo bridge)
+      : loop_(loop), endpoints_(endpoints), bridge_(std::move(bridge)) {}
+  void accept();
+  void on_message(const ConnectionPtr& from);
+  void handle(const ConnectionPtr& from, Request request);
+  void attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest request);
+  void send(const ConnectionPtr& to, const Reply& reply, const std::vector<int>& fds);
+  void close(const ConnectionPtr& which);
+
+  Loop& loop_;
+  Endpoints& endpoints_;
+  BridgeInfo bridge_;
+  UniqueFd listener_;
+  Loop::Watch watch_;
+  std::list<ConnectionPtr> connections_;
+};
+
+}  // namespace coracle::netstack

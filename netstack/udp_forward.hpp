@@ -1,0 +1,14 @@
+// Published UDP ports: a flow a client, each with a socket of its own inside the bridge namespace,
+// bound to the client's address. Answers leave by the address that the client wrote to.
+#pragma once
+
+#include <memory>
+
+#include "netstack/port_forward.hpp"
+
+namespace coracle::netstack {
+
+Result<std::unique_ptr<Forward>> serve_udp(ForwardContext& context, BoundPort bound,
+                                           Ipv4 container);
+
+}  // namespace coracle::netstack

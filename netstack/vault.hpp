@@ -1,0 +1,33 @@
+// Our end of the vault (netstack/protocol.hpp): what the keeper holds for our successor.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+
+namespace coracle::netstack {
+
+struct VaultItem {
+  std::string name;
+  std::string data;
+  std::vector<UniqueFd> fds;
+};
+
+class Vault {
+ public:
+  // `socket`  --vault-fd. A keeper that does not read for seconds fails a put; it never hangs us.
+  explicit Vault(UniqueFd socket);
+
+  //   fds  at most 32
+  Result<> put(const std::string& name, const std::string& data, const std::vector<int>& fds);
+  Result<> drop(const std::string& name);
+  // Everything that our predecessors left. Called once, at the start.
+  Result<std::vector<VaultItem>> list();
+  [[nodiscard]] const UniqueFd& socket() const { return socket_; }
+
+ private:
+  UniqueFd socket_;
+};
+
+}  // namespace coracle::netstack
