@@ -9,6 +9,8 @@
 
 #include <fmt/core.h>
 
+#include "engine/base/file.hpp"
+
 extern "C" {
 #include <shadow/subid.h>
 }
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::uint64_t kIds = 0xffffffff;  // 2^32 - 1 is "no id"
 constexpr std::size_t kMaxLines = 340;      // See user_namespaces(7).
+constexpr std::uint64_t kUsual = 65536;     // ids that images are made with
 
 // What of `pieces` is not in `taken`.
 std::vector<IdRange> without(const std::vector<IdRange>& pieces, const IdRange& taken) {
@@ -62,6 +65,19 @@ std::uint64_t highest_end(std::string_view text) {
     highest = std::max(highest, first + count);
   }
   return highest;
+}
+
+std::uint64_t mapped_ids(const IdMap& map) {
+  std::uint64_t sum = 0;
+  for (const auto& m : map) sum += m.count;
+  return sum;
+}
+
+std::string remedy(const MapInput& in) {
+  const auto range = propose_range(in.subuid, in.subgid);
+  return fmt::format(
+      "an administrator can add one with usermod --add-subuids {} --add-subgids {} {}", range,
+      range, in.who.name);
 }
 
 }  // namespace
@@ -112,9 +128,40 @@ std::vector<IdRange> ranges_of(const Caller& who, IdKind kind) {
 
 std::string propose_range(std::string_view subuid, std::string_view subgid) {
   constexpr std::uint64_t kLowest = 100000;
-  constexpr std::uint64_t kCount = 65536;
   const std::uint64_t first = std::max({kLowest, highest_end(subuid), highest_end(subgid)});
-  return fmt::format("{}-{}", first, first + kCount - 1);
+  return fmt::format("{}-{}", first, first + kUsual - 1);
+}
+
+MapInput ask_host() {
+  auto who = current_caller();
+  auto users = ranges_of(who, IdKind::user);
+  auto groups = ranges_of(who, IdKind::group);
+  return {std::move(who), std::move(users), std::move(groups),
+          read_file("/etc/subuid").value_or(""), read_file("/etc/subgid").value_or("")};
+}
+
+MapPlan plan_maps(const MapInput& in) {
+  for (const auto* kind : {"uid", "gid"}) {
+    if (!(kind == std::string_view("uid") ? in.users : in.groups).empty()) continue;
+    return plan_one_id(
+        in.who, fmt::format("{} has no range in /etc/sub{}; {}", in.who.name, kind, remedy(in)));
+  }
+  MapPlan plan{make_id_map(in.who.uid, in.users), make_id_map(in.who.gid, in.groups), false, {}};
+  const auto ids = std::min(mapped_ids(plan.users), mapped_ids(plan.groups));
+  if (ids < kUsual) {
+    plan.warnings.push_back(
+        fmt::format("{} has {} ids, images with files of id {} and above do not run; {}",
+                    in.who.name, ids, ids, remedy(in)));
+  }
+  return plan;
+}
+
+MapPlan plan_one_id(const Caller& who, const std::string& reason) {
+  return {make_id_map(who.uid, {}),
+          make_id_map(who.gid, {}),
+          true,
+          {fmt::format("only one id is mapped, images with files of several owners do not run: {}",
+                       reason)}};
 }
 
 }  // namespace coracle::rootless

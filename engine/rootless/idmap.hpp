@@ -50,4 +50,25 @@ std::vector<IdRange> ranges_of(const Caller& who, IdKind kind);
 // anyone; what usermod --add-subuids takes.
 std::string propose_range(std::string_view subuid, std::string_view subgid);
 
+// What newuidmap and newgidmap are to write, and what the user is to know about it.
+struct MapPlan {
+  IdMap users, groups;
+  bool one_id = false;
+  std::vector<std::string> warnings;  // each with its remedy
+};
+
+// What is asked of the host for a plan.
+struct MapInput {
+  Caller who;
+  std::vector<IdRange> users, groups;  // who's ranges
+  std::string subuid, subgid;          // /etc/subuid, /etc/subgid: to propose a range
+};
+MapInput ask_host();
+
+// All ranges; with none for users or for groups one id, and a warning. Fewer ids than images use
+// (65536) are a warning, too.
+MapPlan plan_maps(const MapInput& in);
+// One id, because of `reason`.
+MapPlan plan_one_id(const Caller& who, const std::string& reason);
+
 }  // namespace coracle::rootless

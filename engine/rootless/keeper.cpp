@@ -43,37 +43,6 @@ constexpr int kLockPause_ms = 20;
 constexpr int kControlFd = 3;
 constexpr std::size_t kEnterFds = 3;  // user, mount, lifeline
 
-struct MapPlan {
-  IdMap users, groups;
-  MapsWritten result;  // what the keeper tells to whoever enters
-};
-
-std::string no_range(const Caller& who, const char* file) {
-  const auto range =
-      propose_range(read_file("/etc/subuid").value_or(""), read_file("/etc/subgid").value_or(""));
-  return fmt::format(
-      "{} has no range in {}; an administrator can add one with usermod --add-subuids {} "
-      "--add-subgids {} {}",
-      who.name, file, range, range, who.name);
-}
-
-MapPlan one_id_plan(const Caller& who, const std::string& reason) {
-  return {make_id_map(who.uid, {}),
-          make_id_map(who.gid, {}),
-          {true,
-           {fmt::format("only one id is mapped, so images with files of several owners do "
-                        "not run: {}",
-                        reason)}}};
-}
-
-MapPlan plan_maps(const Caller& who) {
-  const auto users = ranges_of(who, IdKind::user);
-  if (users.empty()) return one_id_plan(who, no_range(who, "/etc/subuid"));
-  const auto groups = ranges_of(who, IdKind::group);
-  if (groups.empty()) return one_id_plan(who, no_range(who, "/etc/subgid"));
-  return {make_id_map(who.uid, users), make_id_map(who.gid, groups), {}};
-}
-
 // Runs newuidmap or newgidmap; what it says on stderr is the error.
 Result<> run_helper(const std::string& program, pid_t pid, const IdMap& map) {
   TRY(auto words, make_pipe());
@@ -123,7 +92,7 @@ Result<> write_one_id(pid_t pid, const Caller& who) {
 }
 
 Result<> write_maps(pid_t pid, const Caller& who, const MapPlan& plan) {
-  if (plan.result.one_id) return write_one_id(pid, who);
+  if (plan.one_id) return write_one_id(pid, who);
   CHECK(run_helper("newuidmap", pid, plan.users));
   return run_helper("newgidmap", pid, plan.groups);
 }
@@ -191,10 +160,10 @@ void drop(Start start) {
   (void)start.process.wait();
 }
 
-// A keeper that is published, or the error. `refused`: the id helpers' own error.
+// A keeper that is published, or the error.
 struct Attempt {
   Result<Start> start;
-  bool maps_refused = false;
+  bool maps_refused = false;  // the error is a helper's
 };
 
 Attempt try_start(const std::string& exec_root, const Caller& who, const MapPlan& plan) {
@@ -206,7 +175,9 @@ Attempt try_start(const std::string& exec_root, const Caller& who, const MapPlan
   };
   if (auto r = expect(start->control, "unshared"); !r) return give_up(r.error(), false);
   if (auto r = write_maps(start->process.pid(), who, plan); !r) return give_up(r.error(), true);
-  if (auto r = send_message(start->control, json::to_text(plan.result), {}); !r)
+  if (auto r =
+          send_message(start->control, json::to_text(MapsWritten{plan.one_id, plan.warnings}), {});
+      !r)
     return give_up(r.error(), false);
   if (auto r = expect(start->control, "ready"); !r) return give_up(r.error(), false);
   return {std::move(start), false};
@@ -214,11 +185,12 @@ Attempt try_start(const std::string& exec_root, const Caller& who, const MapPlan
 
 // Returns the control socket; while it is open the keeper waits for us.
 Result<UniqueFd> start_keeper(const std::string& exec_root) {
-  const auto who = current_caller();
-  const auto plan = plan_maps(who);
+  const auto in = ask_host();
+  const auto& who = in.who;
+  const auto plan = plan_maps(in);
   auto attempt = try_start(exec_root, who, plan);
-  if (!attempt.start && attempt.maps_refused && !plan.result.one_id) {
-    attempt = try_start(exec_root, who, one_id_plan(who, attempt.start.error().message));
+  if (!attempt.start && attempt.maps_refused && !plan.one_id) {
+    attempt = try_start(exec_root, who, plan_one_id(who, attempt.start.error().message));
   }
   if (!attempt.start) return std::unexpected(attempt.start.error().within("start the keeper"));
   return std::move(attempt.start->control);

@@ -41,7 +41,7 @@
 namespace coracle::rootless {
 namespace {
 
-constexpr int kBusyRetry_ms = 20;  // somebody enters while the lifeline has ended
+constexpr int kBusyRetry_ms = 20;  // somebody enters while we want to end
 constexpr std::size_t kMaxGuests = 32;
 
 struct Arguments {
@@ -122,8 +122,8 @@ class Keeper {
 
  private:
   struct Poll;
-  // The last holder of the lifeline is gone, and nobody is entering.
-  bool abandoned();
+  // Nobody is entering, and (unless we were asked to end) the last holder of the lifeline is gone.
+  bool may_end();
   void answer(const UniqueFd& guest);
   Result<Message> admit(const UniqueFd& guest);
 
@@ -136,6 +136,7 @@ class Keeper {
   Pipe lifeline_;  // our write end is closed when the first coracled is through
   UniqueFd listener_, signals_;
   std::vector<UniqueFd> guests_;
+  bool asked_to_end_ = false;
   Supervisor netstack_;
 };
 
@@ -190,11 +191,13 @@ void Keeper::run() {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - Clock::now());
       wait_ms = std::max(0, static_cast<int>(left.count()));
     }
+    if (asked_to_end_) wait_ms = kBusyRetry_ms;
     if (::poll(p.fds.data(), p.fds.size(), wait_ms) < 0) continue;  // EINTR
 
     if (p.has(signals, POLLIN)) {
       keeper_log("asked to end by SIGTERM");
-      ended = true;
+      asked_to_end_ = true;
+      signals_.reset();
     }
     if (p.has(control, POLLIN | POLLHUP)) {
       control_.reset();
@@ -219,21 +222,18 @@ void Keeper::run() {
         guests_.push_back(*std::move(guest));
       }
     }
-    if (p.has(lifeline, POLLHUP) && guests_.empty() && abandoned()) {
-      keeper_log("the last holder of the lifeline is gone");
-      ended = true;
-    }
+    if (guests_.empty() && (asked_to_end_ || p.has(lifeline, POLLHUP))) ended = may_end();
   }
 }
 
-bool Keeper::abandoned() {
+bool Keeper::may_end() {
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     ::poll(nullptr, 0, kBusyRetry_ms);
     return false;
   }
   // Between poll and flock somebody may have entered.
   pollfd p{lifeline_.read.get(), 0, 0};
-  if (::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0) return true;
+  if (asked_to_end_ || (::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0)) return true;
   ::flock(lock_.get(), LOCK_UN);
   return false;
 }

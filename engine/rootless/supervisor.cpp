@@ -25,13 +25,17 @@ constexpr off_t kMaxLog = 1 << 20;
 constexpr int kBridgeFd = 3;
 constexpr int kVaultFd = 4;
 
-// Appends, so that the last words of a predecessor stay; emptied when it has grown large.
+// Empties a log that has grown large; at a start, so that the last words of a predecessor stay.
+void keep_small(int log) {
+  struct stat st {};
+  if (::fstat(log, &st) == 0 && st.st_size > kMaxLog) (void)!::ftruncate(log, 0);
+}
+
 Result<UniqueFd> open_log(const std::string& path) {
   UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return sys_error("open {}", path);
-  struct stat st {};
-  if (::fstat(fd.get(), &st) == 0 && st.st_size > kMaxLog && ::ftruncate(fd.get(), 0) != 0)
-    return sys_error("empty {}", path);
+  keep_small(fd.get());
+  keep_small(STDERR_FILENO);  // our own: a netstack that ends again and again adds lines to it
   return fd;
 }
 

@@ -251,6 +251,15 @@ TEST_F(KeeperTest, DoesNotEndWithATerminal) {
   EXPECT_FALSE(keeper.ended());
 }
 
+TEST_F(KeeperTest, EndsInOrderWhenAskedTo) {
+  auto daemon = enter();
+  ASSERT_EQ(daemon.seen().error, "");
+  const auto keeper = Pidfd::open(keeper_of(root_)).value();
+  ASSERT_TRUE(keeper.send_signal(SIGTERM));
+  EXPECT_TRUE(eventually(3s, [&] { return keeper.ended(); }));
+  EXPECT_FALSE(exists(root_ + "/keeper.json"));
+}
+
 TEST_F(KeeperTest, MapsOneIdWithoutTheHelpersAndSaysHowToGetThem) {
   require_ranges();
   if (skip_) return;

@@ -7,6 +7,8 @@ namespace coracle::rootless {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 
 TEST(MakeIdMap, PutsTheCallerAtZeroAndTheRangesBehindIt) {
   EXPECT_THAT(make_id_map(1000, {{100000, 65536}, {300000, 10}}),
@@ -43,6 +45,38 @@ TEST(MakeIdMap, HasNoMoreLinesThanTheKernelTakes) {
 TEST(HelperArguments, NameTheProcessAndEveryLine) {
   EXPECT_THAT(helper_arguments(77, make_id_map(1000, {{100000, 65536}})),
               ElementsAre("77", "0", "1000", "1", "1", "100000", "65536"));
+}
+
+MapInput alice() {
+  return {{"alice", 1000, 1001}, {{100000, 65536}}, {{200000, 65536}}, "bob:100000:65536\n", ""};
+}
+
+TEST(PlanMaps, MapsUsersAndGroupsByTheirOwnRanges) {
+  const auto plan = plan_maps(alice());
+  EXPECT_FALSE(plan.one_id);
+  EXPECT_THAT(plan.warnings, IsEmpty());
+  EXPECT_THAT(plan.users, ElementsAre(IdMapping{0, 1000, 1}, IdMapping{1, 100000, 65536}));
+  EXPECT_THAT(plan.groups, ElementsAre(IdMapping{0, 1001, 1}, IdMapping{1, 200000, 65536}));
+}
+
+TEST(PlanMaps, WithoutARangeMapsOneIdAndNamesTheFileAndTheCommand) {
+  auto in = alice();
+  in.groups.clear();
+  const auto plan = plan_maps(in);
+  EXPECT_TRUE(plan.one_id);
+  EXPECT_THAT(plan.users, ElementsAre(IdMapping{0, 1000, 1}));
+  EXPECT_THAT(plan.warnings,
+              ElementsAre(HasSubstr("alice has no range in /etc/subgid; an administrator can add "
+                                    "one with usermod --add-subuids 165536-231071 --add-subgids "
+                                    "165536-231071 alice")));
+}
+
+TEST(PlanMaps, WarnsOfARangeThatIsShorterThanWhatImagesUse) {
+  auto in = alice();
+  in.users = {{100000, 999}};
+  const auto plan = plan_maps(in);
+  EXPECT_FALSE(plan.one_id);
+  EXPECT_THAT(plan.warnings, ElementsAre(HasSubstr("alice has 1000 ids")));
 }
 
 TEST(ProposeRange, IsAboveEveryRangeOfEitherFile) {

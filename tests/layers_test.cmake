@@ -1,0 +1,50 @@
+# Proves that layers.cmake lets pass what is allowed, and finds each kind of violation:
+# cmake -DCHECK=tests/layers.cmake -P tests/layers_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+string(RANDOM LENGTH 12 name)
+set(tree "/tmp/layers-test-${name}")
+
+# expect(STATUS FILE INCLUDE): a tree with this one include besides the headers that there are.
+function(expect wanted file include)
+  file(REMOVE_RECURSE "${tree}")
+  foreach(header engine/base/fd.hpp engine/engine.hpp engine/types.hpp engine/monitor/protocol.hpp
+      engine/monitor/session.hpp storage/storage.hpp storage/digest.hpp netstack/client.hpp
+      netstack/bridge.hpp shim/config.hpp tests/harness.hpp)
+    file(WRITE "${tree}/${header}" "#pragma once\n")
+  endforeach()
+  file(APPEND "${tree}/${file}" "#include ${include}\n")
+  execute_process(COMMAND ${CMAKE_COMMAND} -DTREE=${tree} -P ${CHECK}
+    RESULT_VARIABLE status OUTPUT_VARIABLE out ERROR_VARIABLE err)
+  if(status EQUAL 0)
+    set(got passes)
+  elseif(err MATCHES "layers:" AND err MATCHES "${file}")
+    set(got fails)
+  else()
+    set(got "breaks: ${err}")
+  endif()
+  file(REMOVE_RECURSE "${tree}")
+  if(NOT got STREQUAL wanted)
+    message(FATAL_ERROR "${file} including ${include}: ${got}, expected ${wanted}")
+  endif()
+endfunction()
+
+expect(passes storage/layer.cpp "\"engine/base/fd.hpp\"")
+expect(passes engine/container/logs.cpp "\"engine/monitor/protocol.hpp\"")
+expect(passes engine/images.cpp "\"storage/storage.hpp\"")
+expect(passes shim/http/server.cpp "<boost/beast/http.hpp>")
+expect(passes shim/main.cpp "\"storage/storage.hpp\"")
+expect(fails engine/base/file.cpp "\"engine/types.hpp\"")
+expect(fails storage/layer.cpp "\"engine/types.hpp\"")
+expect(fails netstack/main.cpp "\"storage/storage.hpp\"")
+expect(fails engine/container/logs.cpp "\"engine/monitor/session.hpp\"")
+expect(fails engine/images.cpp "\"storage/digest.hpp\"")
+expect(fails engine/networks.cpp "\"netstack/bridge.hpp\"")
+expect(fails engine/engine.cpp "\"shim/config.hpp\"")
+expect(fails shim/api/image.cpp "\"storage/digest.hpp\"")
+expect(fails shim/api/container.cpp "\"engine/monitor/protocol.hpp\"")
+expect(fails shim/config.cpp "\"tests/harness.hpp\"")
+expect(fails engine/base/fd.cpp "\"fd.hpp\"")
+expect(fails engine/system.cpp "<boost/beast/core.hpp>")
+expect(fails storage/gc.cpp "<spdlog/spdlog.h>")
+expect(fails shim/wire/system.cpp "<boost/json/src.hpp>")
