@@ -8,10 +8,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <optional>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -60,9 +62,38 @@ Result<> plan_namespaces(const LaunchRequest& request, InitInput& in) {
   return {};
 }
 
-Result<> write_map(pid_t pid, const char* file, const std::vector<oci::IdMapping>& mappings) {
+// Our own map, as the kernel shows it.
+Result<std::vector<oci::IdMapping>> own_map(const char* file) {
+  constexpr std::size_t kLimit = std::size_t{64} << 10;
+  TRY(const auto text, read_file(join_path("/proc/self", file), kLimit));
+  std::vector<oci::IdMapping> out;
+  std::istringstream lines(text);
+  for (oci::IdMapping m; lines >> m.container_id >> m.host_id >> m.size;) out.push_back(m);
+  return out;
+}
+
+// The kernel takes a range only if one range of ours holds the whole of it: it is cut where ours
+// end. See user_namespaces(7). What we do not have stays, for the kernel to refuse.
+std::vector<oci::IdMapping> cut(const std::vector<oci::IdMapping>& wanted,
+                                const std::vector<oci::IdMapping>& ours) {
+  std::vector<oci::IdMapping> out;
+  for (auto m : wanted) {
+    while (m.size > 0) {
+      std::uint32_t part = m.size;
+      for (const auto& o : ours)
+        if (m.host_id >= o.container_id && m.host_id - o.container_id < o.size)
+          part = std::min(part, o.size - (m.host_id - o.container_id));
+      out.push_back({m.container_id, m.host_id, part});
+      m = {m.container_id + part, m.host_id + part, m.size - part};
+    }
+  }
+  return out;
+}
+
+Result<> write_map(pid_t pid, const char* file, const std::vector<oci::IdMapping>& wanted) {
+  TRY(const auto ours, own_map(file));
   std::string text;
-  for (const auto& m : mappings)
+  for (const auto& m : cut(wanted, ours))
     text += fmt::format("{} {} {}\n", m.container_id, m.host_id, m.size);
   const std::string path = fmt::format("/proc/{}/{}", pid, file);
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));

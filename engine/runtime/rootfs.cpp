@@ -99,6 +99,7 @@ Result<UniqueFd> make_bind(const PlannedMount& m) {
   return made;
 }
 
+// Empty: there is nothing to be mounted on this host.
 Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, bool& read_only_later) {
   if (m.bind) return make_bind(m);
   if (m.type == "tmpfs") return make_tmpfs(m, place, read_only_later);
@@ -108,7 +109,12 @@ Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, bool& 
   if (made || !refused(made.error())) return made;
   if (m.type == "proc") return host_tree(m, "/proc");
   if (m.type == "sysfs") return host_tree(m, "/sys");
-  if (m.type == "mqueue") return host_tree(m, "/dev/mqueue");
+  if (m.type == "mqueue") {
+    auto host = host_tree(m, "/dev/mqueue");
+    // The host's own ipc namespace, and it shows no queues: there are none to show here.
+    if (!host && host.error().sys == ENOENT) return UniqueFd{};
+    return host;
+  }
   return made;
 }
 
@@ -123,18 +129,23 @@ Result<PlaceKind> place_kind(const PlannedMount& m) {
   return S_ISDIR(st.st_mode) ? PlaceKind::directory : PlaceKind::file;
 }
 
+Result<> fits(const UniqueFd& place, PlaceKind kind) {
+  struct stat st {};
+  if (::fstat(place.get(), &st) != 0) return sys_error("look at the mount point");
+  if (S_ISDIR(st.st_mode) == (kind == PlaceKind::directory)) return {};
+  return fail(Errc::invalid_argument,
+              "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? "
+              "Check if the specified host path exists and is the expected type");
+}
+
 Result<> mount_one(const PlannedMount& m, const UniqueFd& root, std::vector<UniqueFd>& later) {
   TRY(const auto kind, place_kind(m));
   TRY(const auto place, mount_point(root, m.destination, kind));
   bool read_only_later = false;
+  CHECK(fits(place, kind));
   TRY(auto mount, make_mount(m, place, read_only_later));
-  if (auto done = attach(mount, place); !done) {
-    if (done.error().sys == ENOTDIR)
-      return fail(Errc::invalid_argument,
-                  "not a directory: Are you trying to mount a directory onto a file (or "
-                  "vice-versa)? Check if the specified host path exists and is the expected type");
-    return done;
-  }
+  if (!mount) return {};
+  CHECK(attach(mount, place));
   if (!m.bind && m.change.propagation != 0)
     CHECK(change_mount(mount, {.propagation = m.change.propagation}, Depth::one));
   if (read_only_later) later.push_back(std::move(mount));

@@ -1,0 +1,10 @@
+coracle_test(runtime_test
+  SOURCES unit/engine/runtime/plan_test.cpp unit/engine/runtime/user_lookup_test.cpp
+    unit/engine/runtime/seccomp_test.cpp unit/engine/runtime/privileges_test.cpp
+  LIBS runtime spec_static)
+
+# Real namespaces: the program enters a user namespace with the whole subordinate range first.
+coracle_test(runtime_integration_test
+  SOURCES integration/runtime_test.cpp integration/runtime_exec_test.cpp integration/container_fixture.cpp
+    integration/user_namespace.cpp
+  LIBS runtime spec_static)
