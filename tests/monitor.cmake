@@ -5,3 +5,8 @@ coracle_test(log_reader_test
           ${CMAKE_SOURCE_DIR}/engine/container/log_files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/log_writer.cpp
           ${CMAKE_SOURCE_DIR}/engine/types.cpp
   LIBS base)
+if(TARGET coracle-monitor)
+  coracle_test(monitor_test
+    SOURCES integration/monitor_test.cpp integration/monitor_harness.cpp LIBS base_core)
+  add_dependencies(monitor_test coracle-monitor)
+endif()
