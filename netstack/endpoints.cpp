@@ -235,6 +235,7 @@ void Endpoints::detach(const std::string& container_id) {
   }
   const auto found = records_.find(container_id);
   if (found == records_.end()) return;
+  for (const auto& forward : found->second->forwards) release_port(forward->socket());
   forget(*found->second);
   release_address(found->second->endpoint);
   records_.erase(found);

@@ -46,16 +46,17 @@ std::expected<UniqueFd, int> bind_one(const std::string& proto, const SocketAddr
   const int on = 1;
   if (address.family() == AF_INET6)
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (type == SOCK_STREAM) {
-    // Connections of a container that was just removed may linger.
-    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  } else if (address.is_v4()) {
+  if (type == SOCK_DGRAM && address.is_v4())
     ::setsockopt(fd.get(), IPPROTO_IP, IP_PKTINFO, &on, sizeof on);
-  } else {
+  if (type == SOCK_DGRAM && !address.is_v4())
     ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
-  }
+  // A container that was just removed: its connections may linger, and the keeper may still hold
+  // its sockets (see release_port). Only for the bind: nobody shall share the port later.
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(fd.get(), address.get(), address.size()) != 0) return std::unexpected(errno);
   if (type == SOCK_STREAM && ::listen(fd.get(), kBacklog) != 0) return std::unexpected(errno);
+  const int off = 0;
+  if (type == SOCK_DGRAM) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
   return fd;
 }
 
@@ -118,6 +119,12 @@ Result<std::vector<BoundPort>> bind_request(const PortRequest& r, const std::str
 }
 
 }  // namespace
+
+void release_port(int socket) {
+  const int on = 1;
+  ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::shutdown(socket, SHUT_RDWR);
+}
 
 Result<std::vector<BoundPort>> bind_ports(const std::vector<PortRequest>& requests,
                                           const std::string& container, const Taken& taken) {

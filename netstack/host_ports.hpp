@@ -29,4 +29,8 @@ using Taken =
 Result<std::vector<BoundPort>> bind_ports(const std::vector<PortRequest>& requests,
                                           const std::string& container, const Taken& taken);
 
+// Called before the last use of a bound socket: the port can be bound again at once, although the
+// keeper closes its copy only when it reads our message.
+void release_port(int socket);
+
 }  // namespace coracle::netstack

@@ -15,6 +15,7 @@ namespace coracle::netstack {
 namespace {
 
 constexpr int kFramesATurn = 64;
+constexpr std::chrono::milliseconds kOldClock{500};
 constexpr std::size_t kLongestFrame = 65536 + 64;
 
 std::uint32_t to_epoll(int events) {
@@ -139,6 +140,8 @@ void SlirpStack::read_uplink() {
     if (n <= 0) break;
     const auto frame = std::span<const std::uint8_t>(frame_).first(static_cast<std::size_t>(n));
     if (filter_ && filter_(frame)) continue;
+    // libslirp reads the clock only in a turn: after a quiet time a new flow would be born expired.
+    if (Loop::Clock::now() - last_turn_ > kOldClock) turn();
     slirp_input(slirp_, frame.data(), static_cast<int>(n));
     fed = true;
   }
@@ -156,6 +159,7 @@ void SlirpStack::on_ready() {
 }
 
 void SlirpStack::turn() {
+  last_turn_ = Loop::Clock::now();
   slirp_pollfds_poll(slirp_, 0, Callbacks::get_revents, this);
   ready_.clear();
   polled_.clear();

@@ -57,6 +57,7 @@ class SlirpStack {
   Loop::Watch uplink_watch_;
   Loop::Watch epoll_watch_;
   Loop::Timer wake_;
+  Loop::Clock::time_point last_turn_{};
   std::vector<std::uint8_t> frame_;
   std::map<int, std::uint32_t> watched_;  // fd -> events in epoll_
   std::map<int, std::uint32_t> ready_;    // fd -> events that came
