@@ -34,6 +34,7 @@
 #include "storage/merged_tree.hpp"
 #include "storage/pins.hpp"
 #include "storage/reference.hpp"
+#include "storage/registry.hpp"
 #include "storage/snapshot.hpp"
 #include "storage/trash.hpp"
 #include "storage/volume_store.hpp"
@@ -57,6 +58,8 @@ class Store final : public Storage {
         writable_(workers, trash_, choice_.driver, config_.root + "/containers",
                   config_.root + "/layers"),
         volumes_(io, workers, trash_, config_.root + "/volumes"),
+        registry_(io, workers, RegistryConfig{config_.mirrors, config_.insecure_registries}, blobs_,
+                  layers_, images_),
         sweeping_(io),
         scope_(io) {}
 
@@ -125,11 +128,12 @@ class Store final : public Storage {
     co_return removed;
   }
 
-  Task<Image> pull(Reference ref, RegistryAuth /*auth*/, Platform /*platform*/,
-                   ProgressSink /*progress*/) override {
-    co_return fail(Errc::unsupported, "pull {}: this build has no registry client yet",
-                   ref.familiar());
+  Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform,
+                   ProgressSink progress) override {
+    return registry_.pull(std::move(ref), std::move(auth), std::move(platform),
+                          std::move(progress));
   }
+  Task<> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
 
   Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) override {
     const auto told = on_loop(std::move(progress));
@@ -304,6 +308,7 @@ class Store final : public Storage {
   ImageStore images_;
   WritableLayers writable_;
   VolumeStore volumes_;
+  Registry registry_;
   std::vector<Damaged> damaged_;
   bool containers_known_ = true;  // no writable layer is damaged: their roots are all known
   Turns sweeping_;

@@ -192,6 +192,9 @@ class Storage {
   // codes
   virtual Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform,
                            ProgressSink progress) = 0;
+  // Are these credentials good at their server_address ("": the default registry)? Nothing is kept.
+  //   errors  unauthorized, in the registry's words
+  virtual Task<> login(RegistryAuth auth) = 0;
   // Reads docker-archive or OCI layout, plain or compressed, from a pipe until its end.
   // Progress: stream "Loaded image: x:1\n".
   virtual Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) = 0;

@@ -1,0 +1,54 @@
+// Pulls: from a name to an image in the store.
+//   manifest (through an index, for the platform) -> configuration -> layers, three at a time, each
+//   downloading, verifying and unpacking at once -> the image is made known.
+// What a pull needs is pinned from the moment it is known. A pull that is cancelled, or killed,
+// leaves layers that are whole, and nothing else; the next one goes on with them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/base/async.hpp"
+#include "engine/base/result.hpp"
+#include "storage/blob_store.hpp"
+#include "storage/image_store.hpp"
+#include "storage/layer_fetch.hpp"
+#include "storage/layer_store.hpp"
+#include "storage/registry_client.hpp"
+#include "storage/storage.hpp"
+#include "storage/transfer.hpp"
+
+namespace coracle::storage {
+
+// On the loop's thread; outlives its pulls.
+class Registry {
+ public:
+  Registry(asio::io_context& io, Workers& workers, RegistryConfig config, BlobStore& blobs,
+           LayerStore& layers, ImageStore& images);
+
+  // As Storage::pull().
+  Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink);
+  // Are these credentials good?   errors  unauthorized, in the registry's words
+  Task<> login(RegistryAuth auth) { return client_.login(std::move(auth)); }
+
+ private:
+  struct Found;
+  struct Layers;
+  Task<Found> find(Reference ref, RegistryAuth auth, Platform platform);
+  Task<Found> find_there(RegistryClient::Session session, Reference ref, Platform platform);
+  Task<> get_config(std::shared_ptr<Found> found, Reference ref, Platform platform);
+  Task<> get_layers(std::shared_ptr<Found> found, Reference ref,
+                    std::shared_ptr<PullProgress> progress);
+  Coro<void> get_layer(LayerJob job, std::shared_ptr<Scope> scope, std::shared_ptr<Layers> all);
+
+  asio::io_context& io_;
+  Workers& workers_;
+  BlobStore& blobs_;
+  LayerStore& layers_;
+  ImageStore& images_;
+  Transfer transfer_;
+  RegistryClient client_;
+  LayerFetcher fetcher_;
+};
+
+}  // namespace coracle::storage
