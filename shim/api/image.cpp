@@ -154,8 +154,7 @@ Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
     }
     CO_CHECK(co_await call->write(piece.substr(0, *n)));
   }
-  while (!saving->over && co_await saving->changed.wait()) {
-  }
+  while (!saving->over) co_await saving->changed.wait();
   CO_CHECK(saving->result);
   if (!call->begun()) co_return fail(Errc::internal, "save images: the archive is empty");
   co_return http::sent_reply();

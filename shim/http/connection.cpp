@@ -406,7 +406,8 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
     if (!reply.sent) co_return false;
     if (!chunked_) co_return false;
     const auto ended = co_await send("0\r\n\r\n");
-    co_return ended&& keep && !stopping_ && co_await finish_body();
+    if (!ended || !keep || stopping_) co_return false;
+    co_return co_await finish_body();
   }
   keep = keep && !stopping_ && !body_broken_ && !(continue_due_ && !parser_->is_done());
   const auto sent = co_await send_reply(std::move(reply), keep);
@@ -420,8 +421,10 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
 
 Coro<void> ConnectionImpl::serve(std::shared_ptr<ConnectionImpl> self) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  while (!stopping_ && co_await serve_one(self)) {
-  }
+  // Not `while (!stopping_ && co_await …)`: g++ 12 destroys the arguments of a conditional co_await
+  // wrongly.
+  bool more = true;
+  while (more && !stopping_) more = co_await serve_one(self);
 }
 
 Coro<void> ConnectionImpl::run([[maybe_unused]] std::shared_ptr<Connection> self) {

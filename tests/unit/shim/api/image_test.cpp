@@ -1,0 +1,179 @@
+#include "tests/unit/shim/http_client.hpp"
+
+namespace coracle::test {
+namespace {
+
+class Images : public ShimTest {
+ protected:
+  void SetUp() override {
+    ShimTest::SetUp();
+    storage::Image box;
+    box.id = "sha256:" + std::string(64, '1');
+    box.repo_tags = {"busybox:1"};
+    box.os = "linux";
+    box.size = 5;
+    box.layer_sizes = {2, 3};
+    box.diff_ids = {"sha256:a", "sha256:b"};
+    box.history = {{Time{1'000'000'000}, "ADD", "", "", false},
+                   {Time{2'000'000'000}, "ENV", "", "", true},
+                   {Time{3'000'000'000}, "COPY", "", "", false}};
+    engine().image_list["busybox:1"] = box;
+    engine().image_list["h:5/a/b@sha256:x"] = box;
+  }
+};
+
+TEST_F(Images, NamesMayHoldSlashesEncodedOrNot) {
+  EXPECT_EQ(ask("GET", "/images/h:5/a/b@sha256:x/json").status, 200);
+  EXPECT_EQ(ask("GET", "/images/h%3A5%2Fa%2Fb%40sha256%3Ax/json").status, 200);
+  EXPECT_EQ(ask("GET", "/images/no/json").message(), "No such image: no");
+}
+
+TEST_F(Images, InspectAndListFollowTheVersion) {
+  EXPECT_TRUE(
+      ask("GET", "/v1.43/images/busybox:1/json").json().as_object().contains("VirtualSize"));
+  EXPECT_FALSE(
+      ask("GET", "/v1.44/images/busybox:1/json").json().as_object().contains("VirtualSize"));
+  engine().image_list["busybox:1"].repo_tags.clear();
+  EXPECT_EQ(ask("GET", "/v1.42/images/json").json().at(0).at("RepoTags").at(0).as_string(),
+            "<none>:<none>");
+  EXPECT_TRUE(ask("GET", "/v1.43/images/json").json().at(0).at("RepoTags").as_array().empty());
+  EXPECT_EQ(ask("GET", "/v1.51/images/json").json().at(0).at("Containers").as_int64(), 3);
+  EXPECT_EQ(ask("GET", "/v1.50/images/json").json().at(0).at("Containers").as_int64(), -1);
+}
+
+TEST_F(Images, HistoryIsNewestFirstWithTheSizesOfItsLayers) {
+  const auto h = ask("GET", "/images/busybox:1/history").json();
+  EXPECT_EQ(h.at(0).at("CreatedBy").as_string(), "COPY");
+  EXPECT_EQ(h.at(0).at("Size").as_int64(), 3);
+  EXPECT_EQ(h.at(0).at("Tags").at(0).as_string(), "busybox:1");
+  EXPECT_EQ(h.at(1).at("Size").as_int64(), 0);
+  EXPECT_EQ(h.at(2).at("Id").as_string(), "<missing>");
+  EXPECT_EQ(h.at(2).at("Size").as_int64(), 2);
+}
+
+TEST_F(Images, PullStreamsLines) {
+  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0},
+                         {"abc", "Downloading", "", 5, 10},
+                         {"", "Status: Downloaded newer image for alpine:3", "", 0, 0}};
+  const std::string auth = base64_encode(R"({"username":"u","password":"p"})");
+  const auto answer =
+      ask("POST", "/images/create?fromImage=alpine&tag=3", "", "X-Registry-Auth: " + auth + "\r\n");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.headers.at("content-type"), "application/json");
+  EXPECT_EQ(answer.headers.at("transfer-encoding"), "chunked");
+  EXPECT_EQ(answer.body,
+            "{\"status\":\"Pulling from library/alpine\",\"progressDetail\":{},\"id\":\"3\"}\r\n"
+            "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":10},"
+            "\"id\":\"abc\"}\r\n"
+            "{\"status\":\"Status: Downloaded newer image for alpine:3\"}\r\n");
+  EXPECT_EQ(engine().last_reference.path, "library/alpine");
+  EXPECT_EQ(engine().last_reference.tag, "3");
+  EXPECT_EQ(engine().last_auth.username, "u");
+}
+
+TEST_F(Images, PullTakesADigestForATagAndGarbageForNoCredentials) {
+  const std::string digest = "sha256:" + std::string(64, 'd');
+  EXPECT_EQ(ask("POST", "/images/create?fromImage=127.0.0.1:5000/x&tag=" + digest, "",
+                "X-Registry-Auth: %%%\r\n")
+                .status,
+            200);
+  EXPECT_EQ(engine().last_reference.digest, digest);
+  EXPECT_EQ(engine().last_auth.username, "");
+}
+
+TEST_F(Images, APullThatFailsAtOnceIsAPlainError) {
+  engine().pull_error = Error{Errc::not_found, 0, "manifest for x not found"};
+  const auto answer = ask("POST", "/images/create?fromImage=x");
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(answer.message(), "manifest for x not found");
+}
+
+TEST_F(Images, APullThatFailsLaterEndsWithAnErrorLine) {
+  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
+  engine().pull_error = Error{Errc::internal, 0, "connection lost"};
+  const auto answer = ask("POST", "/images/create?fromImage=x");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_NE(answer.body.find(
+                R"({"errorDetail":{"message":"connection lost"},"error":"connection lost"})"),
+            std::string::npos);
+  EXPECT_TRUE(answer.whole);
+}
+
+TEST_F(Images, AClientThatLeavesEndsThePull) {
+  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
+  engine().pull_never_ends = true;
+  auto client = connect();
+  client.send("POST /images/create?fromImage=x HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+  client.close();
+  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+}
+
+TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
+  const auto answer = ask("POST", "/images/load?quiet=1", std::string(5'000'000, 't'),
+                          "Content-Type: application/x-tar\r\n");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "{\"stream\":\"Loaded image: x:1\\n\"}\r\n");
+  EXPECT_EQ(engine().loaded_bytes, 5'000'000u);
+  EXPECT_TRUE(engine().load_whole);
+}
+
+TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
+  auto client = connect();
+  client.send(
+      "POST /images/load HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 100);
+  for (int i = 0; i < 50; ++i) client.send("2710\r\n" + std::string(10'000, 'c') + "\r\n");
+  client.send("0\r\n\r\n");
+  EXPECT_EQ(client.read().status, 200);
+  EXPECT_EQ(engine().loaded_bytes, 500'000u);
+}
+
+TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
+  auto client = connect();
+  client.send("POST /images/load HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" +
+              std::string(51'200, 't'));
+  client.half_close();
+  client.read();
+  EXPECT_TRUE(eventually([&] { return engine().loaded_bytes > 51'200; }));
+  EXPECT_FALSE(engine().load_whole);
+}
+
+TEST_F(Images, ImportNamesTheImage) {
+  const auto answer =
+      ask("POST", "/images/create?fromSrc=-&repo=box&tag=2", "tar", "Content-Type: x/y\r\n");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body, "{\"status\":\"sha256:" + std::string(64, 'a') + "\"}\r\n");
+  EXPECT_EQ(engine().last, "box:2");
+  EXPECT_EQ(ask("POST", "/images/create?fromSrc=http://x").status, 501);
+}
+
+TEST_F(Images, SaveStreamsAnArchive) {
+  engine().save_bytes = 3'000'000;
+  const auto answer = ask("GET", "/images/get?names=busybox:1");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.headers.at("content-type"), "application/x-tar");
+  EXPECT_EQ(answer.body.size(), 3'000'000u);
+  EXPECT_TRUE(answer.whole);
+  EXPECT_EQ(ask("GET", "/images/none/get").status, 404);
+}
+
+TEST_F(Images, AClientThatLeavesEndsTheSave) {
+  engine().save_bytes = 50'000'000;
+  auto client = connect();
+  client.send("GET /images/busybox:1/get HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+  client.close();
+  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+}
+
+TEST_F(Images, TagAndRemove) {
+  EXPECT_EQ(ask("POST", "/images/busybox:1/tag?repo=a&tag=b").status, 201);
+  EXPECT_EQ(engine().last, "tag busybox:1 a b");
+  EXPECT_EQ(ask("DELETE", "/images/busybox:1?force=1").body,
+            "[{\"Untagged\":\"busybox:1\"},{\"Deleted\":\"sha256:1\"}]\n");
+  EXPECT_EQ(engine().last, "rmi busybox:1 true");
+}
+
+}  // namespace
+}  // namespace coracle::test

@@ -1,0 +1,134 @@
+// wait, attach, exec, logs: early heads, hijacking, half-close, clients that leave.
+#include "tests/unit/shim/http_client.hpp"
+
+namespace coracle::test {
+namespace {
+
+class Streams : public ShimTest {
+ protected:
+  void SetUp() override {
+    ShimTest::SetUp();
+    ContainerView web;
+    web.id = std::string(64, 'a');
+    engine().containers["web"] = web;
+  }
+};
+
+TEST_F(Streams, WaitSendsItsHeadOnceItIsArmed) {
+  auto client = connect();
+  client.send("POST /containers/web/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+  EXPECT_TRUE(engine().waiter_armed);
+  engine().happen();
+  client.half_close();
+  EXPECT_NE(client.read_to_end().find("{\"StatusCode\":7}"), std::string::npos);
+}
+
+TEST_F(Streams, AClientThatLeavesEndsItsWaitLogsAndEvents) {
+  engine().log_entries = {{false, Time{1}, "a line\n", {}}};
+  for (const char* request : {"POST /containers/web/wait HTTP/1.1\r\n\r\n",
+                              "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\n\r\n",
+                              "GET /events HTTP/1.1\r\n\r\n"}) {
+    auto client = connect();
+    client.send(request);
+    EXPECT_EQ(client.read(true).status, 200);
+    client.close();
+    EXPECT_TRUE(eventually([&] { return connections() == 0; })) << request;
+    EXPECT_EQ(engine().streams_open, 0) << request;
+  }
+}
+
+TEST_F(Streams, AClientThatHalfClosesStillGetsItsAnswer) {
+  auto client = connect();
+  client.send("POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n");
+  client.half_close();
+  EXPECT_EQ(client.read(true).status, 200);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_FALSE(engine().cancelled);
+  engine().happen();
+  EXPECT_NE(client.read_to_end().find("StatusCode"), std::string::npos);
+}
+
+TEST_F(Streams, AttachUpgradesAndHandsTheLeftoverOver) {
+  auto client = connect();
+  client.send(
+      "POST /v1.42/containers/web/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\n"
+      "Content-Type: text/plain\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ");
+  const auto head = client.read(true);
+  EXPECT_EQ(head.status, 101);
+  EXPECT_EQ(head.headers.at("content-type"), "application/vnd.docker.multiplexed-stream");
+  EXPECT_EQ(head.headers.at("upgrade"), "tcp");
+  EXPECT_FALSE(head.headers.contains("content-length"));
+  EXPECT_FALSE(head.headers.contains("transfer-encoding"));
+  client.send("late");
+  client.half_close();
+  EXPECT_EQ(client.read_to_end(), "echo:early late");
+}
+
+TEST_F(Streams, WithoutUpgradeAttachAnswers200AndStreams) {
+  auto client = connect();
+  client.send("POST /containers/web/attach?stream=1&stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+  const auto head = client.read(true);
+  EXPECT_EQ(head.status, 200);
+  EXPECT_FALSE(head.headers.contains("transfer-encoding"));
+  client.half_close();
+  EXPECT_EQ(client.read_to_end(), "echo:");
+}
+
+TEST_F(Streams, AnErrorBeforeTheUpgradeIsPlainHttp) {
+  const auto answer = ask("POST", "/containers/nobody/attach?stream=1", "",
+                          "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+  EXPECT_EQ(answer.status, 404);
+  EXPECT_EQ(answer.message(), "No such container: nobody");
+}
+
+TEST_F(Streams, ExecStartReadsItsBodyAndKeepsWhatFollows) {
+  auto client = connect();
+  const std::string body = R"({"Detach":false,"Tty":false})";
+  client.send(
+      "POST /v1.41/exec/exec-ls/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+      "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body + "stdin");
+  const auto head = client.read(true);
+  EXPECT_EQ(head.status, 101);
+  EXPECT_EQ(head.headers.at("content-type"), "application/vnd.docker.raw-stream");
+  client.half_close();
+  EXPECT_EQ(client.read_to_end(), "echo:stdin");
+}
+
+TEST_F(Streams, LogsAreFramedAndPrefixed) {
+  engine().log_entries = {{false, Time{1'000'000'005}, "out\n", {"a=1", "b=2"}},
+                          {true, Time{2'000'000'000}, "err\n", {}}};
+  const auto plain = ask("GET", "/v1.41/containers/web/logs?stdout=1&stderr=1&tail=5&since=3.5");
+  EXPECT_EQ(plain.body, std::string("\1\0\0\0\0\0\0\4out\n\2\0\0\0\0\0\0\4err\n", 24));
+  EXPECT_EQ(plain.headers.at("content-type"), "application/vnd.docker.raw-stream");
+  EXPECT_EQ(engine().last_logs.tail, 5u);
+  EXPECT_EQ(engine().last_logs.since.ns, 3'500'000'000);
+  EXPECT_TRUE(plain.whole);
+  engine().log_tty = true;
+  const auto tty =
+      ask("GET", "/containers/web/logs?stdout=1&timestamps=1&details=1&tail=garbage").body;
+  EXPECT_EQ(tty,
+            "1970-01-01T00:00:01.000000005Z a=1,b=2 out\n"
+            "1970-01-01T00:00:02.000000000Z  err\n");
+  EXPECT_EQ(engine().last_logs.tail, std::nullopt);
+}
+
+TEST_F(Streams, AFollowerThatDoesNotReadHoldsBackNobody) {
+  engine().log_entries =
+      std::vector<LogEntry>(2000, LogEntry{false, Time{1}, std::string(1000, 'x') + "\n", {}});
+  auto lazy = connect();
+  lazy.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(lazy.read(true).status, 200);
+  EXPECT_EQ(ask("GET", "/_ping").body, "OK");
+  // The fixture shuts the server down while this client still does not read.
+}
+
+TEST_F(Streams, ShutdownEndsStreams) {
+  auto client = connect();
+  client.send("GET /events HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+}
+
+}  // namespace
+}  // namespace coracle::test

@@ -1,0 +1,82 @@
+#include "tests/unit/shim/http_client.hpp"
+
+namespace coracle::test {
+namespace {
+
+class System : public ShimTest {};
+
+TEST_F(System, TellsItsVersion) {
+  const auto v = ask("GET", "/version").json();
+  EXPECT_EQ(v.at("ApiVersion").as_string(), "1.51");
+  EXPECT_EQ(v.at("MinAPIVersion").as_string(), "1.24");
+  EXPECT_TRUE(std::string(v.at("Version").as_string()).starts_with("28.5.2"));
+  EXPECT_EQ(v.at("Arch").as_string(), "amd64");
+  EXPECT_EQ(v.at("Components").at(0).at("Name").as_string(), "Engine");
+}
+
+TEST_F(System, GivesInfoWithoutNullsWhereListsAreNormal) {
+  const auto i = ask("GET", "/v1.41/info").json();
+  EXPECT_EQ(i.at("OSType").as_string(), "linux");
+  EXPECT_EQ(i.at("Architecture").as_string(), "x86_64");
+  EXPECT_EQ(i.at("CgroupDriver").as_string(), "none");
+  EXPECT_EQ(i.at("Swarm").at("LocalNodeState").as_string(), "inactive");
+  for (const char* list : {"SecurityOptions", "Warnings", "DriverStatus", "Labels"})
+    EXPECT_TRUE(i.at(list).is_array()) << list;
+}
+
+TEST_F(System, ChecksLogins) {
+  const auto good = ask("POST", "/auth", R"({"username":"u","password":"right"})");
+  EXPECT_EQ(good.status, 200);
+  EXPECT_EQ(good.json().at("Status").as_string(), "Login Succeeded");
+  EXPECT_EQ(ask("POST", "/auth", R"({"username":"u","password":"wrong"})").status, 401);
+}
+
+TEST_F(System, AnswersWhatItDoesNotDo) {
+  EXPECT_EQ(ask("GET", "/services").status, 503);
+  EXPECT_NE(ask("GET", "/nodes/x").message().find("not a swarm manager"), std::string::npos);
+  EXPECT_EQ(ask("POST", "/swarm/leave").status, 503);
+  EXPECT_EQ(ask("GET", "/plugins").body, "[]\n");
+  EXPECT_EQ(ask("GET", "/plugins/a/b/json").status, 404);
+  EXPECT_EQ(ask("GET", "/containers/x/checkpoints").status, 404);
+  const auto no = ask("POST", "/networks/create", "{}");
+  EXPECT_EQ(no.status, 501);
+  EXPECT_EQ(no.message(), "creating a network is not supported by coracle yet");
+}
+
+TEST_F(System, ShowsNetworksWithStrictTypes) {
+  const auto list = ask("GET", "/networks").json();
+  EXPECT_TRUE(list.at(0).at("Containers").as_object().empty());
+  const auto one = ask("GET", "/networks/bridge").json();
+  EXPECT_EQ(one.at("IPAM").at("Config").at(0).at("Subnet").as_string(), "172.17.0.0/16");
+  EXPECT_EQ(one.at("Containers").at("abc").at("IPv4Address").as_string(), "172.17.0.2/16");
+  EXPECT_EQ(ask("GET", "/networks/none-such").message(), "network none-such not found");
+}
+
+TEST_F(System, MakesVolumes) {
+  const auto made = ask("POST", "/volumes/create", R"({"Name":"data","Driver":"local"})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_EQ(made.json().at("Name").as_string(), "data");
+  EXPECT_EQ(made.json().at("Scope").as_string(), "local");
+  EXPECT_EQ(ask("GET", "/volumes").body, "{\"Volumes\":[],\"Warnings\":null}\n");
+  EXPECT_EQ(ask("GET", "/volumes/x").status, 404);
+  EXPECT_EQ(ask("DELETE", "/volumes/x?force=1").status, 204);
+  EXPECT_EQ(engine().last, "rm volume x true");
+}
+
+TEST_F(System, StreamsEventsWithTheFieldsOfOld) {
+  auto client = connect();
+  client.send(
+      "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D HTTP/1.1\r\n\r\n");
+  EXPECT_EQ(client.read(true).headers.at("content-type"), "application/json");
+  engine().happen();
+  client.half_close();
+  const auto text = client.read_to_end();
+  EXPECT_EQ(engine().last_filters.at("type"), std::vector<std::string>{"container"});
+  for (const char* part :
+       {R"("status":"start")", R"("id":"abc")", R"("from":"busybox")", R"("Type":"container")",
+        R"("time":1700000000)", R"("timeNano":1700000000123456789)", R"("scope":"local")"})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+}
+
+}  // namespace
+}  // namespace coracle::test

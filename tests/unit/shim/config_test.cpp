@@ -1,0 +1,112 @@
+#include "shim/config.hpp"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "engine/base/file.hpp"
+
+namespace coracle::shim {
+namespace {
+
+class Config : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/config-test-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    dir = name;
+    around.uid = ::getuid();
+    around.env = {{"XDG_RUNTIME_DIR", dir + "/run"}, {"HOME", dir}};
+  }
+  void TearDown() override { EXPECT_TRUE(remove_tree(dir)); }
+  void write_json(const std::string& text) {
+    ASSERT_TRUE(make_dirs(dir + "/.config/coracle"));
+    ASSERT_TRUE(write_file_atomic(dir + "/.config/coracle/daemon.json", text));
+  }
+  std::string error_of(const std::vector<std::string>& args) {
+    const auto r = load_config(args, around);
+    return r ? "no error" : r.error().message;
+  }
+  std::string dir;
+  Surroundings around;
+};
+
+TEST_F(Config, HasDefaultsBelowTheXdgDirectories) {
+  const auto r = load_config({}, around);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.hosts, std::vector<std::string>{dir + "/run/coracle/docker.sock"});
+  EXPECT_EQ(r->config.exec_root, dir + "/run/coracle");
+  EXPECT_EQ(r->config.data_root, dir + "/.local/share/coracle");
+  EXPECT_TRUE(r->config.warnings.empty());
+  around.env["XDG_DATA_HOME"] = "/d";
+  EXPECT_EQ(load_config({}, around)->config.data_root, "/d/coracle");
+}
+
+TEST_F(Config, TakesDockerdsFlags) {
+  const auto r = load_config({"-H", "unix:///a.sock", "--host=unix:///b.sock", "-D", "-s", "copy",
+                              "--registry-mirror", "http://m:5000", "--insecure-registry=x:1",
+                              "--data-root", "/d", "--exec-root=/e", "-p", "/p"},
+                             around);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.hosts, (std::vector<std::string>{"/a.sock", "/b.sock"}));
+  EXPECT_TRUE(r->config.debug);
+  EXPECT_EQ(r->config.log_level, "debug");
+  EXPECT_EQ(r->config.storage_driver, "copy");
+  EXPECT_EQ(r->config.mirrors, std::vector<std::string>{"http://m:5000"});
+  EXPECT_EQ(r->config.insecure_registries, std::vector<std::string>{"x:1"});
+  EXPECT_EQ(r->config.pidfile, "/p");
+  EXPECT_EQ(load_config({"-v"}, around)->what, Loaded::What::show_version);
+  EXPECT_EQ(load_config({"--help"}, around)->what, Loaded::What::show_help);
+}
+
+TEST_F(Config, RefusesWhatItDoesNotKnow) {
+  EXPECT_EQ(error_of({"--nonsense"}), "unknown flag: --nonsense (see --help)");
+  EXPECT_EQ(error_of({"--data-root"}), "flag needs an argument: --data-root");
+  EXPECT_NE(error_of({"-H", "tcp://0.0.0.0:2375"}).find("unix sockets only"), std::string::npos);
+  EXPECT_NE(error_of({"-l", "loud"}).find("invalid logging level: loud"), std::string::npos);
+  EXPECT_NE(error_of({"--debug=perhaps"}).find("true or false"), std::string::npos);
+  EXPECT_NE(error_of({"--data-root", "relative"}).find("not an absolute path"), std::string::npos);
+  EXPECT_NE(error_of({"argument"}).find("takes no arguments"), std::string::npos);
+}
+
+TEST_F(Config, ReadsDaemonJson) {
+  write_json(
+      R"({"data-root":"/x","registry-mirrors":["https://m"],"debug":true,"hosts":["unix:///h"]})");
+  const auto r = load_config({}, around);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.data_root, "/x");
+  EXPECT_EQ(r->config.mirrors, std::vector<std::string>{"https://m"});
+  EXPECT_EQ(r->config.hosts, std::vector<std::string>{"/h"});
+  EXPECT_TRUE(r->config.debug);
+}
+
+TEST_F(Config, NamesWhatIsWrongInDaemonJson) {
+  const std::string start =
+      "unable to configure the daemon with file " + dir + "/.config/coracle/daemon.json: ";
+  write_json(R"({"colour":1,"smell":2})");
+  EXPECT_EQ(error_of({}), start +
+                              "the following directives don't match any configuration option: "
+                              "colour, smell");
+  write_json(R"({"debug":"yes"})");
+  EXPECT_EQ(error_of({}), start + "debug: expected true or false");
+  write_json(R"({"log-level":"warn"})");
+  EXPECT_EQ(error_of({"--log-level", "info"}),
+            start +
+                "the following directives are specified both as a flag and in the configuration "
+                "file: log-level: (from flag: info, from file: warn)");
+  write_json("{");
+  EXPECT_NE(error_of({}).find("invalid JSON"), std::string::npos);
+  EXPECT_NE(error_of({"--config-file", dir + "/none"}).find("No such file"), std::string::npos);
+}
+
+TEST_F(Config, WarnsWhereThereIsNoRuntimeDirectory) {
+  around.env.erase("XDG_RUNTIME_DIR");
+  const auto r = load_config({}, around);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.warnings.size(), 1u);
+}
+
+}  // namespace
+}  // namespace coracle::shim

@@ -1,0 +1,97 @@
+// An engine for the tests of the shim: answers from what the test has put in, remembers what it was
+// asked. Runs on the loop's thread; tests look at it under the lock that `with` takes.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "engine/engine.hpp"
+
+namespace coracle::test {
+
+class FakeEngine final : public Engine {
+ public:
+  FakeEngine(asio::io_context& io, Workers& workers) : io_(io), workers_(workers), happened_(io) {}
+
+  // What tests set before they ask.
+  std::map<std::string, ContainerView> containers;
+  std::map<std::string, storage::Image> image_list;
+  std::vector<LogEntry> log_entries;
+  bool log_tty = false;
+  std::vector<storage::Progress> pull_lines;
+  std::optional<Error> pull_error;
+  bool pull_never_ends = false;
+  std::optional<Error> start_error;
+  std::size_t save_bytes = 0;
+
+  // What tests look at afterwards.
+  CreateRequest created;
+  std::string last;  // "stop web 5 INT"
+  Filters last_filters;
+  LogOptions last_logs;
+  storage::Reference last_reference;
+  storage::RegistryAuth last_auth;
+  std::atomic<std::size_t> loaded_bytes{0};
+  std::atomic<bool> load_whole{false}, cancelled{false}, waiter_armed{false};
+  std::atomic<int> streams_open{0};
+
+  Coro<void> close() override;
+  [[nodiscard]] SystemInfo info() const override;
+  Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
+  Task<Created> create(CreateRequest request) override;
+  [[nodiscard]] Result<std::vector<ContainerView>> list(const ListOptions& options) const override;
+  [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override;
+  Task<> start(std::string name) override;
+  Task<> stop(std::string name, StopOptions options) override;
+  Task<> restart(std::string name, StopOptions options) override;
+  Task<> kill(std::string name, std::string signal) override;
+  Task<> rename(std::string name, std::string to) override;
+  Task<> remove(std::string name, bool force, bool volumes) override;
+  Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override;
+  Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override;
+  Result<AttachCheck> check_attach(const std::string& name, const AttachOptions& options) override;
+  Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
+                std::string leftover) override;
+  Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override;
+  Task<std::string> exec_create(std::string container, ExecRequest request) override;
+  Result<ExecView> check_exec_start(const std::string& exec_id) override;
+  Task<> exec_start_attached(std::string exec_id, std::vector<std::uint32_t> console_size,
+                             UniqueFd client, std::string leftover) override;
+  Task<> exec_start_detached(std::string exec_id) override;
+  Task<> exec_resize(std::string exec_id, std::uint16_t height, std::uint16_t width) override;
+  [[nodiscard]] Result<ExecView> exec_inspect(const std::string& exec_id) const override;
+  [[nodiscard]] Result<std::vector<storage::Image>> images(const Filters& filters,
+                                                           bool all) const override;
+  [[nodiscard]] Result<storage::Image> image(const std::string& name) const override;
+  [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override;
+  Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
+                            storage::Platform platform, storage::ProgressSink progress) override;
+  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
+  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) override;
+  Task<> save(std::vector<std::string> names, UniqueFd to) override;
+  Task<> tag(std::string name, std::string repo, std::string tag) override;
+  Task<storage::Storage::Removed> remove_image(std::string name, bool force) override;
+  Task<> login(storage::RegistryAuth auth) override;
+  [[nodiscard]] Result<std::vector<storage::Volume>> volumes(const Filters& filters) const override;
+  [[nodiscard]] Result<storage::Volume> volume(const std::string& name) const override;
+  Task<storage::Volume> create_volume(std::string name, std::string driver,
+                                      std::map<std::string, std::string> options,
+                                      std::map<std::string, std::string> labels) override;
+  Task<> remove_volume(std::string name, bool force) override;
+  [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override;
+  [[nodiscard]] Result<NetworkView> network(const std::string& name) const override;
+
+  // Lets waiters, followers and event streams go on (from any thread).
+  void happen();
+
+ private:
+  Task<> asked(std::string text);
+  asio::io_context& io_;
+  Workers& workers_;
+  Signal happened_;
+};
+
+}  // namespace coracle::test

@@ -1,0 +1,86 @@
+#include "shim/wire/container.hpp"
+
+#include <gtest/gtest.h>
+
+namespace coracle::wire {
+namespace {
+
+ContainerView sample() {
+  ContainerView v;
+  v.id = std::string(64, 'a');
+  v.name = "web";
+  v.path = "sh";
+  v.args = {"-c", "echo hi"};
+  v.status = Status::running;
+  v.created = v.started_at = Time{1'700'000'000'000'000'000};
+  v.host.network_mode = "bridge";
+  v.ports = {{"80/tcp", {{"0.0.0.0", "8080"}, {"::", "8080"}}}, {"81/tcp", {}}};
+  EndpointSettings e;
+  e.ip_address = "172.17.0.2";
+  e.ip_prefix_len = 16;
+  e.dns_names = {"web"};
+  v.endpoints["bridge"] = e;
+  return v;
+}
+
+TEST(ContainerJson, ShowsStateMountsAndTheCopiesOfTheBridge) {
+  const auto j = container_json(sample(), http::kMaxVersion);
+  EXPECT_EQ(j.at("Name").as_string(), "/web");
+  EXPECT_EQ(j.at("State").at("Status").as_string(), "running");
+  EXPECT_TRUE(j.at("State").at("Running").as_bool());
+  EXPECT_EQ(j.at("State").at("FinishedAt").as_string(), "0001-01-01T00:00:00Z");
+  EXPECT_EQ(j.at("NetworkSettings").at("IPAddress").as_string(), "172.17.0.2");
+  EXPECT_TRUE(j.at("NetworkSettings").at("Ports").at("81/tcp").is_null());
+  EXPECT_EQ(j.at("NetworkSettings").at("Ports").at("80/tcp").as_array().size(), 2u);
+  EXPECT_TRUE(j.at("NetworkSettings").at("Networks").at("bridge").at("IPAMConfig").is_null());
+  EXPECT_TRUE(j.at("HostConfig").at("Binds").is_null());
+  EXPECT_TRUE(j.at("HostConfig").at("PidsLimit").is_null());
+  EXPECT_FALSE(j.at("HostConfig").at("MaskedPaths").as_array().empty());
+  EXPECT_TRUE(j.at("Config").at("Volumes").is_null());
+  EXPECT_TRUE(j.at("Config").at("Labels").is_object());
+  EXPECT_TRUE(j.at("ExecIDs").is_null());
+}
+
+TEST(ContainerJson, GoesBackIntoCreate) {
+  auto body = container_json(sample(), http::kMaxVersion).at("Config").as_object();
+  body["HostConfig"] = container_json(sample(), http::kMaxVersion).at("HostConfig");
+  boost::json::object networking;
+  networking["EndpointsConfig"] =
+      container_json(sample(), http::kMaxVersion).at("NetworkSettings").at("Networks");
+  body["NetworkingConfig"] = networking;
+  const auto again = parse_create(body, http::kMaxVersion);
+  EXPECT_TRUE(again) << again.error().message;
+}
+
+TEST(ContainerJson, DropsWhatOldVersionsDidNotKnow) {
+  const auto old = container_json(sample(), {1, 43});
+  const auto& endpoint = old.at("NetworkSettings").at("Networks").at("bridge").as_object();
+  EXPECT_FALSE(endpoint.contains("DNSNames"));
+  EXPECT_FALSE(endpoint.contains("GwPriority"));
+}
+
+TEST(ContainerSummary, HasARowForEachHostAddress) {
+  const auto j =
+      container_summary(sample(), "busybox", http::kMaxVersion, Time{1'700'000'060'000'000'000});
+  EXPECT_EQ(j.at("Command").as_string(), "sh -c 'echo hi'");
+  EXPECT_EQ(j.at("Status").as_string(), "Up About a minute");
+  EXPECT_EQ(j.at("Created").as_int64(), 1'700'000'000);
+  const auto& ports = j.at("Ports").as_array();
+  ASSERT_EQ(ports.size(), 3u);
+  EXPECT_EQ(ports[1].at("IP").as_string(), "::");
+  EXPECT_EQ(ports[1].at("PublicPort").as_int64(), 8080);
+  EXPECT_FALSE(ports[2].as_object().contains("IP"));
+  EXPECT_TRUE(j.at("Labels").is_object());
+}
+
+TEST(ContainerSummary, ListsADamagedOneWithItsReason) {
+  auto v = sample();
+  v.damaged = true;
+  v.error = "config.json: invalid JSON";
+  const auto j = container_summary(v, "", http::kMaxVersion, now());
+  EXPECT_EQ(j.at("State").as_string(), "dead");
+  EXPECT_EQ(j.at("Status").as_string(), "Damaged: config.json: invalid JSON");
+}
+
+}  // namespace
+}  // namespace coracle::wire

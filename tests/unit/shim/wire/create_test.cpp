@@ -1,0 +1,68 @@
+#include <gtest/gtest.h>
+
+#include "shim/wire/container.hpp"
+
+namespace coracle::wire {
+namespace {
+
+Result<CreateRequest> parse(const char* text, http::ApiVersion version = http::kMaxVersion) {
+  const auto v = json::parse(text);
+  EXPECT_TRUE(v);
+  return parse_create(*v, version);
+}
+
+TEST(ParseCreate, MapsTheFlatBody) {
+  const auto r = parse(R"({"Image":"b","Env":["A=1"],"Entrypoint":"","Tty":true,
+    "ExposedPorts":{"80/tcp":{}},"StopTimeout":3,"Healthcheck":{"Test":["NONE"]},
+    "HostConfig":{"Binds":["/a:/b:ro"],"Memory":1048576,"CpuQuota":5,"Init":true,
+      "PortBindings":{"80/tcp":[{"HostIp":"","HostPort":"8080"}],"53/udp":null},
+      "RestartPolicy":{"Name":"on-failure","MaximumRetryCount":3},
+      "Mounts":[{"Type":"tmpfs","Target":"/t","TmpfsOptions":{"SizeBytes":5}}],
+      "MaskedPaths":null,"ReadonlyPaths":[]},
+    "NetworkingConfig":{"EndpointsConfig":{"bridge":{"Aliases":["x"]},"n2":null}}})");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(r->config.tty);
+  EXPECT_EQ(r->config.entrypoint->items, std::vector<std::string>{""});
+  EXPECT_FALSE(r->config.cmd);
+  EXPECT_EQ(r->config.stop_timeout, 3);
+  EXPECT_EQ(r->config.healthcheck->test, std::vector<std::string>{"NONE"});
+  EXPECT_EQ(r->host.resources.memory, 1048576);
+  EXPECT_EQ(r->host.resources.cpu_quota, 5);
+  EXPECT_EQ(r->host.port_bindings.at("80/tcp").at(0).host_port, "8080");
+  EXPECT_TRUE(r->host.port_bindings.at("53/udp").empty());
+  EXPECT_EQ(r->host.restart_policy.maximum_retry_count, 3);
+  EXPECT_EQ(r->host.mounts.at(0).tmpfs->size_bytes, 5);
+  EXPECT_FALSE(r->host.masked_paths);
+  EXPECT_TRUE(r->host.readonly_paths->empty());
+  EXPECT_EQ(r->endpoints.at("bridge").aliases, std::vector<std::string>{"x"});
+  EXPECT_EQ(r->endpoints.size(), 2u);
+}
+
+TEST(ParseCreate, NamesTheFieldThatIsWrong) {
+  const auto r = parse(R"({"HostConfig":{"Mounts":[{},{"Target":5}]}})");
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().code, Errc::invalid_argument);
+  EXPECT_EQ(r.error().message, "HostConfig.Mounts[1].Target: expected a string");
+}
+
+TEST(ParseCreate, HonoursWhatVersionsKnew) {
+  const char* two = R"({"NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}})";
+  EXPECT_TRUE(parse(two, {1, 44}));
+  EXPECT_FALSE(parse(two, {1, 43}));
+  const char* foreign = R"({"HostConfig":{"Mounts":[{"Type":"bind","VolumeOptions":{}}]}})";
+  EXPECT_FALSE(parse(foreign, {1, 42}));
+  EXPECT_TRUE(parse(foreign, {1, 41}));
+  const char* sized = R"({"HostConfig":{"ConsoleSize":[24,80]}})";
+  EXPECT_EQ(parse(sized, {1, 42})->host.console_size.size(), 2u);
+  EXPECT_TRUE(parse(sized, {1, 41})->host.console_size.empty());
+}
+
+TEST(ParseCreate, MovesTheMacAddressToTheEndpoint) {
+  const auto r = parse(
+      R"({"MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"n":{}}}})");
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->endpoints.at("n").mac_address, "02:42:ac:11:00:09");
+}
+
+}  // namespace
+}  // namespace coracle::wire
