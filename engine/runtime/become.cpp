@@ -14,9 +14,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <climits>
 #include <csignal>
+#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -97,12 +99,26 @@ Result<> set_apparmor(const Become& what) {
   return write_proc(what.proc, "self/attr/apparmor/exec", "exec " + profile);
 }
 
+Result<> set_selinux(const Become& what) {
+  const auto& label = what.process.selinux_label;
+  if (label.empty() || !what.proc || ::access("/sys/fs/selinux/enforce", F_OK) != 0) return {};
+  return write_proc(what.proc, "self/attr/exec", label);
+}
+
 // A keyring of its own: the container does not see the keys of whoever started the engine.
 void join_keyring() { (void)::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr); }
 
+// Clients look for "no such file or directory" and "permission denied" as Go writes them.
+std::unexpected<Error> cwd_error(const std::string& cwd, int sys) {
+  std::string reason = std::strerror(sys);
+  reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
+  return std::unexpected(
+      Error{errc_from_errno(sys), sys,
+            fmt::format("chdir to cwd (\"{}\") set in config.json failed: {}", cwd, reason)});
+}
+
 Result<> enter_cwd(const std::string& cwd) {
-  if (::chdir(cwd.c_str()) != 0)
-    return sys_error("chdir to cwd (\"{}\") set in config.json failed", cwd);
+  if (::chdir(cwd.c_str()) != 0) return cwd_error(cwd, errno);
   std::array<char, PATH_MAX> buffer{};
   // The system call tells what the library hides: a directory that is not below the root.
   if (::syscall(SYS_getcwd, buffer.data(), buffer.size()) < 0 || buffer[0] != '/')
@@ -154,6 +170,7 @@ Result<> prepare(Become& what, const CapabilitySets& sets) {
   CHECK(start_session(what));
   CHECK(set_oom_score(what));
   CHECK(set_apparmor(what));
+  CHECK(set_selinux(what));
   join_keyring();
   own_stdio(what.user.uid);
   ::umask(p.user.umask.value_or(kDefaultUmask));

@@ -74,21 +74,21 @@ Result<Become> set_up(JoinInput& in, UniqueFd& master) {
   CHECK(close_all_but({in.report.get(), request.init->fd().get(), request.stdio.in,
                        request.stdio.out, request.stdio.err}));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
+  // Our own procfs, not the container's: what it shows for us is real.
+  TRY(auto proc, open_dir("/proc"));
   if (in.namespaces != 0 && ::setns(request.init->fd().get(), in.namespaces) != 0)
     return sys_error("enter the container's namespaces");
   if ((in.namespaces & CLONE_NEWUSER) != 0 &&
       (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0))
     return sys_error("become root of the container's user namespace");
   TRY(const auto root, open_dir("/"));
-  Become what{process, in.filter, {}, request.stdio, {}, {}};
+  Become what{process, in.filter, {}, request.stdio, {}, std::move(proc)};
   TRY(what.user, resolve_user(process.user, root));
   if (process.terminal) {
     TRY(auto terminal, open_terminal(root, process));
     master = std::move(terminal.master);
     what.slave = std::move(terminal.slave);
   }
-  if (process.oom_score_adj || !process.apparmor_profile.empty())
-    if (auto proc = open_dir("/proc")) what.proc = *std::move(proc);
   return what;
 }
 

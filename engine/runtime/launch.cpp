@@ -127,6 +127,17 @@ Result<std::string> root_path(const LaunchRequest& request) {
   return absolute;
 }
 
+// A hook that is not run must not look as if it had been.
+Result<> refuse_hooks(const oci::Spec& spec) {
+  if (!spec.hooks) return {};
+  const auto& h = *spec.hooks;
+  for (const auto* list : {&h.prestart, &h.create_runtime, &h.create_container, &h.start_container,
+                           &h.poststart, &h.poststop})
+    if (!list->empty())
+      return fail(Errc::unsupported, "hooks: {} is not run here", list->front().path);
+  return {};
+}
+
 // The descriptors that came with "ready": the mount namespace, and the pty's master if any.
 Result<> take_descriptors(std::vector<UniqueFd> fds, bool terminal, UniqueFd& mount_namespace,
                           UniqueFd& console) {
@@ -141,6 +152,7 @@ Result<> take_descriptors(std::vector<UniqueFd> fds, bool terminal, UniqueFd& mo
 
 Result<Launched> launch(const LaunchRequest& request) {
   const auto& spec = *request.spec;
+  CHECK(refuse_hooks(spec));
   TRY(const auto plan, make_plan(spec));
   std::optional<SeccompFilter> filter;
   if (spec.linux.seccomp) {

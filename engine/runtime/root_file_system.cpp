@@ -138,7 +138,7 @@ Result<UniqueFd> mount_root(const RootMount& root, const std::string& path, Uniq
   } else if (root.type == "overlay") {
     auto made = make_overlay(root);
     if (!made && made.error().sys == EINVAL && root.lower.size() > 1)
-      return legacy_overlay(root, path);
+      if (auto old_way = legacy_overlay(root, path)) return old_way;
     if (!made) return std::unexpected(made.error().within("root file system"));
     mount = *std::move(made);
   } else if (root.type == "bind" || root.type.empty()) {

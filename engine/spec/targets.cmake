@@ -1,5 +1,5 @@
-# spec: OCI and seccomp profile types, configuration -> specification. spec_static is the flavour for
-# the programs that are linked statically.
+# spec: OCI and seccomp profile types; spec_static is the flavour for the programs that are linked
+# statically. Configuration -> specification stands in generate.cmake.
 set(SPEC_SOURCES spec/seccomp_profile.cpp)
 set(SPEC_HEADERS spec/oci.hpp spec/seccomp_profile.hpp)
 set_source_files_properties(spec/seccomp_profile.cpp PROPERTIES
@@ -9,10 +9,6 @@ set_source_files_properties(spec/seccomp_profile.cpp PROPERTIES
 add_library(spec_static STATIC ${SPEC_SOURCES})
 target_link_libraries(spec_static PUBLIC base_static)
 
-if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/spec/generate.cpp)
-  list(APPEND SPEC_SOURCES spec/generate.cpp)
-  list(APPEND SPEC_HEADERS spec/generate.hpp)
-endif()
 add_library(spec STATIC ${SPEC_SOURCES})
 target_sources(spec PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES ${SPEC_HEADERS})
 target_link_libraries(spec PUBLIC base_core)

@@ -152,6 +152,10 @@ Outcome ContainerTest::run() {
 
 void ContainerTest::start_sleeper() {
   spec_.process.args = {"sleep", "1000"};
+  start_sleeper_with_args();
+}
+
+void ContainerTest::start_sleeper_with_args() {
   runtime::LaunchRequest request;
   request.spec = &spec_;
   request.bundle = dir_;

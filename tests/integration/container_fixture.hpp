@@ -32,6 +32,7 @@ class ContainerTest : public ::testing::Test {
   Outcome run();
   // A container that sleeps until the test ends; then a process in it.
   void start_sleeper();
+  void start_sleeper_with_args();  // those of spec_
   Outcome exec(const oci::Process& process);
   Outcome exec(const std::string& script);
   // A file of the image.

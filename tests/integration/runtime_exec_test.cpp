@@ -1,6 +1,9 @@
 // exec: further processes in a running container.
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 
+#include "engine/base/file.hpp"
 #include "engine/runtime/join.hpp"
 #include "tests/integration/container_fixture.hpp"
 
@@ -62,7 +65,34 @@ TEST_F(Join, SpeaksDockersWords) {
   process.cwd = "/missing";
   const auto o = exec(process);
   EXPECT_EQ(o.error,
-            "chdir to cwd (\"/missing\") set in config.json failed: No such file or directory");
+            "chdir to cwd (\"/missing\") set in config.json failed: no such file or directory");
+}
+
+TEST_F(Join, EntersAUserNamespaceOfTheContainersOwn) {
+  spec_.linux.namespaces.push_back({"user", ""});
+  spec_.linux.uid_mappings = {{0, 1, 1000}};
+  spec_.linux.gid_mappings = {{0, 1, 1000}};
+  if (dir_.empty()) return;
+  ASSERT_EQ(::chown((dir_ + "/image").c_str(), 1, 1), 0);  // mount points are made in it
+  start_sleeper();
+  if (HasFatalFailure() || IsSkipped()) return;
+  const auto o = exec("id -u; cat /proc/self/uid_map; grep CapEff /proc/self/status");
+  EXPECT_EQ(o.error, "");
+  EXPECT_EQ(o.output, "0\n         0          1       1000\nCapEff:\t00000000a80425fb\n");
+}
+
+TEST_F(Join, CannotBeReachedByTheContainerThroughProc) {
+  // A first process that looks at every other one as soon as it is seen, and says what it could
+  // open.
+  spec_.process.args = {"sh", "-c",
+                        "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || readlink $p/exe "
+                        ">> /seen; done; done"};
+  start_sleeper_with_args();
+  if (HasFatalFailure() || IsSkipped()) return;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(exec("true").code, 0);
+  const auto seen = read_file(dir_ + "/image/seen").value_or("");
+  EXPECT_THAT(seen, HasSubstr("/bin/busybox\n"));  // the loop works
+  EXPECT_THAT(seen, Not(HasSubstr("runtime_integration_test")));
 }
 
 TEST_F(Join, FindsThatTheContainerHasEnded) {

@@ -291,6 +291,24 @@ TEST_F(Launch, MakesAUserNamespaceWithTheMappingsOfTheSpec) {
   EXPECT_THAT(o.output, HasSubstr("0          0          1\n         1          1        999\n"));
 }
 
+TEST_F(Launch, KeepsTheRootsPropagation) {
+  ASSERT_TRUE(make_dirs(dir_ + "/source", 0755));
+  spec_.mounts.push_back({"/mnt", "bind", dir_ + "/source", {"rbind", "rslave"}});
+  for (const char* propagation : {"rslave", "rshared", "private", "unbindable"}) {
+    spec_.linux.rootfs_propagation = propagation;
+    const auto o = run("head -n 1 /proc/self/mountinfo");
+    EXPECT_EQ(o.error, "") << propagation;
+    EXPECT_EQ(o.output.find("shared:") != std::string::npos, std::string(propagation) == "rshared")
+        << o.output;
+  }
+}
+
+TEST_F(Launch, RefusesHooksThatItWouldNotRun) {
+  spec_.hooks = oci::Hooks{};
+  spec_.hooks->poststop.push_back({"/bin/cleanup", {}, {}, 0});
+  EXPECT_EQ(run("true").errc, Errc::unsupported);
+}
+
 TEST_F(Launch, LeavesNothingBehindWhenItFails) {
   spec_.mounts.push_back({"/mnt", "nosuchfs", "none", {}});
   const auto before = read_file("/proc/self/mountinfo").value_or("");

@@ -33,7 +33,22 @@ std::string range_of(const char* file) {
   return "";
 }
 
+bool one_id() { return std::getenv("CORACLE_TEST_ONE_ID") != nullptr; }
+
+// As a host without ranges gives it: one id, and setgroups(2) denied.
+int map_one_id(pid_t child) {
+  const auto write = [&](const char* file, const std::string& text) {
+    std::ofstream out(fmt::format("/proc/{}/{}", child, file));
+    out << text;
+    out.close();
+    return out.fail() ? 1 : 0;
+  };
+  return write("setgroups", "deny") | write("uid_map", fmt::format("0 {} 1\n", ::getuid())) |
+         write("gid_map", fmt::format("0 {} 1\n", ::getgid()));
+}
+
 int map_ids(pid_t child) {
+  if (one_id()) return map_one_id(child);
   const auto line = [&](const char* helper, unsigned own, const char* file) {
     const std::string command =
         fmt::format("{} {} 0 {} 1 1 {}", helper, child, own, range_of(file));
@@ -49,7 +64,7 @@ std::string no_user_namespace() { return why_not; }
 
 void enter_user_namespace(char** argv) {
   if (std::getenv(kMark) != nullptr) return;
-  if (range_of("/etc/subuid").empty()) {
+  if (!one_id() && range_of("/etc/subuid").empty()) {
     why_not = "this user has no range in /etc/subuid";
     return;
   }
