@@ -1,0 +1,20 @@
+// Writing to a client's upgraded connection from the engine itself: replayed logs, and the reason
+// why an exec did not start. What a process writes never comes this way.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "engine/base/async.hpp"
+#include "engine/base/fd.hpp"
+
+namespace coracle {
+
+// Docker's frame: stream (1 stdout, 2 stderr), three zeros, length (big endian), the bytes.
+std::string stream_frame(std::uint8_t stream, std::string_view bytes);
+
+// Writes all of it; the descriptor becomes non-blocking.   errors  the client has gone
+Task<> write_to_client(asio::io_context& io, const UniqueFd& client, std::string bytes);
+
+}  // namespace coracle

@@ -1,0 +1,52 @@
+// Exec instances: made by exec_create, run once by the container's monitor, and kept for a while
+// after their end, since every client asks for the exit code when its stream is over.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/container/container.hpp"
+#include "engine/parts.hpp"
+
+namespace coracle {
+
+class Execs {
+ public:
+  explicit Execs(Parts& parts) : p_(parts) {}
+
+  Task<std::string> create(ContainerPtr c, ExecRequest request);
+  //   errors  not_found; conflict: has already run, or its container does not run
+  [[nodiscard]] Result<ExecView> check_start(const std::string& id) const;
+  Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
+                        std::string leftover);
+  Task<> start_detached(std::string id);
+  Task<> resize(std::string id, std::uint16_t height, std::uint16_t width);
+  [[nodiscard]] Result<ExecView> inspect(const std::string& id) const;
+
+  // What the lifecycle tells (Lifecycle::Hooks).
+  void event(const ContainerPtr& c, const monitor::Answer& answer);
+  void reattached(const ContainerPtr& c, const std::vector<monitor::ExecView>& execs);
+  void ended(const ContainerPtr& c);
+  void removed(const ContainerPtr& c);
+
+ private:
+  struct Instance {
+    ExecView view;
+    ContainerPtr container;
+    bool started = false;
+    Time ended_at;
+  };
+  using InstancePtr = std::shared_ptr<Instance>;
+
+  [[nodiscard]] Result<InstancePtr> find(const std::string& id) const;
+  Task<> run(InstancePtr exec, UniqueFd client, std::string leftover);
+  void finish(Instance& exec, std::int32_t code, Time at);
+  void forget_old();
+
+  Parts& p_;
+  std::map<std::string, InstancePtr> all_;
+};
+
+}  // namespace coracle

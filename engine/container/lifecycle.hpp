@@ -1,0 +1,86 @@
+// A container's life: create, start, stop, kill, restart, rename, remove, wait; its end; and
+// finding it again after a restart of the daemon. A file a step: create.cpp, start.cpp, stop.cpp,
+// exit.cpp, remove.cpp, reattach.cpp.
+//
+// Each operation takes the container's turn and asks permit() after it. Nobody keeps the turn while
+// waiting for an exit, since the exit is worked off under it (exit.cpp):
+//   monitor's event -> turn -> state.json -> `die` -> ack -> network dropped -> waits answered
+//                   -> --rm: removed, `destroy`, name free, waits for `removed` answered
+//                   -> restart policy: status restarting, and a timer
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "engine/container/container.hpp"
+#include "engine/parts.hpp"
+#include "engine/spec/generate.hpp"
+
+namespace coracle {
+
+class Lifecycle {
+ public:
+  // What the exec instances want to know of a container.
+  struct Hooks {
+    std::function<void(const ContainerPtr&, const monitor::Answer&)> exec_event;
+    std::function<void(const ContainerPtr&, const std::vector<monitor::ExecView>&)> reattached;
+    std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
+    std::function<void(const ContainerPtr&)> removed;  // and are forgotten
+  };
+  Lifecycle(Parts& parts, Hooks hooks) : p_(parts), hooks_(std::move(hooks)) {}
+
+  Task<Created> create(CreateRequest request);
+  Task<> start(ContainerPtr c);
+  Task<> stop(ContainerPtr c, StopOptions options);
+  Task<> restart(ContainerPtr c, StopOptions options);
+  Task<> kill(ContainerPtr c, std::string signal);
+  Task<> rename(ContainerPtr c, std::string to);
+  Task<> remove(ContainerPtr c, bool force, bool volumes);
+  Result<std::unique_ptr<Waiter>> wait(const ContainerPtr& c, WaitCondition condition);
+
+  // At open: loads every container, joins those that run, works off what ended meanwhile.
+  Task<> reattach();
+  // Lets go of every monitor and endpoint without stopping anything.
+  void let_go();
+
+ private:
+  // create.cpp
+  Result<ContainerRecord> plan(const CreateRequest& request, const storage::Image& image,
+                               std::vector<std::string>& warnings);
+  Task<> make(ContainerPtr c, storage::Image image, std::vector<std::string>& made_volumes);
+  Task<> make_volumes(ContainerPtr c, storage::Image image, std::vector<std::string>& made);
+  // start.cpp; the caller has the turn
+  Task<> start_now(ContainerPtr c);
+  Task<> try_start(ContainerPtr c);
+  Task<> launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
+                netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec);
+  void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
+  // stop.cpp
+  Task<> signal(ContainerPtr c, int number);
+  Coro<bool> wait_for_end(ContainerPtr c, std::shared_ptr<MonitorLink> link, std::int64_t limit_ms);
+  Task<> stop_running(ContainerPtr c, StopOptions options);
+  Coro<void> end_by_force(ContainerPtr c, std::shared_ptr<MonitorLink> link);
+  // exit.cpp
+  Coro<void> exited(ContainerPtr c, std::shared_ptr<MonitorLink> link, monitor::Answer event);
+  Coro<void> lost(ContainerPtr c, std::shared_ptr<MonitorLink> link);
+  Coro<void> settle(ContainerPtr c, monitor::ExitRecord end, std::uint64_t event_number);
+  bool plan_restart(Container& c, bool ran_long);
+  void schedule_restart(const ContainerPtr& c);
+  Coro<void> restart_later(ContainerPtr c, std::uint64_t round);
+  void save(const Container& c) const;
+  // remove.cpp; the caller has the turn
+  Task<> remove_now(ContainerPtr c, bool volumes);
+  Coro<void> empty_trash();
+  // reattach.cpp
+  Task<> reattach_one(ContainerPtr c);
+  Coro<void> look_through_network();
+  Task<> join_monitor(ContainerPtr c, monitor::Identity identity);
+  Coro<void> settle_unseen_end(ContainerPtr c, monitor::Identity identity);
+
+  Parts& p_;
+  Hooks hooks_;
+  bool emptying_trash_ = false;
+};
+
+}  // namespace coracle

@@ -1,0 +1,54 @@
+#include "engine/container/logs.hpp"
+
+#include "engine/container/log_reader.hpp"
+
+namespace coracle {
+namespace {
+
+class ReaderStream : public LogStream {
+ public:
+  ReaderStream(std::shared_ptr<LogReader> reader, bool has_tty) : reader_(std::move(reader)) {
+    tty = has_tty;
+  }
+  Task<std::vector<LogEntry>> next() override { return read(reader_); }
+
+ private:
+  // The reader lives on while it is waited for.
+  static Task<std::vector<LogEntry>> read(std::shared_ptr<LogReader> reader) {
+    co_return co_await reader->next();
+  }
+  std::shared_ptr<LogReader> reader_;
+};
+
+}  // namespace
+
+Task<std::unique_ptr<LogStream>> open_logs(Parts& p, ContainerPtr c, LogOptions options) {
+  if (!options.out && !options.err)
+    co_return fail(Errc::invalid_argument,
+                   "you must choose at least one stream: must specify at least one of 'stdout' or "
+                   "'stderr'");
+  if (c->record.host.log_config.type == "none")
+    co_return fail(Errc::unsupported, "configured logging driver does not support reading");
+  const auto status = c->state.status;
+  const bool goes_on =
+      is_alive(status) || status == Status::restarting || status == Status::created;
+  auto reader =
+      std::make_shared<LogReader>(p.io, p.workers, p.log_watch, p.store.log_path(c->id()), options);
+  if (!goes_on || c->removing) {
+    reader->finish();
+  } else if (options.follow) {
+    std::erase_if(c->followers, [](const auto& weak) { return weak.expired(); });
+    c->followers.push_back(reader);
+  }
+  std::unique_ptr<LogStream> stream =
+      std::make_unique<ReaderStream>(std::move(reader), c->record.config.tty);
+  co_return stream;
+}
+
+void finish_followers(Container& c) {
+  for (const auto& weak : std::exchange(c.followers, {})) {
+    if (auto reader = weak.lock()) reader->finish();
+  }
+}
+
+}  // namespace coracle

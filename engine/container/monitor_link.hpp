@@ -1,0 +1,77 @@
+// Our end of a monitor's socket: requests with their replies, and the monitor's events.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/async.hpp"
+#include "engine/base/channel.hpp"
+#include "engine/monitor/protocol.hpp"
+
+namespace coracle {
+
+class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
+ public:
+  // Called on the loop, in the order of the messages.
+  struct Handlers {
+    std::function<void(const monitor::Answer&)> event;
+    std::function<void()> lost;  // the monitor has ended, or the connection broke
+  };
+
+  // Starts a coracle-monitor in a session of its own; it waits for `create`.
+  static Result<std::shared_ptr<MonitorLink>> spawn(asio::io_context& io, Scope& scope,
+                                                    const std::string& program);
+  // Joins one that runs.   errors  of connect_unix
+  static Result<std::shared_ptr<MonitorLink>> connect(asio::io_context& io, Scope& scope,
+                                                      const std::string& socket_path);
+  MonitorLink(asio::io_context& io, UniqueFd socket, pid_t child);
+  ~MonitorLink();
+  MonitorLink(const MonitorLink&) = delete;
+  MonitorLink& operator=(const MonitorLink&) = delete;
+
+  // What was heard before there were handlers is told to them at once.
+  void set_handlers(Handlers handlers);
+  // Sends it and waits for the reply.
+  //   errors  the monitor's own, by their code; unavailable when it has gone
+  Task<monitor::Answer> request(monitor::Request request, std::vector<UniqueFd> fds = {});
+  // Says that an exit is saved. No reply.
+  void acknowledge(std::uint64_t n);
+  // Lets go of the monitor; it runs on. `lost` is not called.
+  void close();
+  // Its container has ended: no handler is called any more, and the monitor is reaped when it ends.
+  void forget();
+  // Its container never began: it is told to undo what it did and to end; then as forget().
+  void abandon();
+  [[nodiscard]] bool closed() const { return closed_; }
+
+ private:
+  struct Waiting {
+    explicit Waiting(asio::io_context& io) : wake(io, asio::steady_timer::time_point::max()) {}
+    asio::steady_timer wake;
+    bool answered = false;
+    monitor::Answer answer;
+  };
+  static Coro<void> read(std::shared_ptr<MonitorLink> self);
+  void heard(monitor::Answer answer);
+  void ended();
+  Task<> send(Message message);
+  void tell(const monitor::Request& request);  // without waiting
+
+  asio::io_context& io_;
+  UniqueFd socket_;
+  asio::posix::stream_descriptor ready_;  // the same descriptor, for waiting
+  pid_t child_ = 0;                       // ours to reap
+  std::uint64_t seq_ = 0;
+  std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
+  Handlers handlers_;
+  std::vector<monitor::Answer> early_;
+  bool closed_ = false;
+  bool lost_ = false;
+  bool forgotten_ = false;
+};
+
+}  // namespace coracle

@@ -1,0 +1,31 @@
+// What a start needs to know of the system, put together for spec/generate and the monitor: mounts
+// with their sources, devices, namespaces of other containers, log options.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/container/container.hpp"
+#include "engine/parts.hpp"
+#include "engine/spec/generate.hpp"
+
+namespace coracle {
+
+// On the loop; makes and looks at no files but volumes' sub paths and /dev.
+//   errors  conflict: a container whose namespaces are joined does not run; not_found; …
+Result<GenerateInput> generate_input(const Parts& parts, const Container& c);
+
+// The network namespace of the container that `container:<id>` names.
+Result<UniqueFd> open_netns_of(const Parts& parts, const std::string& id);
+
+// Sources of old-style binds that do not exist, to be made as directories.
+std::vector<std::string> sources_to_make(const Container& c);
+
+// errors  invalid_argument: max-size or max-file
+Result<monitor::LogOptions> log_options(const ContainerRecord& record, const std::string& path);
+
+// A client's key sequence ("ctrl-p,ctrl-q", "a") as bytes; "" gives Docker's own.
+//   errors  invalid_argument
+Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text);
+
+}  // namespace coracle

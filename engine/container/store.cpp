@@ -1,0 +1,83 @@
+#include "engine/container/store.hpp"
+
+#include <cerrno>
+#include <cstdio>
+
+#include "engine/base/failpoint.hpp"
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+
+namespace coracle {
+
+Result<> Store::prepare() const {
+  CHECK(make_dirs(data_ + "/containers"));
+  CHECK(make_dirs(data_ + "/trash"));
+  return make_dirs(exec_ + "/containers");
+}
+
+Result<> Store::write_record(const std::string& id, const std::string& text) const {
+  CHECK(make_dirs(bundle(id)));
+  return write_file_atomic(file(id, "config.json"), text);
+}
+
+Result<> Store::save_state(const std::string& id, const StateRecord& state) const {
+  return write_file_atomic(file(id, "state.json"), json::to_text(state), 0600,
+                           Durability::unsynced);
+}
+
+Result<> Store::discard(const std::string& id) const {
+  const std::string to = data_ + "/trash/" + id + "." + random_id().substr(0, 8);
+  if (::rename(dir(id).c_str(), to.c_str()) != 0 && errno != ENOENT)
+    return sys_error("remove {}", dir(id));
+  CHECK(fail_point("container.remove.renamed"));
+  // What lies below the exec root is a socket and a small file.
+  return remove_tree(run_dir(id));
+}
+
+void Store::empty_trash() const {
+  const auto names = list_dir(data_ + "/trash");
+  if (!names) return;
+  for (const auto& name : *names) {
+    if (auto gone = remove_tree(data_ + "/trash/" + name); !gone)
+      log::warn("trash not emptied path={} reason={}", name, gone.error().message);
+  }
+}
+
+Result<std::vector<Store::Loaded>> Store::load() const {
+  std::vector<Loaded> all;
+  TRY(const auto ids, list_dir(data_ + "/containers"));
+  for (const auto& id : ids) {
+    Loaded one;
+    const auto config = read_file(file(id, "config.json"));
+    if (!config && config.error().code == Errc::not_found) {
+      if (auto gone = discard(id); !gone)
+        log::warn("half-made container stays id={} reason={}", id, gone.error().message);
+      continue;
+    }
+    auto record = config ? json::from_text<ContainerRecord>(*config)
+                         : Result<ContainerRecord>(std::unexpected(config.error()));
+    if (record && record->id != id)
+      record = fail(Errc::invalid_argument, "it speaks of container {}", record->id);
+    if (!record) {
+      one.damage = fmt::format("{}: {}", file(id, "config.json"), record.error().message);
+    } else {
+      one.record = *std::move(record);
+    }
+    one.record.id = id;
+    const auto text = read_file(file(id, "state.json"));
+    auto state = text ? json::from_text<StateRecord>(*text)
+                      : Result<StateRecord>(std::unexpected(text.error()));
+    // No state.json: created, and never started.
+    if (state) {
+      one.state = *std::move(state);
+    } else if (state.error().code != Errc::not_found && one.damage.empty()) {
+      one.damage = fmt::format("{}: {}", file(id, "state.json"), state.error().message);
+    }
+    if (!one.damage.empty())
+      log::error("container damaged id={} reason={} remedy=\"docker rm -f\"", id, one.damage);
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+}  // namespace coracle

@@ -1,0 +1,69 @@
+#include "engine/container/table.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+namespace coracle {
+
+Result<> check_container_name(const std::string& name) {
+  const auto alnum = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const bool ok = name.size() >= 2 && alnum(name[0]) && std::ranges::all_of(name, [&](char c) {
+                    return alnum(c) || c == '_' || c == '.' || c == '-';
+                  });
+  if (!ok)
+    return fail(Errc::invalid_argument,
+                "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+  return {};
+}
+
+Result<ContainerPtr> ContainerTable::find(const std::string& ref) const {
+  if (const auto exact = by_id_.find(ref); exact != by_id_.end()) return exact->second;
+  const std::string name = ref.starts_with('/') ? ref.substr(1) : ref;
+  if (const auto named = names_.find(name); named != names_.end()) {
+    const auto found = by_id_.find(named->second);
+    if (found != by_id_.end()) return found->second;
+  }
+  const auto first = ref.empty() ? by_id_.end() : by_id_.lower_bound(ref);
+  if (first == by_id_.end() || !first->first.starts_with(ref))
+    return fail(Errc::not_found, "No such container: {}", ref);
+  const auto second = std::next(first);
+  if (second != by_id_.end() && second->first.starts_with(ref))
+    return fail(Errc::invalid_argument, "multiple IDs found with provided prefix: {}", ref);
+  return first->second;
+}
+
+Result<> ContainerTable::take_name(const std::string& name, const std::string& id) {
+  const auto [at, taken] = names_.emplace(name, id);
+  if (taken || at->second == id) return {};
+  return fail(Errc::conflict,
+              "Conflict. The container name \"/{}\" is already in use by container \"{}\". You "
+              "have to remove (or rename) that container to be able to reuse that name.",
+              name, at->second);
+}
+
+void ContainerTable::free_name(const std::string& name, const std::string& id) {
+  const auto found = names_.find(name);
+  if (found != names_.end() && found->second == id) names_.erase(found);
+}
+
+std::string ContainerTable::take_random_name(const std::string& id) {
+  for (int tries = 0;; ++tries) {
+    std::string name = random_name();
+    // The pool is finite; a digit or more of the id makes it unique.
+    if (tries > 5) name += "_" + id.substr(0, static_cast<std::size_t>(std::min(tries - 5, 64)));
+    if (names_.emplace(name, id).second) return name;
+  }
+}
+
+void ContainerTable::add(ContainerPtr container) {
+  const auto& id = container->id();
+  by_id_[id] = std::move(container);
+}
+
+void ContainerTable::remove(const Container& container) {
+  free_name(container.name(), container.id());
+  const std::string id = container.id();
+  by_id_.erase(id);
+}
+
+}  // namespace coracle

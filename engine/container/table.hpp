@@ -1,0 +1,36 @@
+// All containers, by id and by name. A name is taken before its container exists, and freed after.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/container/container.hpp"
+
+namespace coracle {
+
+// errors  invalid_argument with Docker's text
+Result<> check_container_name(const std::string& name);
+
+class ContainerTable {
+ public:
+  // Full id, name with or without "/", unique prefix of an id.
+  //   errors  not_found "No such container: X"; invalid_argument: several have that prefix
+  [[nodiscard]] Result<ContainerPtr> find(const std::string& ref) const;
+  [[nodiscard]] const std::map<std::string, ContainerPtr>& all() const { return by_id_; }
+
+  // errors  conflict with Docker's text
+  Result<> take_name(const std::string& name, const std::string& id);
+  void free_name(const std::string& name, const std::string& id);
+  // A name that is free, taken.
+  std::string take_random_name(const std::string& id);
+
+  void add(ContainerPtr container);
+  void remove(const Container& container);  // with its name
+
+ private:
+  std::map<std::string, ContainerPtr> by_id_;
+  std::map<std::string, std::string> names_;  // name -> id
+};
+
+}  // namespace coracle

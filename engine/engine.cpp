@@ -1,0 +1,250 @@
+// The class behind the engine's face. Each question goes to the part that knows; what changes a
+// container runs in the engine's own scope, so that it is carried to its end when the client that
+// asked has gone.
+#include "engine/engine.hpp"
+
+#include <utility>
+
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+#include "engine/base/process.hpp"
+#include "engine/container/attach.hpp"
+#include "engine/container/exec.hpp"
+#include "engine/container/lifecycle.hpp"
+#include "engine/container/list.hpp"
+#include "engine/container/logs.hpp"
+#include "engine/container/view.hpp"
+#include "engine/images.hpp"
+#include "engine/later.hpp"
+#include "engine/networks.hpp"
+#include "engine/parts.hpp"
+#include "engine/system.hpp"
+#include "engine/volumes.hpp"
+
+namespace coracle {
+namespace {
+
+Lifecycle::Hooks hooks_of(Execs& execs) {
+  Lifecycle::Hooks hooks;
+  hooks.exec_event = [&execs](const auto& c, const auto& answer) { execs.event(c, answer); };
+  hooks.reattached = [&execs](const auto& c, const auto& known) { execs.reattached(c, known); };
+  hooks.ended = [&execs](const auto& c) { execs.ended(c); };
+  hooks.removed = [&execs](const auto& c) { execs.removed(c); };
+  return hooks;
+}
+
+class EngineImpl : public Engine {
+ public:
+  EngineImpl(asio::io_context& io, Workers& workers, EngineConfig config)
+      : p_(io, workers, std::move(config)), execs_(p_), life_(p_, hooks_of(execs_)), images_(p_) {}
+
+  Task<> prepare();
+  Coro<void> close() override;
+
+  [[nodiscard]] SystemInfo info() const override { return system_info(p_); }
+  Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override {
+    return p_.events->listen(since, until, std::move(filters));
+  }
+
+  // -- containers
+  Task<Created> create(CreateRequest request) override {
+    return owned("create", life_.create(std::move(request)));
+  }
+  [[nodiscard]] Result<std::vector<ContainerView>> list(const ListOptions& options) const override {
+    return list_containers(p_, options);
+  }
+  [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override {
+    TRY(const auto c, p_.table.find(name));
+    return view_of(p_, *c);
+  }
+  Task<> start(std::string name) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("start", life_.start(std::move(c)));
+  }
+  Task<> stop(std::string name, StopOptions options) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("stop", life_.stop(std::move(c), std::move(options)));
+  }
+  Task<> restart(std::string name, StopOptions options) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("restart", life_.restart(std::move(c), std::move(options)));
+  }
+  Task<> kill(std::string name, std::string signal) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("kill", life_.kill(std::move(c), std::move(signal)));
+  }
+  Task<> rename(std::string name, std::string to) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("rename", life_.rename(std::move(c), std::move(to)));
+  }
+  Task<> remove(std::string name, bool force, bool volumes) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("remove", life_.remove(std::move(c), force, volumes));
+  }
+  Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override {
+    TRY(const auto c, p_.table.find(name));
+    return life_.wait(c, condition);
+  }
+  Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await resize_terminal(p_, std::move(c), height, width);
+  }
+  Result<AttachCheck> check_attach(const std::string& name,
+                                   const AttachOptions& /*options*/) override {
+    TRY(const auto c, p_.table.find(name));
+    CHECK(c->permits(Operation::attach));
+    return AttachCheck{c->id(), c->record.config.tty};
+  }
+  Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
+                std::string leftover) override {
+    CO_TRY(auto c, p_.table.find(checked.id));
+    co_return co_await attach_client(p_, std::move(c), std::move(options), std::move(client),
+                                     std::move(leftover));
+  }
+  Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await open_logs(p_, std::move(c), options);
+  }
+
+  // -- exec
+  Task<std::string> exec_create(std::string container, ExecRequest request) override {
+    CO_TRY(auto c, p_.table.find(container));
+    co_return co_await execs_.create(std::move(c), std::move(request));
+  }
+  Result<ExecView> check_exec_start(const std::string& exec_id) override {
+    return execs_.check_start(exec_id);
+  }
+  Task<> exec_start_attached(std::string exec_id, std::vector<std::uint32_t> console_size,
+                             UniqueFd client, std::string leftover) override {
+    return owned("exec", execs_.start_attached(std::move(exec_id), std::move(console_size),
+                                               std::move(client), std::move(leftover)));
+  }
+  Task<> exec_start_detached(std::string exec_id) override {
+    return owned("exec", execs_.start_detached(std::move(exec_id)));
+  }
+  Task<> exec_resize(std::string exec_id, std::uint16_t height, std::uint16_t width) override {
+    return execs_.resize(std::move(exec_id), height, width);
+  }
+  [[nodiscard]] Result<ExecView> exec_inspect(const std::string& exec_id) const override {
+    return execs_.inspect(exec_id);
+  }
+
+  // -- images
+  [[nodiscard]] Result<std::vector<storage::Image>> images(const Filters& filters,
+                                                           bool all) const override {
+    return images_.list(filters, all);
+  }
+  [[nodiscard]] Result<storage::Image> image(const std::string& name) const override {
+    return p_.storage->find(name);
+  }
+  [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override {
+    return images_.containers_of(image_id);
+  }
+  Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
+                            storage::Platform platform, storage::ProgressSink progress) override {
+    return images_.pull(std::move(ref), std::move(auth), std::move(platform), std::move(progress));
+  }
+  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override {
+    return images_.load(std::move(from), std::move(progress));
+  }
+  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) override {
+    return images_.import(std::move(from), std::move(options));
+  }
+  Task<> save(std::vector<std::string> names, UniqueFd to) override {
+    return images_.save(std::move(names), std::move(to));
+  }
+  Task<> tag(std::string name, std::string repo, std::string tag) override {
+    return images_.tag(std::move(name), std::move(repo), std::move(tag));
+  }
+  Task<storage::Storage::Removed> remove_image(std::string name, bool force) override {
+    return images_.remove(std::move(name), force);
+  }
+  Task<> login(storage::RegistryAuth auth) override { return refuse_login(std::move(auth)); }
+
+  // -- volumes and networks
+  [[nodiscard]] Result<std::vector<storage::Volume>> volumes(
+      const Filters& filters) const override {
+    return list_volumes(p_, filters);
+  }
+  [[nodiscard]] Result<storage::Volume> volume(const std::string& name) const override {
+    return p_.storage->find_volume(name);
+  }
+  Task<storage::Volume> create_volume(std::string name, std::string driver,
+                                      std::map<std::string, std::string> options,
+                                      std::map<std::string, std::string> labels) override {
+    return coracle::create_volume(p_, std::move(name), std::move(driver), std::move(options),
+                                  std::move(labels));
+  }
+  Task<> remove_volume(std::string name, bool force) override {
+    return coracle::remove_volume(p_, std::move(name), force);
+  }
+  [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override {
+    return list_networks(p_, filters);
+  }
+  [[nodiscard]] Result<NetworkView> network(const std::string& name) const override {
+    return find_network(p_, name);
+  }
+
+ private:
+  template <class T>
+  Task<T> owned(const char* what, Task<T> task) {
+    return Later<T>(p_.io, p_.scope, what, std::move(task)).get();
+  }
+  static Task<> refuse_login(storage::RegistryAuth auth) {
+    co_return fail(Errc::unsupported, "login to {}: coracle does not check logins yet",
+                   auth.server_address);
+  }
+
+  Parts p_;
+  Execs execs_;
+  Lifecycle life_;
+  Images images_;
+};
+
+std::string helper_or_empty(const char* name) {
+  auto path = find_helper(name);
+  if (path) return *path;
+  log::warn("helper not found name={} reason={}", name, path.error().message);
+  return "";
+}
+
+Task<> EngineImpl::prepare() {
+  CO_CHECK(make_dirs(p_.config.data_root));
+  CO_CHECK(p_.store.prepare());
+  CO_TRY(p_.host, look_at_host(p_.config.data_root));
+  CO_CHECK(make_dirs(p_.config.data_root + "/seccomp"));
+  CO_CHECK(open_networks(p_));
+  p_.monitor_program = helper_or_empty("coracle-monitor");
+  p_.init_program = helper_or_empty("coracle-init");
+  p_.events = EventLog::open(p_.io, p_.config.data_root);
+  storage::Config config = p_.config.storage;
+  if (config.root.empty()) config.root = p_.config.data_root + "/storage";
+  config.one_id = p_.config.one_id;
+  CO_TRY(p_.storage, storage::Storage::open(p_.io, p_.workers, std::move(config)));
+  for (const auto& d : p_.storage->damaged())
+    log::error("storage object damaged path={} reason={}", d.path, d.reason);
+  co_return co_await life_.reattach();
+}
+
+Coro<void> EngineImpl::close() {
+  p_.closing = true;
+  p_.network_ready.notify_all();
+  p_.events->close();
+  // What is under way may still need its monitor: it is asked to end first.
+  co_await p_.scope.close();
+  life_.let_go();
+  p_.netstack.close();
+  co_await p_.storage->close();
+}
+
+}  // namespace
+
+Task<std::unique_ptr<Engine>> Engine::open(asio::io_context& io, Workers& workers,
+                                           EngineConfig config) {
+  auto engine = std::make_unique<EngineImpl>(io, workers, std::move(config));
+  CO_CHECK(co_await engine->prepare());
+  std::unique_ptr<Engine> face = std::move(engine);
+  co_return face;
+}
+
+}  // namespace coracle

@@ -1,0 +1,205 @@
+#include "engine/images.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fnmatch.h>
+
+#include "engine/container/list.hpp"
+
+namespace coracle {
+namespace {
+
+constexpr std::array kKeys = {"before",    "dangling", "label", "label!",
+                              "reference", "since",    "until"};
+
+std::string short_image_id(const std::string& id) {
+  const auto colon = id.find(':');
+  return short_id(colon == std::string::npos ? id : id.substr(colon + 1));
+}
+
+// Named by its id or a prefix of it, not by a name.
+bool is_id_of(const storage::Image& image, const std::string& name) {
+  const auto hex = image.id.substr(image.id.find(':') + 1);
+  const bool named = std::ranges::find(image.repo_tags, name) != image.repo_tags.end();
+  return !named && (image.id.starts_with(name) || hex.starts_with(name));
+}
+
+bool is_true(const std::string& text) { return text == "true" || text == "1" || text == "True"; }
+
+struct Window {
+  Time after{-1}, before;
+};
+
+bool matches(const storage::Image& image, const Filters& filters) {
+  for (const auto& [key, values] : filters) {
+    if (values.empty()) continue;
+    const auto labelled = [&](const auto& w) { return has_label(image.config.labels, w); };
+    bool ok = true;
+    if (key == "dangling") {
+      ok = is_true(values[0]) == image.repo_tags.empty();
+    } else if (key == "label") {
+      ok = std::ranges::all_of(values, labelled);
+    } else if (key == "label!") {
+      ok = std::ranges::none_of(values, labelled);
+    } else if (key == "reference") {
+      ok = std::ranges::any_of(values, [&](const auto& pattern) {
+        const auto hit = [&](const auto& name) { return reference_matches(pattern, name); };
+        return std::ranges::any_of(image.repo_tags, hit) ||
+               std::ranges::any_of(image.repo_digests, hit);
+      });
+    }
+    if (!ok) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool reference_matches(const std::string& pattern, const std::string& name) {
+  if (::fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME) == 0) return true;
+  const auto at = name.find('@');
+  std::string plain = name.substr(0, at);
+  const auto slash = plain.rfind('/');
+  const auto colon = plain.rfind(':');
+  if (colon != std::string::npos && (slash == std::string::npos || colon > slash))
+    plain = plain.substr(0, colon);
+  return ::fnmatch(pattern.c_str(), plain.c_str(), FNM_PATHNAME) == 0;
+}
+
+Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*all*/) const {
+  Window w;
+  for (const auto& [key, values] : filters) {
+    if (std::ranges::find(kKeys, key) == kKeys.end())
+      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
+    for (const auto& value : values) {
+      if (key == "before" || key == "since") {
+        TRY(const auto image, p_.storage->find(value));
+        (key == "before" ? w.before : w.after) = image.created;
+      } else if (key == "until") {
+        TRY(w.before, parse_timestamp(value));
+      }
+    }
+  }
+  std::vector<storage::Image> out;
+  for (auto& image : p_.storage->images()) {
+    if (image.created <= w.after) continue;
+    if (w.before.ns != 0 && image.created >= w.before) continue;
+    if (matches(image, filters)) out.push_back(std::move(image));
+  }
+  return out;
+}
+
+std::size_t Images::containers_of(const std::string& image_id) const {
+  return static_cast<std::size_t>(std::ranges::count_if(p_.table.all(), [&](const auto& entry) {
+    return entry.second->record.image_id == image_id;
+  }));
+}
+
+Task<storage::Image> Images::pull(storage::Reference ref, storage::RegistryAuth auth,
+                                  storage::Platform platform, storage::ProgressSink progress) {
+  const auto name = ref.familiar();
+  CO_TRY(auto image, co_await p_.storage->pull(std::move(ref), std::move(auth), std::move(platform),
+                                               std::move(progress)));
+  auto attributes = image.config.labels;
+  attributes["name"] = name;
+  announce(p_, "image", "pull", name, std::move(attributes));
+  co_return image;
+}
+
+Task<std::vector<storage::Image>> Images::load(UniqueFd from, storage::ProgressSink progress) {
+  CO_TRY(auto images, co_await p_.storage->load(std::move(from), std::move(progress)));
+  for (const auto& image : images) {
+    auto attributes = image.config.labels;
+    attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
+    announce(p_, "image", "load", image.id, std::move(attributes));
+  }
+  co_return images;
+}
+
+Task<storage::Image> Images::import(UniqueFd from, storage::Storage::ImportOptions options) {
+  CO_TRY(auto image, co_await p_.storage->import(std::move(from), std::move(options)));
+  auto attributes = image.config.labels;
+  attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
+  announce(p_, "image", "import", image.id, std::move(attributes));
+  co_return image;
+}
+
+Task<> Images::save(std::vector<std::string> names, UniqueFd to) {
+  std::vector<std::pair<std::string, std::string>> saved;
+  for (const auto& name : names) {
+    CO_TRY(const auto image, p_.storage->find(name));
+    saved.emplace_back(image.id, name);
+  }
+  CO_CHECK(co_await p_.storage->save(std::move(names), std::move(to)));
+  for (const auto& [id, name] : saved) announce(p_, "image", "save", id, {{"name", name}});
+  co_return Result<>{};
+}
+
+Task<> Images::tag(std::string name, std::string repo, std::string tag) {
+  CO_TRY(const auto image, p_.storage->find(name));
+  const auto text = tag.empty() ? repo : repo + ":" + tag;
+  CO_TRY(auto ref, storage::parse_reference(text, true));
+  if (!ref.digest.empty())
+    co_return fail(Errc::invalid_argument, "refusing to create a tag with a digest reference");
+  const auto shown = ref.familiar();
+  CO_CHECK(co_await p_.storage->tag(image.id, std::move(ref)));
+  auto attributes = image.config.labels;
+  attributes["name"] = shown;
+  announce(p_, "image", "tag", image.id, std::move(attributes));
+  co_return Result<>{};
+}
+
+Result<> Images::may_remove(const storage::Image& image, const std::string& name,
+                            bool force) const {
+  const bool by_id = is_id_of(image, name);
+  const auto names = image.repo_tags.size();
+  // A name among others is only a name.
+  if (!by_id && names > 1) return {};
+  const Container* stopped = nullptr;
+  const Container* running = nullptr;
+  for (const auto& [id, c] : p_.table.all()) {
+    if (c->record.image_id != image.id) continue;
+    (is_alive(c->state.status) ? running : stopped) = c.get();
+  }
+  const Container* user = running != nullptr ? running : stopped;
+  const auto shown = short_image_id(image.id);
+  if (!by_id) {
+    if (user == nullptr || force) return {};
+    return fail(
+        Errc::conflict,
+        "conflict: unable to remove repository reference \"{}\" (must force) - container {} "
+        "is using its referenced image {}",
+        name, short_id(user->id()), shown);
+  }
+  if (running != nullptr)
+    return fail(Errc::conflict,
+                "conflict: unable to delete {} (cannot be forced) - image is being used by running "
+                "container {}",
+                shown, short_id(running->id()));
+  if (force) return {};
+  if (names > 1)
+    return fail(Errc::conflict,
+                "conflict: unable to delete {} (must be forced) - image is referenced in multiple "
+                "repositories",
+                shown);
+  if (stopped != nullptr)
+    return fail(Errc::conflict,
+                "conflict: unable to delete {} (must be forced) - image is being used by stopped "
+                "container {}",
+                shown, short_id(stopped->id()));
+  return {};
+}
+
+Task<storage::Storage::Removed> Images::remove(std::string name, bool force) {
+  CO_TRY(const auto image, p_.storage->find(name));
+  CO_CHECK(may_remove(image, name, force));
+  CO_TRY(auto removed, co_await p_.storage->remove(name, force));
+  for (const auto& untagged : removed.untagged)
+    announce(p_, "image", "untag", image.id, {{"name", untagged}});
+  const bool gone = std::ranges::find(removed.deleted, image.id) != removed.deleted.end();
+  if (gone) announce(p_, "image", "delete", image.id, {{"name", image.id}});
+  co_return removed;
+}
+
+}  // namespace coracle

@@ -1,0 +1,34 @@
+// Images, with the rules across areas: an image that containers use stays, and who is told.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/parts.hpp"
+
+namespace coracle {
+
+class Images {
+ public:
+  explicit Images(Parts& parts) : p_(parts) {}
+
+  [[nodiscard]] Result<std::vector<storage::Image>> list(const Filters& filters, bool all) const;
+  [[nodiscard]] std::size_t containers_of(const std::string& image_id) const;
+  Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
+                            storage::Platform platform, storage::ProgressSink progress);
+  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress);
+  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options);
+  Task<> save(std::vector<std::string> names, UniqueFd to);
+  Task<> tag(std::string name, std::string repo, std::string tag);
+  Task<storage::Storage::Removed> remove(std::string name, bool force);
+
+ private:
+  [[nodiscard]] Result<> may_remove(const storage::Image& image, const std::string& name,
+                                    bool force) const;
+  Parts& p_;
+};
+
+// `reference` filter: a name with or without tag, "*" and "?" not matching "/". Pure.
+bool reference_matches(const std::string& pattern, const std::string& name);
+
+}  // namespace coracle

@@ -1,0 +1,72 @@
+// What every part of the engine works with. Made by Engine::open, which outlives them all.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "engine/base/async.hpp"
+#include "engine/container/log_reader.hpp"
+#include "engine/container/store.hpp"
+#include "engine/container/table.hpp"
+#include "engine/engine.hpp"
+#include "engine/events.hpp"
+#include "engine/spec/seccomp_profile.hpp"
+#include "netstack/client.hpp"
+
+namespace coracle {
+
+// What is asked of this host once.
+struct HostFacts {
+  std::string id;    // of this engine, kept in data_root/engine-id
+  std::string name;  // uname(2)
+  std::string kernel, machine;
+  std::string operating_system, os_version;
+  std::int32_t cpus = 1;
+  std::int64_t memory = 0;
+  SeccompTarget seccomp;
+  std::map<std::string, std::uint64_t> hard_limits;  // "RLIMIT_NOFILE"
+  std::string cgroup_version;                        // "1", "2"
+};
+
+struct Parts {
+  Parts(asio::io_context& io_, Workers& workers_, EngineConfig config_)
+      : io(io_),
+        workers(workers_),
+        config(std::move(config_)),
+        store(config.data_root, config.exec_root),
+        netstack(io_, config.exec_root + "/" + netstack::kSocketName),
+        network_ready(io_),
+        log_watch(io_, scope),
+        scope(io_) {}
+
+  asio::io_context& io;
+  Workers& workers;
+  EngineConfig config;
+  HostFacts host;
+  Store store;
+  std::unique_ptr<coracle::storage::Storage> storage;
+  coracle::netstack::Client netstack;
+  coracle::netstack::BridgeInfo bridge;
+  std::map<std::string, std::string> network_ids;  // of bridge, host, none
+  Time networks_created;
+  std::shared_ptr<EventLog> events;
+  ContainerTable table;
+  std::string monitor_program, init_program;  // "" when it is missing
+  // Endpoints of containers that are gone have been given up: only now may new ones be attached.
+  bool network_is_ready = false;
+  Signal network_ready;
+  bool closing = false;
+  LogWatch log_watch;
+  Scope scope;  // last: its coroutines use what stands above
+};
+
+// An event of a container: its labels, image and name among the attributes.
+void announce(Parts& parts, const Container& container, std::string action,
+              std::map<std::string, std::string> attributes = {}, Time at = {});
+// An event of anything else.
+void announce(Parts& parts, std::string type, std::string action, std::string id,
+              std::map<std::string, std::string> attributes);
+
+}  // namespace coracle

@@ -1,0 +1,8 @@
+# The engine's pure rules; its running is tested through coracled (tests/conformance).
+coracle_test(engine_test
+  SOURCES unit/engine/container/state_test.cpp unit/engine/container/merge_test.cpp
+    unit/engine/container/ports_test.cpp unit/engine/container/mounts_test.cpp
+    unit/engine/container/validate_test.cpp unit/engine/container/table_test.cpp
+    unit/engine/container/list_test.cpp unit/engine/container/network_files_test.cpp
+    unit/engine/container/store_test.cpp unit/engine/events_test.cpp
+  LIBS engine)

@@ -1,0 +1,93 @@
+#include "engine/events.hpp"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include "engine/base/file.hpp"
+
+namespace coracle {
+namespace {
+
+Event event(const std::string& action, std::int64_t ns) {
+  Event e;
+  e.type = "container";
+  e.action = action;
+  e.actor_id = "abcdef";
+  e.attributes = {{"name", "web"}, {"image", "alpine:3"}, {"k", "v"}};
+  e.time = Time{ns};
+  return e;
+}
+
+TEST(Events, FiltersSelectAsDockers) {
+  const auto e = event("exec_create: sh -c true", 1);
+  EXPECT_TRUE(event_matches(e, {{"event", {"exec_create"}}}));
+  EXPECT_FALSE(event_matches(e, {{"event", {"exec"}}}));
+  EXPECT_TRUE(event_matches(e, {{"type", {"container"}}, {"container", {"web"}}}));
+  EXPECT_TRUE(event_matches(e, {{"container", {"abc"}}}));
+  EXPECT_FALSE(event_matches(e, {{"container", {"other"}}}));
+  EXPECT_TRUE(event_matches(e, {{"image", {"alpine"}}}));
+  EXPECT_TRUE(event_matches(e, {{"label", {"k=v", "k"}}}));
+  EXPECT_FALSE(event_matches(e, {{"label", {"k=w"}}}));
+  EXPECT_FALSE(event_matches(e, {{"type", {"image"}}}));
+  EXPECT_EQ(check_event_filters({{"odd", {}}}).error().message, "invalid filter 'odd'");
+}
+
+class EventFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/coracle-events-XXXXXX";
+    ASSERT_NE(::mkdtemp(path), nullptr);
+    root_ = path;
+  }
+  void TearDown() override { (void)remove_tree(root_); }
+
+  // What a listener gets until the stream ends.
+  std::vector<std::string> replay(EventLog& log, Time since, Time until) {
+    std::vector<std::string> actions;
+    auto stream = log.listen(since, until, {});
+    EXPECT_TRUE(stream);
+    asio::co_spawn(io_, drain(**stream, actions), asio::detached);
+    io_.restart();
+    io_.run();
+    return actions;
+  }
+  static Coro<void> drain(EventStream& stream, std::vector<std::string>& into) {
+    for (;;) {
+      auto e = co_await stream.next();
+      if (!e || !*e) co_return;
+      into.push_back((*e)->action);
+    }
+  }
+  asio::io_context io_;
+  std::string root_;
+};
+
+TEST_F(EventFile, SinceWorksOverARestart) {
+  EventLog::open(io_, root_)->add(event("create", 10));
+  {
+    auto log = EventLog::open(io_, root_);
+    log->add(event("start", 20));
+    log->add(event("die", 30));
+  }
+  auto log = EventLog::open(io_, root_);
+  EXPECT_EQ(replay(*log, Time{20}, Time{30}), (std::vector<std::string>{"start", "die"}));
+  EXPECT_EQ(replay(*log, Time{1}, Time{15}), (std::vector<std::string>{"create"}));
+  EXPECT_EQ(log->listeners(), 0U);
+}
+
+TEST_F(EventFile, ManyEventsTakeBoundedRoomAndADamagedLineCostsItself) {
+  {
+    auto log = EventLog::open(io_, root_);
+    for (std::size_t i = 0; i < kEventsKept * 2 + 10; ++i)
+      log->add(event("e" + std::to_string(i), static_cast<std::int64_t>(i + 1)));
+  }
+  ASSERT_TRUE(write_file_atomic(root_ + "/events.jsonl",
+                                "not json\n" + *read_file(root_ + "/events.jsonl")));
+  auto log = EventLog::open(io_, root_);
+  const auto all = replay(*log, Time{1}, Time{1'000'000});
+  EXPECT_EQ(all.size(), kEventsKept);
+  EXPECT_EQ(all.back(), "e" + std::to_string(kEventsKept * 2 + 9));
+}
+
+}  // namespace
+}  // namespace coracle
