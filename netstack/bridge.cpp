@@ -25,7 +25,7 @@ namespace {
 constexpr std::uint32_t kMark = 1;
 constexpr std::uint8_t kTable = 100;
 constexpr int kLo = 1;
-constexpr int kFrameBuffer = 4 << 20;  // some dozens of the longest frames
+constexpr int kFrameBuffer = 4 << 20;  // the kernel cuts it to net.core.rmem_max
 
 bool overlap(const Subnet& a, const Subnet& b) { return a.contains(b.base) || b.contains(a.base); }
 
@@ -82,8 +82,8 @@ Result<UniqueFd> open_frames(int index) {
   if (!fd) return sys_error("make a packet socket");
   const int on = 1;
   ::setsockopt(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kFrameBuffer, sizeof kFrameBuffer);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUFFORCE, &kFrameBuffer, sizeof kFrameBuffer);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kFrameBuffer, sizeof kFrameBuffer);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDBUF, &kFrameBuffer, sizeof kFrameBuffer);
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
   address.sll_protocol = htons(ETH_P_ALL);

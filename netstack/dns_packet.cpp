@@ -1,10 +1,14 @@
 #include "netstack/dns_packet.hpp"
 
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <cstring>
 #include <sstream>
+
+#include "engine/base/fd.hpp"
 
 namespace coracle::netstack {
 namespace {
@@ -45,6 +49,16 @@ std::optional<DnsQuestion> parse_question(std::span<const std::uint8_t> m) {
   q.klass = read16(m, at + 2);
   q.end = at + 4;
   return q;
+}
+
+// Not if_nametoindex(3): it asks by a unix socket, which the sandbox does not allow.
+std::uint32_t interface_index(const std::string& name) {
+  const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  if (name.size() >= sizeof request.ifr_name) return 0;
+  std::memcpy(request.ifr_name, name.c_str(), name.size());
+  if (::ioctl(fd.get(), SIOCGIFINDEX, &request) != 0) return 0;
+  return static_cast<std::uint32_t>(request.ifr_ifindex);
 }
 
 DnsBytes start_answer(std::span<const std::uint8_t> query, const DnsQuestion& question, Rcode rcode,
@@ -117,7 +131,7 @@ std::vector<SocketAddress> parse_resolv_conf(const std::string& text) {
     }
     auto parsed = SocketAddress::parse(address, 53);
     if (!parsed) continue;
-    if (!scope.empty()) parsed->set_scope(::if_nametoindex(scope.c_str()));
+    if (!scope.empty()) parsed->set_scope(interface_index(scope));
     servers.push_back(*parsed);
   }
   return servers;

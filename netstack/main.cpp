@@ -4,10 +4,11 @@
 //
 // Threads: `main` runs the loop: relays, DNS, libslirp, requests. `bridge` lives in the bridge
 // namespace: sets it up, makes sockets there, configures containers' namespaces. `maker` makes
-// namespaces ahead. It ends when the keeper does.
+// namespaces ahead.
 #include <sched.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -99,6 +100,45 @@ Result<Subnet> subnet_for(const std::vector<VaultItem>& items, Vault& vault) {
   return subnet;
 }
 
+// Landlock where there is one: seccomp is what the sandbox stands on.
+Result<> without_files() {
+  const auto done = forbid_files();
+  if (!done && done.error().sys != ENOSYS && done.error().sys != EOPNOTSUPP) return done;
+  return {};
+}
+
+// What to do when the keeper ends without ending us: containers keep their network, and we go with
+// the last of them. (The next keeper ends us before, to start its own.)
+class Orphan {
+ public:
+  static Result<std::unique_ptr<Orphan>> make(Loop& loop, Vault& vault, Endpoints& endpoints) {
+    std::unique_ptr<Orphan> orphan(new Orphan(loop, vault, endpoints));
+    // The keeper never writes unasked: what comes here is its end.
+    TRY(orphan->watch_,
+        loop.watch(vault.socket(), EPOLLRDHUP, [o = orphan.get()](std::uint32_t) { o->begin(); }));
+    return orphan;
+  }
+
+ private:
+  Orphan(Loop& loop, Vault& vault, Endpoints& endpoints)
+      : loop_(loop), vault_(vault), endpoints_(endpoints) {}
+  void begin() {
+    log::warn("the keeper has ended endpoints={}", endpoints_.list().size());
+    watch_.reset();
+    vault_.abandon();
+    look();
+  }
+  void look() {
+    if (endpoints_.list().empty()) return loop_.stop();
+    again_ = loop_.after(std::chrono::seconds(2), [this] { look(); });
+  }
+  Loop& loop_;
+  Vault& vault_;
+  Endpoints& endpoints_;
+  Loop::Watch watch_;
+  Loop::Timer again_;
+};
+
 Result<> run(Options options) {
   Vault vault(std::move(options.vault));
   TRY(auto items, vault.list());
@@ -138,11 +178,9 @@ Result<> run(Options options) {
   const BridgeInfo info{to_string(subnet), to_string(gateway), kMtu};
   TRY(auto server, Server::make(*loop, join_path(options.exec_root, kSocketName), endpoints, info));
 
-  // The keeper never writes unasked: what comes here is its end.
-  TRY(const auto keeper, loop->watch(vault.socket(), EPOLLRDHUP, [l = loop.get()](std::uint32_t) {
-    log::info("the keeper has ended");
-    l->stop();
-  }));
+  TRY(auto orphan, Orphan::make(*loop, vault, endpoints));
+  for (auto* worker : {&bridge, &maker}) CHECK(worker->call([] { return without_files(); }));
+  CHECK(without_files());
   CHECK(forbid_system_calls());
   ::malloc_trim(0);  // what libnftables and the filter took
   namespaces.refill();

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/landlock.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -16,6 +17,8 @@
 #include <memory>
 
 #include <seccomp.h>
+
+#include "engine/base/fd.hpp"
 
 namespace coracle::netstack {
 namespace {
@@ -63,13 +66,16 @@ const std::array kConditional{
     Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET, 0)},
     Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_INET6, 0)},
     Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0)},
-    // libslirp and if_nametoindex(3) ask with one
-    Rule{SCMP_SYS(socket), SCMP_A0(SCMP_CMP_EQ, AF_UNIX, 0)},
     Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCGSKNS, 0)},
     Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, SIOCGIFINDEX, 0)},
     Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONREAD, 0)},
     Rule{SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_EQ, FIONBIO, 0)},
 };
+
+// Where resolv.conf(5) lies, and what it is a link to on the usual systems.
+constexpr std::array kReadable{
+    "/etc",    "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman",
+    "/mnt/wsl"};
 
 bool kept(int capability) {
   for (const int k : kKept)
@@ -97,6 +103,28 @@ Result<> drop_privileges() {
   if (::syscall(SYS_capset, &header, data.data()) != 0) return sys_error("drop capabilities");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("set no_new_privs");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("become undumpable");
+  return {};
+}
+
+Result<> forbid_files() {
+  // All rights of the first version of landlock(7), Linux 5.13.
+  constexpr std::uint64_t kEverything = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+  landlock_ruleset_attr attributes{};
+  attributes.handled_access_fs = kEverything;
+  const UniqueFd rules(
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
+  if (!rules) return sys_error("make a landlock ruleset");
+  for (const char* path : kReadable) {
+    const UniqueFd place(::open(path, O_PATH | O_CLOEXEC));
+    if (!place) continue;
+    landlock_path_beneath_attr beneath{};
+    beneath.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
+    beneath.parent_fd = place.get();
+    if (::syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
+      return sys_error("allow to read {}", path);
+  }
+  if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0)
+    return sys_error("restrict a thread with landlock");
   return {};
 }
 

@@ -11,8 +11,13 @@ namespace coracle::netstack {
 // network namespaces), sets no_new_privs, and is not dumpable afterwards. Before any thread.
 Result<> drop_privileges();
 
+// landlock(7): the calling thread opens nothing any more but resolv.conf(5) and its neighbours, for
+// reading.   errors: with ENOSYS or EOPNOTSUPP on kernels without it
+Result<> forbid_files();
+
 // A seccomp allow-list for every thread: relays, netlink, new network namespaces, reading files.
-// Anything else is EPERM: no exec, no ptrace, no mount, no file that is made or written.
+// Anything else is EPERM: no exec, no ptrace, no mount, no file that is made or written, no unix
+// socket that is connected to another of the user's daemons.
 Result<> forbid_system_calls();
 
 }  // namespace coracle::netstack

@@ -15,6 +15,7 @@ Vault::Vault(UniqueFd socket) : socket_(std::move(socket)) {
 }
 
 Result<> Vault::put(const std::string& name, const std::string& data, const std::vector<int>& fds) {
+  if (abandoned_) return {};
   const VaultRequest request{"put", name, data};
   if (auto sent = send_message(socket_, json::to_text(request), fds); !sent)
     return std::unexpected(sent.error().within("give {} to the keeper", name));
@@ -22,6 +23,7 @@ Result<> Vault::put(const std::string& name, const std::string& data, const std:
 }
 
 Result<> Vault::drop(const std::string& name) {
+  if (abandoned_) return {};
   const VaultRequest request{"drop", name, {}};
   if (auto sent = send_message(socket_, json::to_text(request), {}); !sent)
     return std::unexpected(sent.error().within("take {} from the keeper", name));

@@ -24,10 +24,13 @@ class Vault {
   Result<> drop(const std::string& name);
   // Everything that our predecessors left. Called once, at the start.
   Result<std::vector<VaultItem>> list();
+  // The keeper has gone: from now on put and drop do nothing.
+  void abandon() { abandoned_ = true; }
   [[nodiscard]] const UniqueFd& socket() const { return socket_; }
 
  private:
   UniqueFd socket_;
+  bool abandoned_ = false;
 };
 
 }  // namespace coracle::netstack
