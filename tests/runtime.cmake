@@ -13,3 +13,5 @@ coracle_test(runtime_integration_test
 add_test(NAME runtime_one_id_test COMMAND runtime_integration_test
   --gtest_filter=Launch.RunsAProgram*:Launch.GivesDockers*:Launch.GivesATerminal*:Launch.MountsAnOverlay*:Launch.MakesDockersDev:Launch.CopiesTheImage*:Join.RunsBeside*:Join.HasA*)
 set_tests_properties(runtime_one_id_test PROPERTIES TIMEOUT 300 ENVIRONMENT CORACLE_TEST_ONE_ID=1)
+
+coracle_test(cgroup_test SOURCES unit/engine/runtime/cgroup_test.cpp LIBS cgroup)

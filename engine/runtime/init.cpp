@@ -181,7 +181,7 @@ Result<Prepared> set_up(InitInput& in) {
 
 }  // namespace
 
-void run_init(InitInput& in) {
+void run_init(InitInput& in) noexcept {
   reset_signals();
   auto prepared = set_up(in);
   if (!prepared) report_error_and_exit(in.report, prepared.error());

@@ -31,6 +31,7 @@ struct InitInput {
   UniqueFd report;
 };
 
-[[noreturn]] void run_init(InitInput& input);
+// noexcept: nothing may unwind into a copy of the parent.
+[[noreturn]] void run_init(InitInput& input) noexcept;
 
 }  // namespace coracle::runtime

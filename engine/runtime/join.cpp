@@ -92,7 +92,8 @@ Result<Become> set_up(JoinInput& in, UniqueFd& master) {
   return what;
 }
 
-[[noreturn]] void run_child(JoinInput& in) {
+// noexcept: nothing may unwind into a copy of the parent.
+[[noreturn]] void run_child(JoinInput& in) noexcept {
   reset_signals();
   UniqueFd master;
   auto what = set_up(in, master);
