@@ -9,4 +9,6 @@ if(TARGET coracle-monitor)
   coracle_test(monitor_test
     SOURCES integration/monitor_test.cpp integration/monitor_harness.cpp LIBS base_core)
   add_dependencies(monitor_test coracle-monitor)
+  coracle_test(oci_command_test SOURCES integration/oci_command_test.cpp LIBS base_core)
+  add_dependencies(oci_command_test coracle-monitor)
 endif()

@@ -59,7 +59,7 @@ void Connections::receive(Id id) {
 
 void Connections::send(Id to, const Answer& answer) {
   const auto found = open_.find(to);
-  if (found == open_.end()) return;
+  if (found == open_.end() || found->second->deaf) return;
   found->second->waiting.push_back(json::to_text(answer));
   flush(to);
 }
@@ -77,7 +77,12 @@ void Connections::flush(Id id) {
   while (!c.waiting.empty()) {
     const auto sent = send_message(c.socket, c.waiting.front(), {});
     if (!sent && sent.error().sys == EAGAIN) return c.watch.change(EPOLLIN | EPOLLOUT);
-    if (!sent) return drop(id);
+    if (!sent) {
+      // It has gone, but what it asked before is still to be read: the end shows there.
+      c.deaf = true;
+      c.waiting.clear();
+      break;
+    }
     c.waiting.pop_front();
   }
   c.watch.change(EPOLLIN);

@@ -43,6 +43,7 @@ class Connections {
     UniqueFd socket;
     Loop::Watch watch;  // goes before the socket
     std::deque<std::string> waiting;
+    bool deaf = false;  // takes nothing any more
   };
   void accept();
   void ready(Id id, std::uint32_t events);

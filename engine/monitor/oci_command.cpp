@@ -384,7 +384,7 @@ Result<int> carry_out(const std::vector<std::string>& words) {
 }  // namespace
 
 int oci_command(const std::vector<std::string>& words) {
-  if (words.size() == 1 && (words[0] == "--version" || words[0] == "-v")) {
+  if (!words.empty() && (words.back() == "--version" || words.back() == "-v")) {
     std::printf("coracle-monitor version %s\nspec: %s\n", CORACLE_VERSION, oci::kVersion);
     return 0;
   }
