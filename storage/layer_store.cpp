@@ -110,25 +110,27 @@ struct Inflating {
       TRY(const auto plain, inflated(*whole, compression));
       Tee tee(*plain, blob);
       media_type = media::kOciLayer;
-      return pump(tee, tee);
+      return pump(tee, tee, true);
     }
     Tee tee(*whole, blob);
     media_type = media_type_of(compression);
     TRY(const auto plain, inflated(tee, compression));
-    return pump(*plain, tee);
+    return pump(*plain, tee, compression == Compression::none);
   }
 
-  Result<> pump(ByteSource& plain, ByteSource& received) {
+  // same: what is received is the tar itself, so that one hash serves as both digests.
+  Result<> pump(ByteSource& plain, ByteSource& received, bool same) {
     Sha256 hash;
     for (;;) {
       const auto chunk = ring.free_chunk();
       if (chunk.empty()) return {};  // the unpacker has failed; its error counts
       TRY(const auto n, plain.read(chunk));
       if (n == 0) break;
-      hash.update({chunk.data(), n});
+      if (!same) hash.update({chunk.data(), n});
       ring.publish(n, blob.size());
     }
-    diff_id = hash.finish();
+    diff_id = same ? blob.digest() : hash.finish();
+    if (same) return {};
     // Padding behind compressed data belongs to the blob.
     std::string rest(std::size_t{16} << 10, '\0');
     for (;;) {
