@@ -130,8 +130,10 @@ class Store final : public Storage {
 
   Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform,
                    ProgressSink progress) override {
-    return registry_.pull(std::move(ref), std::move(auth), std::move(platform),
-                          std::move(progress));
+    auto pulled = co_await registry_.pull(std::move(ref), std::move(auth), std::move(platform),
+                                          std::move(progress));
+    trash_.empty();  // layers that another pull had first, or that came to nothing
+    co_return pulled;
   }
   Task<> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
 

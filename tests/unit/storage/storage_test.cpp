@@ -57,6 +57,7 @@ class Store : public testing::Test {
   void SetUp() override { open(); }
   void TearDown() override { close(); }
   void open() {
+    ignore_sigpipe();
     Config config;
     config.root = scratch / "store";
     config.driver = "copy";
@@ -274,6 +275,7 @@ class KilledStore : public Store {
     spawning.program = "/proc/self/exe";
     spawning.argv = {"storage_test", "--gtest_also_run_disabled_tests", "--gtest_filter=" + test,
                      "--gtest_brief=1"};
+    spawning.inherit_env = false;
     spawning.env = {"CORACLE_FAIL=" + fail, "STORE=" + scratch.path()};
     const auto process = spawn(spawning);
     EXPECT_TRUE(process);
@@ -285,6 +287,7 @@ class KilledStore : public Store {
 class Child : public Store {
  protected:
   void SetUp() override {
+    ignore_sigpipe();
     if (std::getenv("STORE") == nullptr) GTEST_SKIP() << "run by the tests of kills only";
     Config config;
     config.root = std::string(std::getenv("STORE")) + "/store";
