@@ -183,18 +183,28 @@ Result<Subnet> choose_subnet(const std::vector<Subnet>& routes) {
               "192.168.0.0/16");
 }
 
-std::string masquerade_rules() {
+std::string masquerade_rules(const Subnet& subnet, Ipv4 host) {
+  // TCP to the gateway is the relay's; see egress_rules().
+  std::string to_host;
+  if (host.value != 0) {
+    to_host = fmt::format(R"(
+  chain pre {{
+    type nat hook prerouting priority dstnat;
+    iifname "{}" ip daddr {} udp dport != {} dnat to {}
+  }})",
+                          kBridgeName, to_string(gateway_of(subnet)), kDnsPort, to_string(host));
+  }
   return fmt::format(R"(
 add table ip coracle
 delete table ip coracle
-table ip coracle {{
+table ip coracle {{{}
   chain post {{
     type nat hook postrouting priority srcnat;
     oifname "{}" masquerade
   }}
 }}
 )",
-                     kUplinkName);
+                     to_host, kUplinkName);
 }
 
 std::string egress_rules(const Subnet& subnet, std::uint16_t relay_port) {
@@ -237,7 +247,7 @@ table ip coracle_transparent {{
                      kBridgeName, kMark);
 }
 
-Result<BridgeParts> set_up_bridge(const Subnet& subnet) {
+Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host) {
   BridgeParts parts;
   TRY(auto netlink, Netlink::open());
   // For the interfaces that are yet to come. A kernel without IPv6 has no such file.
@@ -248,7 +258,7 @@ Result<BridgeParts> set_up_bridge(const Subnet& subnet) {
   const auto sysctls = set_sysctls();
   if (!sysctls) log::warn("bridge sysctls not set: {}", sysctls.error().message);
 
-  if (auto done = run_nft(masquerade_rules()); !done)
+  if (auto done = run_nft(masquerade_rules(subnet, host)); !done)
     log::warn("containers have no outgoing UDP and ICMP: {}", done.error().message);
   if (sysctls) {
     auto egress = set_up_egress(subnet);

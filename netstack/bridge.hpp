@@ -42,10 +42,11 @@ struct BridgeParts {
 };
 // On a thread in the bridge namespace, with CAP_NET_ADMIN over it.
 //   errors  with the step; what only makes things slower is a warning in the log
-Result<BridgeParts> set_up_bridge(const Subnet& subnet);
+//   host  the host's address, which UDP to the gateway reaches; 0: none
+Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host);
 
 // The rules as nft(8) reads them, for the tests and the doctor.
-std::string masquerade_rules();
+std::string masquerade_rules(const Subnet& subnet, Ipv4 host);
 std::string egress_rules(const Subnet& subnet, std::uint16_t relay_port);
 std::string transparent_rules();
 

@@ -150,7 +150,8 @@ Result<> run(Options options) {
   Worker maker("maker");
   CHECK(enter(bridge, options.bridge_netns.get()));
   CHECK(enter(maker, options.bridge_netns.get()));
-  TRY(auto parts, bridge.call([subnet] { return set_up_bridge(subnet); }));
+  const Ipv4 host = host_address();
+  TRY(auto parts, bridge.call([subnet, host] { return set_up_bridge(subnet, host); }));
   TRY(auto netlink, bridge.call([] { return Netlink::open(); }));
 
   const SlirpStack::Settings slirp_settings{kSlirpNet, kSlirpHost, kSlirpDns, kMtu};
