@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 
 #include "engine/base/path.hpp"
 
@@ -102,9 +103,9 @@ Result<> send_message(const UniqueFd& socket, const Message& message) {
 }
 
 Result<Message> receive_message(const UniqueFd& socket) {
-  thread_local std::string buffer;
-  buffer.resize(kInline + 1);
-  iovec part{buffer.data(), buffer.size()};
+  // Not kept: a monitor that waits for days would hold 64 KiB for it.
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kInline + 1);
+  iovec part{buffer.get(), kInline + 1};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxFds * sizeof(int))> control{};
   msghdr m{};
   m.msg_iov = &part;
@@ -132,7 +133,7 @@ Result<Message> receive_message(const UniqueFd& socket) {
     TRY(out.text, text_of(out.fds.front()));
     out.fds.erase(out.fds.begin());
   } else {
-    out.text.assign(buffer.data() + 1, static_cast<std::size_t>(n) - 1);
+    out.text.assign(buffer.get() + 1, static_cast<std::size_t>(n) - 1);
   }
   return out;
 }
