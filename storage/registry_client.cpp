@@ -161,6 +161,8 @@ Error pull_error(const HttpResponse& response, const Reference& ref, bool with_c
                               "'docker login': name unknown: {}",
                               ref.familiar_name(), said));
   }
+  if (code == "BLOB_UNKNOWN")
+    return answer(Errc::not_found, fmt::format("{}: {}", words(code), said));
   if (response.status == 404) {
     return answer(Errc::not_found, fmt::format("manifest for {} not found: {}: {}", ref.familiar(),
                                                code.empty() ? "manifest unknown" : words(code),

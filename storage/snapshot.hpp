@@ -8,11 +8,12 @@
 //   xattrs fuse-overlayfs  upper/ work/        the same, carried out by the program  /dev/fuse, the
 //   program copy            root/               bind: root/                           nothing
 //
-// The probe mounts each for real in a scratch directory of the store, fastest first. A plan may
-// have hundreds of lower directories, so it must be carried out by fsconfig(2) ("lowerdir+" since
-// Linux 6.5, else one "lowerdir" of up to 256 bytes a parameter is too short: mount(2) takes a
-// page; there use paths relative to the layers' directory). fuse-overlayfs takes them from its
-// command line.
+// The probe mounts each for real in a scratch directory of the store, fastest first.
+//
+// A plan may have 500 lower directories (the kernel's most). They do not fit the one page of
+// mount(2)'s options: whoever carries it out gives them one by one, fsconfig(2) "lowerdir+", Linux
+// 6.5; on older kernels by mount(2) with paths relative to the layers' directory. fuse-overlayfs
+// takes them as one argument (at most 128 KiB, some 250 bytes a path).
 #pragma once
 
 #include <memory>

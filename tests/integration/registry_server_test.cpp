@@ -32,7 +32,7 @@ class DockerRegistry : public testing::Test {
     host = "127.0.0.1:" + std::to_string(port);
     mkdirs(scratch / "registry");
     put(scratch / "config.yml",
-        "version: 0.1\nlog:\n  level: fatal\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: " +
+        "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: " +
             (scratch / "registry") + "\nhttp:\n  addr: " + host + "\n");
     SpawnOptions options;
     options.program = kProgram;

@@ -93,6 +93,10 @@ TEST(PullError, SpeaksDockersWords) {
   e = pull_error(answer(429, R"({"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]})"),
                  ref, true);
   EXPECT_EQ(e.message, "toomanyrequests: slow down");
+  e = pull_error(
+      answer(404, R"({"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]})"),
+      ref, true);
+  EXPECT_EQ(e.message, "blob unknown: blob unknown to registry");
   e = pull_error(answer(500, "<html>"), ref, true);
   EXPECT_EQ(e.code, Errc::internal);
 }

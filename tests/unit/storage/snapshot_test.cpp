@@ -143,6 +143,44 @@ TEST_P(EveryDriver, ForgetsALayerThatIsRemovedAndFindsTheOthersAgain) {
   EXPECT_EQ(names(scratch / "containers"), "c2 c8");
 }
 
+TEST(OverlayPlan, OfFiveHundredLayersCanBeMounted) {
+  NEEDS_NAMESPACE();
+  const Scratch scratch;
+  if (const auto choice = choose_driver(scratch.path(), "overlay"); !choice)
+    GTEST_SKIP() << choice.error().message;
+  std::vector<std::string> lower;
+  for (int i = 0; i < 500; ++i) {
+    lower.push_back(scratch / ("layers/" + std::string(64, 'a') + std::to_string(i) + "/diff"));
+    mkdirs(lower.back());
+  }
+  put(lower.front() + "/top", "1");
+  put(lower.back() + "/bottom", "2");
+  const auto driver = make_overlay_driver();
+  mkdirs(scratch / "c");
+  mkdirs(scratch / "merged");
+  ASSERT_TRUE(driver->prepare(scratch / "c", lower));
+  const auto plan = driver->plan(scratch / "c", lower);
+
+  const UniqueFd fs(::fsopen("overlay", FSOPEN_CLOEXEC));
+  ASSERT_TRUE(fs);
+  const auto set = [&fs](const char* key, const std::string& value) {
+    return ::fsconfig(fs.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0);
+  };
+  if (set("lowerdir+", plan.lower.front()) != 0) GTEST_SKIP() << "lowerdir+ needs Linux 6.5";
+  for (std::size_t i = 1; i < plan.lower.size(); ++i)
+    ASSERT_EQ(0, set("lowerdir+", plan.lower[i])) << i;
+  ASSERT_EQ(0, set("upperdir", plan.upper));
+  ASSERT_EQ(0, set("workdir", plan.work));
+  ASSERT_EQ(0, ::fsconfig(fs.get(), FSCONFIG_SET_FLAG, "userxattr", nullptr, 0));
+  ASSERT_EQ(0, ::fsconfig(fs.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+  const UniqueFd mount(::fsmount(fs.get(), FSMOUNT_CLOEXEC, 0));
+  ASSERT_TRUE(mount);
+  ASSERT_EQ(0, ::move_mount(mount.get(), "", AT_FDCWD, (scratch / "merged").c_str(),
+                            MOVE_MOUNT_F_EMPTY_PATH));
+  EXPECT_EQ(names(scratch / "merged"), "bottom top");
+  EXPECT_EQ(0, ::umount2((scratch / "merged").c_str(), MNT_DETACH));
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, EveryDriver, testing::Values("overlay", "fuse-overlayfs", "copy"),
                          [](const auto& driver) {
                            std::string name = driver.param;
