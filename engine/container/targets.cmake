@@ -16,6 +16,6 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/mounts.hpp container/network_files.hpp container/start_input.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
   container/log_files.hpp container/view.hpp container/list.hpp)
-target_link_libraries(engine PUBLIC base spec)
+target_link_libraries(engine PUBLIC base spec_generate)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client)
