@@ -22,6 +22,8 @@ import tempfile
 import time
 
 IMAGE = "coracle-bench:1"
+# Heeds SIGTERM, as pid 1 does only with a handler: some engines ask before they kill, also on rm -f.
+WAITING = ("sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait")
 PREFIX = f"bench{os.getpid()}"
 
 
@@ -116,7 +118,7 @@ def api_cycle(e, network=None):
 
 
 def running(e, ports=None):
-    cid = e.create(("sleep", "1000"), ports=ports)
+    cid = e.create(WAITING, ports=ports)
     e.api("POST", f"/containers/{cid}/start")
     return cid
 
@@ -137,7 +139,7 @@ def api_exec(e, cid):
 
 
 def cli_running(e):
-    return e.docker("run", "-d", "--name", e.new_name(), IMAGE, "sleep", "1000")
+    return e.docker("run", "-d", "--name", e.new_name(), IMAGE, *WAITING)
 
 
 def table1():
@@ -151,7 +153,7 @@ def table1():
         Act("docker create", "ms", lambda e, s: e.docker("create", "--name", e.new_name(), IMAGE, "true"),
             after=lambda e, s: e.clean()),
         Act("docker start", "ms", lambda e, cid: e.docker("start", cid),
-            before=lambda e: e.create(("sleep", "1000")), after=remove),
+            before=lambda e: e.create(WAITING), after=remove),
         Act("docker run -d", "ms", lambda e, s: cli_running(e), after=lambda e, s: e.clean()),
         Act("docker exec true", "ms", lambda e, cid: e.docker("exec", cid, "true"),
             before=running, after=remove),
@@ -161,7 +163,7 @@ def table1():
             before=running, after=remove),
         Act("docker rm -f (running)", "ms", lambda e, cid: e.docker("rm", "-f", cid), before=running),
         Act("docker run -d -p", "ms", lambda e, s: e.docker("run", "-d", "-p", "80", "--name",
-                                                            e.new_name(), IMAGE, "sleep", "1000"),
+                                                            e.new_name(), IMAGE, *WAITING),
             after=lambda e, s: e.clean()),
         Act("docker rm -f (running, -p)", "ms", lambda e, cid: e.docker("rm", "-f", cid),
             before=lambda e: running(e, ports=[80])),
@@ -176,7 +178,7 @@ def table2():
         Act("GET /images/json", "ms", lambda e, s: e.api("GET", "/images/json"), rounds=5),
         Act("API create", "ms", lambda e, s: e.create(), after=lambda e, s: e.clean()),
         Act("API start", "ms", lambda e, cid: e.api("POST", f"/containers/{cid}/start"),
-            before=lambda e: e.create(("sleep", "1000")), after=remove),
+            before=lambda e: e.create(WAITING), after=remove),
         Act("API total", "ms", lambda e, s: api_cycle(e)),
         Act("API total, network none", "ms", lambda e, s: api_cycle(e, "none")),
         Act("API exec", "ms", api_exec, before=running, after=remove),
@@ -185,8 +187,8 @@ def table2():
 
 def at_once(n):
     def run(e, s):
-        started = [subprocess.Popen(["docker", "run", "-d", "--name", e.new_name(), IMAGE, "sleep",
-                                     "1000"], env=e.env, stdout=subprocess.DEVNULL,
+        started = [subprocess.Popen(["docker", "run", "-d", "--name", e.new_name(), IMAGE, *WAITING],
+                                    env=e.env, stdout=subprocess.DEVNULL,
                                     stderr=subprocess.PIPE) for _ in range(n)]
         for p in started:
             _, err = p.communicate()
@@ -195,7 +197,7 @@ def at_once(n):
     return run
 
 
-def many(n, command=("sleep", "1000"), start=True):
+def many(n, command=WAITING, start=True):
     def before(e):
         ids = []
         for _ in range(n):
@@ -235,7 +237,7 @@ def table3_beside():
     return [
         Act("docker ps, 50 running", "ms", lambda e, s: e.docker("ps")),
         Act("API start, 50 running", "ms", lambda e, cid: e.api("POST", f"/containers/{cid}/start"),
-            before=lambda e: e.create(("sleep", "1000")), after=remove),
+            before=lambda e: e.create(WAITING), after=remove),
         Act("API total, 50 running", "ms", lambda e, s: api_cycle(e)),
         Act("docker run --rm true, 50 running", "ms",
             lambda e, s: e.docker("run", "--rm", IMAGE, "true")),
