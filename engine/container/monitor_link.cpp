@@ -76,6 +76,8 @@ void MonitorLink::heard(monitor::Answer answer) {
     handlers_.event(answer);
   } else if (!forgotten_) {
     early_.push_back(std::move(answer));
+  } else if (answer.event == "exit") {
+    acknowledge(answer.n);  // there is nothing to save; it need not wait
   }
 }
 

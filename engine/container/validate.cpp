@@ -203,6 +203,7 @@ std::vector<std::string> discard_limits(HostConfig& host) {
   drop(r.memory, "the memory limit is");
   r.memory_swap = 0;
   drop(r.memory_reservation, "the memory reservation is");
+  if (r.memory_swappiness && *r.memory_swappiness < 0) r.memory_swappiness.reset();
   drop(r.memory_swappiness, "the memory swappiness is");
   drop(r.nano_cpus, "the CPU limit is");
   drop(r.cpu_shares, "the CPU shares are");
