@@ -39,7 +39,8 @@ std::optional<Status> status_from_name(const std::string& name) {
   return std::nullopt;
 }
 
-json::Value leaf_to_json(const Status& status) { return {name_of(status)}; }
+// Not in braces: those would make a list of it.
+json::Value leaf_to_json(const Status& status) { return json::Value(name_of(status)); }
 
 Result<Status> leaf_from_json(const json::Value& value, std::type_identity<Status> /*tag*/) {
   const auto found =

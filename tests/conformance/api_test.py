@@ -16,8 +16,8 @@ class Api(Case):
         try:
             while chunk := s.recv(65536):
                 out += chunk
-        except TimeoutError:
-            pass
+        except (TimeoutError, ConnectionResetError):
+            pass  # reset: the rest of what was sent has not been read
         s.close()
         return out
 
@@ -106,7 +106,7 @@ class Api(Case):
             ("GET", "/events?since=yesterday", None, None),
             ("POST", "/images/busybox/tag?repo=UPPER", None, None),
             ("DELETE", "/images/none", None, None),
-            ("GET", "/networks/none", None, None),
+            ("GET", "/networks/nowhere", None, None),
             ("GET", "/volumes/none", None, None),
         ]
         for method, path, body, kind in table:
@@ -135,11 +135,16 @@ class Api(Case):
                        + b"".join(b"%x\r\n%s\r\n" % (len(body[i:i + 7]), body[i:i + 7])
                                   for i in range(0, len(body), 7)) + b"0\r\n\r\n")
         self.assertIn(b"201 Created", out)
-        out = self.raw(b"POST /containers/create HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                       b"Content-Type: application/json\r\nExpect: 100-continue\r\n"
-                       b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        self.assertIn(b"100 Continue", out)
-        self.assertIn(b"201 Created", out)
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(5)
+        s.connect(self.daemon.socket)
+        s.sendall(b"POST /containers/create HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                  b"Content-Type: application/json\r\nExpect: 100-continue\r\n"
+                  b"Content-Length: %d\r\n\r\n" % len(body))
+        self.assertIn(b"100 Continue", s.recv(4096))
+        s.sendall(body)
+        self.assertIn(b"201 Created", s.recv(4096))
+        s.close()
 
     def test_keep_alive_and_pipelining(self):
         out = self.raw(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n" * 3
@@ -181,14 +186,14 @@ class Api(Case):
         self.assertNotIn("VirtualSize", images[0])
 
     def test_wait_answers_its_head_at_once(self):
-        self.ok("create", "--name", "w", "busybox", "sh", "-c", "exit 3")
+        self.ok("create", "--name", "w1", "busybox", "sh", "-c", "exit 3")
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(5)
         s.connect(self.daemon.socket)
-        s.sendall(b"POST /containers/w/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n")
+        s.sendall(b"POST /containers/w1/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n")
         head = s.recv(4096)
         self.assertIn(b"200 OK", head)
-        self.ok("start", "w")
+        self.ok("start", "w1")
         body = head.split(b"\r\n\r\n", 1)[1]
         while b"}" not in body:
             body += s.recv(4096)

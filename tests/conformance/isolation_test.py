@@ -77,8 +77,8 @@ class Isolation(Case):
     def test_no_descriptor_is_inherited(self):
         # ls itself opens one for the folder.
         self.assertEqual(self.run_box("--", "ls", "/proc/self/fd").split(), ["0", "1", "2", "3"])
-        self.ok("run", "-d", "--name", "c", "busybox", "sleep", "100")
-        self.assertEqual(self.ok("exec", "c", "ls", "/proc/self/fd").split(), ["0", "1", "2", "3"])
+        self.ok("run", "-d", "--name", "c1", "busybox", "sleep", "100")
+        self.assertEqual(self.ok("exec", "c1", "ls", "/proc/self/fd").split(), ["0", "1", "2", "3"])
 
     def test_the_hosts_files_are_out_of_reach(self):
         out = self.run_box("--", "sh", "-c", f"ls {self.daemon.scratch} 2>&1; ls /proc/1/root/")
@@ -95,12 +95,12 @@ class Isolation(Case):
                                       "mkdir /m; mount -t tmpfs x /m && echo yes"), "yes")
 
     def test_an_exec_has_the_containers_limits(self):
-        self.ok("run", "-d", "--name", "c", "busybox", "sleep", "100")
-        out = self.ok("exec", "c", "cat", "/proc/self/status")
+        self.ok("run", "-d", "--name", "c1", "busybox", "sleep", "100")
+        out = self.ok("exec", "c1", "cat", "/proc/self/status")
         s = dict(line.split(":\t", 1) for line in out.split("\n") if ":\t" in line)
         self.assertEqual(int(s["CapEff"], 16), DEFAULT_CAPABILITIES)
         self.assertEqual(s["Seccomp"], "2")
-        out = self.ok("exec", "--privileged", "c", "cat", "/proc/self/status")
+        out = self.ok("exec", "--privileged", "c1", "cat", "/proc/self/status")
         s = dict(line.split(":\t", 1) for line in out.split("\n") if ":\t" in line)
         self.assertEqual(int(s["CapEff"], 16) & ((1 << 41) - 1), (1 << 41) - 1)
 

@@ -26,27 +26,27 @@ class Life(Case):
         self.assertEqual(status, 304)
 
     def test_kill_and_wait(self):
-        self.start("k", "sleep", "1000")
-        waiter = self.daemon.popen("wait", "k")
+        self.start("k1", "sleep", "1000")
+        waiter = self.daemon.popen("wait", "k1")
         time.sleep(0.2)
-        self.ok("kill", "k")
+        self.ok("kill", "k1")
         out, _ = waiter.communicate(timeout=10)
         self.assertEqual(out, b"137\n")
-        self.assertIn("is not running", self.fails(1, "kill", "k"))
-        self.start("u", "sh", "-c", "trap 'echo usr1; exit 6' USR1; while :; do sleep 0.05; done")
-        self.ok("kill", "-s", "USR1", "u")
-        self.assertEqual(self.ok("wait", "u"), "6")
-        self.assertEqual(self.ok("logs", "u"), "usr1")
+        self.assertIn("is not running", self.fails(1, "kill", "k1"))
+        self.start("u1", "sh", "-c", "trap 'echo usr1; exit 6' USR1; while :; do sleep 0.05; done")
+        self.ok("kill", "-s", "USR1", "u1")
+        self.assertEqual(self.ok("wait", "u1"), "6")
+        self.assertEqual(self.ok("logs", "u1"), "usr1")
 
     def test_restart_and_start_again(self):
-        self.start("r", "sh", "-c", "echo once; sleep 1000")
-        first = self.inspect("r", "State.StartedAt")
-        self.ok("restart", "-t", "0", "r")
-        self.assertNotEqual(self.inspect("r", "State.StartedAt"), first)
-        wait_until(lambda: self.ok("logs", "r") == "once\nonce", 5, "two lines")
-        self.ok("stop", "-t", "0", "r")
-        self.ok("start", "r")
-        self.assertTrue(self.inspect("r", "State.Running"))
+        self.start("r1", "sh", "-c", "echo once; sleep 1000")
+        first = self.inspect("r1", "State.StartedAt")
+        self.ok("restart", "-t", "0", "r1")
+        self.assertNotEqual(self.inspect("r1", "State.StartedAt"), first)
+        wait_until(lambda: self.ok("logs", "r1") == "once\nonce", 5, "two lines")
+        self.ok("stop", "-t", "0", "r1")
+        self.ok("start", "r1")
+        self.assertTrue(self.inspect("r1", "State.Running"))
         status, _, _ = self.daemon.request("POST", "/containers/r/start")
         self.assertEqual(status, 304)
 
@@ -106,18 +106,18 @@ class Life(Case):
                          r"^Exited \(3\) ")
 
     def test_logs(self):
-        self.docker("run", "--name", "l", "busybox", "sh", "-c",
+        self.docker("run", "--name", "l1", "busybox", "sh", "-c",
                     "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2")
-        r = self.docker("logs", "l")
+        r = self.docker("logs", "l1")
         self.assertEqual((r.out, r.err), ("".join(f"line {i}\n" for i in range(1, 6)), "err\n"))
-        self.assertEqual(self.ok("logs", "--tail", "2", "l").split("\n")[0], "line 5")
-        self.assertRegex(self.ok("logs", "-t", "--tail", "2", "l"),
+        self.assertEqual(self.ok("logs", "--tail", "2", "l1").split("\n")[0], "line 5")
+        self.assertRegex(self.ok("logs", "-t", "--tail", "2", "l1"),
                          r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z line 5")
-        self.assertEqual(self.docker("logs", "--since", "2099-01-01T00:00:00Z", "l").out, "")
+        self.assertEqual(self.docker("logs", "--since", "2099-01-01T00:00:00Z", "l1").out, "")
 
     def test_logs_follow_until_the_end(self):
-        self.start("f", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done")
-        self.assertEqual(self.ok("logs", "-f", "f"), "1\n2\n3")
+        self.start("f1", "sh", "-c", "for i in 1 2 3; do echo $i; sleep 0.2; done")
+        self.assertEqual(self.ok("logs", "-f", "f1"), "1\n2\n3")
 
     def test_a_long_line_is_whole(self):
         self.docker("run", "--name", "long", "busybox", "sh", "-c",
@@ -134,30 +134,30 @@ class Life(Case):
         self.assertGreater(len(numbers), 100)
 
     def test_attach(self):
-        self.start("a", "sh", "-c", "while read x; do echo got $x; done", flags=("-i",))
-        r = self.docker("attach", "a", input="one\ntwo\n")
+        self.start("a1", "sh", "-c", "while read x; do echo got $x; done", flags=("-i",))
+        r = self.docker("attach", "a1", input="one\ntwo\n")
         self.assertEqual((r.code, r.out), (0, "got one\ngot two\n"))
 
     def test_exec(self):
-        self.start("e")
-        self.assertEqual(self.ok("exec", "e", "echo", "hi"), "hi")
-        self.assertEqual(self.fails(9, "exec", "e", "sh", "-c", "exit 9"), "")
-        self.assertEqual(self.ok("exec", "-i", "e", "cat", input="data\n"), "data")
-        self.assertEqual(self.ok("exec", "-u", "web", "-w", "/tmp", "-e", "A=1", "e", "sh", "-c",
+        self.start("e1")
+        self.assertEqual(self.ok("exec", "e1", "echo", "hi"), "hi")
+        self.assertEqual(self.fails(9, "exec", "e1", "sh", "-c", "exit 9"), "")
+        self.assertEqual(self.ok("exec", "-i", "e1", "cat", input="data\n"), "data")
+        self.assertEqual(self.ok("exec", "-u", "web", "-w", "/tmp", "-e", "A=1", "e1", "sh", "-c",
                                  "id -u; pwd; echo $A"), "33\n/tmp\n1")
-        self.assertIn("executable file not found", self.docker("exec", "e", "nothing").out
-                      + self.docker("exec", "e", "nothing").err)
-        self.assertIn(self.docker("exec", "e", "nothing").code, (126, 127))
-        self.ok("exec", "-d", "e", "touch", "/tmp/made")
-        wait_until(lambda: self.docker("exec", "e", "test", "-e", "/tmp/made").code == 0, 5,
+        self.assertIn("executable file not found", self.docker("exec", "e1", "nothing").out
+                      + self.docker("exec", "e1", "nothing").err)
+        self.assertIn(self.docker("exec", "e1", "nothing").code, (126, 127))
+        self.ok("exec", "-d", "e1", "touch", "/tmp/made")
+        wait_until(lambda: self.docker("exec", "e1", "test", "-e", "/tmp/made").code == 0, 5,
                    "a detached exec has run")
-        self.ok("stop", "-t", "0", "e")
-        self.assertIn("is not running", self.fails(1, "exec", "e", "true"))
+        self.ok("stop", "-t", "0", "e1")
+        self.assertIn("is not running", self.fails(1, "exec", "e1", "true"))
 
     def test_exec_is_told_as_ended_before_its_stream_closes(self):
-        self.start("x")
+        self.start("x1")
         for i in range(20):
-            r = self.docker("exec", "x", "sh", "-c", f"exit {i}")
+            r = self.docker("exec", "x1", "sh", "-c", f"exit {i}")
             self.assertEqual(r.code, i)
 
     def test_exec_passes_64_mib_unchanged(self):

@@ -64,10 +64,10 @@ class Restart(Case):
             self.assertEqual(self.ok("wait", "ends"), "7")
 
     def test_wait_after_the_restart_tells_the_truth(self):
-        self.running("w", "sh", "-c", "sleep 2; exit 5")
+        self.running("w1", "sh", "-c", "sleep 2; exit 5")
         self.daemon.kill()
         self.daemon.start()
-        self.assertEqual(self.ok("wait", "w"), "5")
+        self.assertEqual(self.ok("wait", "w1"), "5")
 
     def test_an_attached_client_does_not_notice(self):
         """Its connection belongs to the container's monitor."""
@@ -126,17 +126,17 @@ class Restart(Case):
         self.assertEqual(self.run_box("echo", "a new one"), "a new one")
 
     def test_a_killed_monitor_is_told_truly(self):
-        whole = self.running("m", "sleep", "1000")
-        pid = self.inspect("m", "State.Pid")
-        waiter = self.daemon.popen("wait", "m")
+        whole = self.running("m1", "sleep", "1000")
+        pid = self.inspect("m1", "State.Pid")
+        waiter = self.daemon.popen("wait", "m1")
         time.sleep(0.2)
         with open(f"/proc/{pid}/status") as f:
             parent = int(next(line for line in f if line.startswith("PPid")).split()[1])
         os.kill(parent, signal.SIGKILL)
-        wait_until(lambda: self.inspect("m", "State.Status") == "exited", 2, "exited")
+        wait_until(lambda: self.inspect("m1", "State.Status") == "exited", 2, "exited")
         out, _ = waiter.communicate(timeout=5)
         self.assertEqual(out, b"137\n")
-        self.ok("rm", "m")
+        self.ok("rm", "m1")
         self.assertFalse(os.path.exists(f"/proc/{pid}"))
 
     def test_rm_during_autoremove_and_create_survive_a_kill(self):

@@ -26,9 +26,9 @@ class Run(Case):
                       self.fails(126, "run", "--rm", "busybox", "/etc/passwd"))
         self.fails(125, "run", "--rm", "--no-such-flag", "busybox", "true")
         self.fails(125, "run", "--rm", "--network", "no-such-network", "busybox", "true")
-        self.fails(137, "run", "--rm", "busybox", "sh", "-c", "kill -9 $$")
-        self.fails(143, "run", "--rm", "busybox", "sh", "-c",
-                   "trap - TERM; kill -TERM $$; sleep 5")
+        # Under an init: pid 1 cannot be killed from within.
+        self.fails(137, "run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$")
+        self.fails(143, "run", "--rm", "--init", "busybox", "sh", "-c", "kill -TERM $$; sleep 5")
 
     def test_a_failed_start_leaves_nothing_with_rm(self):
         self.docker("run", "--rm", "--name", "gone", "busybox", "no-such-command")

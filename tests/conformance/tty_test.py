@@ -119,8 +119,8 @@ class Tty(Case):
         self.assertTrue(self.inspect("own", "State.Running"))
 
     def test_exec_on_a_terminal(self):
-        self.ok("run", "-d", "--name", "c", "busybox", "sleep", "1000")
-        t = Terminal(self, "exec", "-it", "c", "sh", rows=20, cols=70)
+        self.ok("run", "-d", "--name", "c1", "busybox", "sleep", "1000")
+        t = Terminal(self, "exec", "-it", "c1", "sh", rows=20, cols=70)
         t.expect("# ")
         t.send("stty size; tty\r")
         t.expect("20 70")
