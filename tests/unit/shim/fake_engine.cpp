@@ -8,9 +8,7 @@ namespace {
 // Sleeps until `signal`, or reports that the shim cancelled it.
 class FakeEvents final : public EventStream {
  public:
-  FakeEvents(FakeEngine& engine, Signal& signal) : engine_(engine), signal_(signal) {
-    ++engine_.streams_open;
-  }
+  explicit FakeEvents(FakeEngine& engine) : engine_(engine) { ++engine_.streams_open; }
   ~FakeEvents() override { --engine_.streams_open; }
   Task<std::optional<Event>> next() override {
     if (!std::exchange(first_, false)) {
@@ -32,14 +30,13 @@ class FakeEvents final : public EventStream {
 
  private:
   FakeEngine& engine_;
-  Signal& signal_;
+  int seen_ = engine_.happenings;
   bool first_ = true;
 };
 
 class FakeLogs final : public LogStream {
  public:
-  FakeLogs(FakeEngine& engine, Signal& signal, bool follow)
-      : engine_(engine), signal_(signal), follow_(follow) {
+  FakeLogs(FakeEngine& engine, bool follow) : engine_(engine), follow_(follow) {
     tty = engine.log_tty;
     ++engine_.streams_open;
   }
@@ -47,7 +44,7 @@ class FakeLogs final : public LogStream {
   Task<std::vector<LogEntry>> next() override {
     if (std::exchange(first_, false)) co_return engine_.log_entries;
     if (!follow_) co_return std::vector<LogEntry>();
-    const bool heard = co_await signal_.wait();
+    const bool heard = co_await engine_.next_happening(seen_);
     if (!heard) {
       engine_.cancelled = true;
       co_return fail(Errc::unavailable, "cancelled");
@@ -57,17 +54,15 @@ class FakeLogs final : public LogStream {
 
  private:
   FakeEngine& engine_;
-  Signal& signal_;
+  int seen_ = engine_.happenings;
   bool follow_, first_ = true;
 };
 
 class FakeWaiter final : public Waiter {
  public:
-  FakeWaiter(FakeEngine& engine, Signal& signal) : engine_(engine), signal_(signal) {
-    engine_.waiter_armed = true;
-  }
+  explicit FakeWaiter(FakeEngine& engine) : engine_(engine) { engine_.waiter_armed = true; }
   Task<WaitResult> result() override {
-    const bool heard = co_await signal_.wait();
+    const bool heard = co_await engine_.next_happening(seen_);
     if (!heard) {
       engine_.cancelled = true;
       co_return fail(Errc::unavailable, "cancelled");
@@ -79,7 +74,7 @@ class FakeWaiter final : public Waiter {
 
  private:
   FakeEngine& engine_;
-  Signal& signal_;
+  int seen_ = engine_.happenings;
 };
 
 }  // namespace
@@ -90,7 +85,16 @@ Task<> FakeEngine::asked(std::string text) {
 }
 
 void FakeEngine::happen() {
+  ++happenings;
   asio::post(io_, [this] { happened_.notify_all(); });
+}
+
+Coro<bool> FakeEngine::next_happening(int seen) {
+  while (happenings == seen) {
+    const bool heard = co_await happened_.wait();
+    if (!heard) co_return false;
+  }
+  co_return true;
 }
 
 Coro<void> FakeEngine::close() { co_return; }
@@ -111,7 +115,7 @@ SystemInfo FakeEngine::info() const {
 
 Result<std::unique_ptr<EventStream>> FakeEngine::events(Time, Time, Filters filters) {
   last_filters = std::move(filters);
-  return std::make_unique<FakeEvents>(*this, happened_);
+  return std::make_unique<FakeEvents>(*this);
 }
 
 Task<Created> FakeEngine::create(CreateRequest request) {
@@ -157,7 +161,7 @@ Task<> FakeEngine::remove(std::string name, bool force, bool volumes) {
 }
 Result<std::unique_ptr<Waiter>> FakeEngine::wait(const std::string& name, WaitCondition) {
   last = "wait " + name;
-  return std::make_unique<FakeWaiter>(*this, happened_);
+  return std::make_unique<FakeWaiter>(*this);
 }
 Task<> FakeEngine::resize(std::string name, std::uint16_t height, std::uint16_t width) {
   co_return co_await asked(fmt::format("resize {} {} {}", name, height, width));
@@ -181,7 +185,7 @@ Task<> FakeEngine::attach(AttachCheck, AttachOptions, UniqueFd client, std::stri
 Task<std::unique_ptr<LogStream>> FakeEngine::logs(std::string name, LogOptions options) {
   CO_CHECK(inspect(name));
   last_logs = options;
-  std::unique_ptr<LogStream> out = std::make_unique<FakeLogs>(*this, happened_, options.follow);
+  std::unique_ptr<LogStream> out = std::make_unique<FakeLogs>(*this, options.follow);
   co_return out;
 }
 

@@ -86,6 +86,9 @@ class FakeEngine final : public Engine {
 
   // Lets waiters, followers and event streams go on (from any thread).
   void happen();
+  // Waits for one that `seen` did not count. false: cancelled.
+  Coro<bool> next_happening(int seen);
+  std::atomic<int> happenings{0};
 
  private:
   Task<> asked(std::string text);
