@@ -64,6 +64,10 @@ Result<> check_host(HostConfig& h, http::ApiVersion version) {
   for (std::size_t i = 0; i < h.mounts.size(); ++i) CHECK(check_mount(h.mounts[i], version, i));
   if (version < http::ApiVersion{1, 42}) h.console_size.clear();
   if (version < http::ApiVersion{1, 43}) h.annotations.clear();
+  // "Not asked for", as the CLI says it.
+  auto& r = h.resources;
+  if (r.memory_swappiness == -1) r.memory_swappiness.reset();
+  if (r.pids_limit && *r.pids_limit <= 0) r.pids_limit.reset();
   // Before private cgroup and ipc namespaces were the default they were not known at all.
   if (version < http::ApiVersion{1, 41} && h.cgroupns_mode.empty()) h.cgroupns_mode = "host";
   if (version < http::ApiVersion{1, 40} && h.ipc_mode.empty()) h.ipc_mode = "shareable";

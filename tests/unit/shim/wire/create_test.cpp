@@ -57,6 +57,13 @@ TEST(ParseCreate, HonoursWhatVersionsKnew) {
   EXPECT_TRUE(parse(sized, {1, 41})->host.console_size.empty());
 }
 
+TEST(ParseCreate, TakesTheWordsForNoLimitForNone) {
+  const auto r = parse(R"({"HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
+  ASSERT_TRUE(r);
+  EXPECT_FALSE(r->host.resources.memory_swappiness);
+  EXPECT_FALSE(r->host.resources.pids_limit);
+}
+
 TEST(ParseCreate, MovesTheMacAddressToTheEndpoint) {
   const auto r = parse(
       R"({"MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"n":{}}}})");
