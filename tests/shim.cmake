@@ -1,12 +1,5 @@
 # shim: routing, parsing, versions, errors, streams over real sockets, with an engine made for the tests.
-if(TARGET storage)
-  if(TARGET engine)
-    set(VALUES engine)
-  else()
-    add_library(shim_values STATIC ${CMAKE_SOURCE_DIR}/engine/types.cpp)
-    target_link_libraries(shim_values PUBLIC base)
-    set(VALUES shim_values)
-  endif()
+if(TARGET engine AND TARGET storage)
   coracle_test(shim_test
     SOURCES
       unit/shim/fake_engine.cpp unit/shim/http_client.cpp
@@ -15,5 +8,5 @@ if(TARGET storage)
       unit/shim/api/system_test.cpp
       unit/shim/wire/create_test.cpp unit/shim/wire/container_test.cpp unit/shim/wire/text_test.cpp
       unit/shim/wire/filters_test.cpp unit/shim/config_test.cpp
-    LIBS shim ${VALUES} storage)
+    LIBS shim engine storage)
 endif()

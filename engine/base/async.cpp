@@ -12,21 +12,25 @@ namespace coracle {
 void Scope::start(const char* what, Coro<void> coroutine) {
   auto state = state_;
   const auto signal = state->signals.emplace(state->signals.end());
-  asio::co_spawn(io_, std::move(coroutine),
-                 asio::bind_cancellation_slot(
-                     signal->slot(), [what, state, signal](const std::exception_ptr& e) {
-                       state->signals.erase(signal);
-                       if (state->signals.empty()) {
-                         for (auto* waiter : state->waiters) waiter->cancel();
-                       }
-                       if (!e) return;
-                       try {
-                         std::rethrow_exception(e);
-                       } catch (const std::exception& x) {
-                         log::error("coroutine ended by an exception what={} reason={}", what,
-                                    x.what());
-                       }
-                     }));
+  asio::co_spawn(
+      io_, std::move(coroutine),
+      asio::bind_cancellation_slot(
+          signal->slot(), [what, state, signal](const std::exception_ptr& e) {
+            state->signals.erase(signal);
+            if (state->signals.empty()) {
+              for (auto* waiter : state->waiters) waiter->cancel();
+            }
+            if (!e) return;
+            try {
+              std::rethrow_exception(e);
+            } catch (const boost::system::system_error& x) {
+              // How asio ends a cancelled coroutine at its next co_await.
+              if (x.code() == asio::error::operation_aborted) return;
+              log::error("coroutine ended by an exception what={} reason={}", what, x.what());
+            } catch (const std::exception& x) {
+              log::error("coroutine ended by an exception what={} reason={}", what, x.what());
+            }
+          }));
 }
 
 void Scope::cancel() {
@@ -50,7 +54,8 @@ Coro<void> Scope::close() {
   asio::steady_timer done(io_);
   auto state = state_;
   state->waiters.push_back(&done);
-  // Asked again and again: a coroutine does not hear it while it waits for a worker or for its turn.
+  // Asked again and again: a coroutine does not hear it while it waits for a worker or for its
+  // turn.
   while (!state->signals.empty()) {
     cancel();
     done.expires_after(std::chrono::milliseconds(20));

@@ -12,7 +12,7 @@ class FakeEvents final : public EventStream {
   ~FakeEvents() override { --engine_.streams_open; }
   Task<std::optional<Event>> next() override {
     if (!std::exchange(first_, false)) {
-      const bool heard = co_await signal_.wait();
+      const bool heard = co_await engine_.next_happening(seen_);
       if (!heard) {
         engine_.cancelled = true;
         co_return fail(Errc::unavailable, "cancelled");
