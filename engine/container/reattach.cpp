@@ -79,7 +79,8 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
   }
   const bool ran = c->state.status == Status::running || c->state.status == Status::paused;
   if (ran) {
-    co_await settle_unseen_end(c, identity.value_or(monitor::Identity{}));
+    auto seen = identity ? *identity : monitor::Identity{};
+    co_await settle_unseen_end(c, std::move(seen));
   } else if (identity) {
     // A start that was cut off before its note: nothing of it stays.
     if (auto init = Pidfd::open(identity->init)) (void)init->send_signal(SIGKILL);
