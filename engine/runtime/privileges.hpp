@@ -33,9 +33,11 @@ Result<> set_capabilities(const CapabilitySets& sets);
 int last_capability();
 
 // setgroups, setresgid, setresuid, keeping the permitted capabilities. Where setgroups(2) is denied
-// (one-id mode) that is accepted if no group beyond the main one is wanted.
+// (one-id mode) the groups that an image's /etc/group gives are left out; those that were asked for
+// (`required`) must be had already.
 //   errors  invalid_argument: an id that is not mapped here
-Result<> set_ids(std::uint32_t uid, std::uint32_t gid, const std::vector<std::uint32_t>& groups);
+Result<> set_ids(std::uint32_t uid, std::uint32_t gid, const std::vector<std::uint32_t>& groups,
+                 const std::vector<std::uint32_t>& required);
 
 // errors: invalid_argument (unknown type), forbidden (above our own hard limit: the remedy is said)
 Result<> set_rlimits(const std::vector<oci::Rlimit>& limits);

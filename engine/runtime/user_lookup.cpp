@@ -122,6 +122,10 @@ Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
     out = ResolvedUser{user.uid, user.gid, {}, known.home};
   } else {
     TRY(out, lookup_user(user.username, passwd, read_in_root(root, "/etc/group")));
+    // As Docker does: a process that gives up its primary group keeps no right by it alone, and one
+    // that is denied something by it stays denied.
+    if (std::ranges::find(out.groups, out.gid) == out.groups.end())
+      out.groups.insert(out.groups.begin(), out.gid);
   }
   for (const auto g : user.additional_gids)
     if (std::ranges::find(out.groups, g) == out.groups.end()) out.groups.push_back(g);

@@ -104,7 +104,7 @@ Result<std::vector<oci::Rlimit>> rlimits(const GenerateInput& in,
 
 Result<oci::User> process_user(const ContainerConfig& config, const HostConfig& host) {
   oci::User user;
-  user.username = config.user;
+  user.username = config.user.empty() ? "0" : config.user;
   for (const auto& group : host.group_add) {
     const bool number = !group.empty() && std::ranges::all_of(group, [](unsigned char c) {
       return std::isdigit(c) != 0;

@@ -47,7 +47,7 @@ class Life(Case):
         self.ok("stop", "-t", "0", "r1")
         self.ok("start", "r1")
         self.assertTrue(self.inspect("r1", "State.Running"))
-        status, _, _ = self.daemon.request("POST", "/containers/r/start")
+        status, _, _ = self.daemon.request("POST", "/containers/r1/start")
         self.assertEqual(status, 304)
 
     def test_files_of_a_container_stay_over_its_restart(self):
@@ -134,7 +134,7 @@ class Life(Case):
         self.assertGreater(len(numbers), 100)
 
     def test_attach(self):
-        self.start("a1", "sh", "-c", "while read x; do echo got $x; done", flags=("-i",))
+        self.start("a1", "sh", "-c", "read x; echo got $x; read x; echo got $x", flags=("-i",))
         r = self.docker("attach", "a1", input="one\ntwo\n")
         self.assertEqual((r.code, r.out), (0, "got one\ngot two\n"))
 
