@@ -3,6 +3,8 @@
 // asked has gone.
 #include "engine/engine.hpp"
 
+#include <sys/prctl.h>
+
 #include <utility>
 
 #include "engine/base/file.hpp"
@@ -209,6 +211,8 @@ std::string helper_or_empty(const char* name) {
 }
 
 Task<> EngineImpl::prepare() {
+  // What a killed monitor leaves behind becomes our child, and is reaped by us (exit.cpp).
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   CO_CHECK(make_dirs(p_.config.data_root));
   CO_CHECK(p_.store.prepare());
   CO_TRY(p_.host, look_at_host(p_.config.data_root));

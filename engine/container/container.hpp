@@ -53,10 +53,11 @@ struct Container {
   // Not saved:
   Turns turns;  // one operation a container at a time
   std::variant<Idle, Running> held;
-  Signal changed;          // the status is another
-  bool removing = false;   // shown as `removing`; no operation begins any more
-  bool kept_once = false;  // restart of a --rm container: its end does not remove it
-  std::string damage;      // its files could not be read: which and why
+  Signal changed;                         // the status is another
+  bool removing = false;                  // shown as `removing`; no operation begins any more
+  bool kept_once = false;                 // restart of a --rm container: its end does not remove it
+  std::string damage;                     // its files could not be read: which and why
+  std::optional<ProcessIdentity> ending;  // the last run's monitor, taking down its mounts
   std::vector<WaitingAttach> attaching;
   std::vector<std::weak_ptr<Wait>> waits;
   std::vector<std::weak_ptr<LogReader>> followers;  // of its log; its end ends them

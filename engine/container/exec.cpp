@@ -145,9 +145,9 @@ Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_
   const auto code = code_of_failure(done.error());
   finish(*exec, code, now());
   // The connection is a stream already: the reason is told in it.
-  const auto text = "OCI runtime exec failed: " + done.error().message + "\r\n";
-  (void)co_await write_to_client(p_.io, copy,
-                                 exec->view.request.tty ? text : stream_frame(1, text));
+  auto text = "OCI runtime exec failed: " + done.error().message + "\r\n";
+  if (!exec->view.request.tty) text = stream_frame(1, text);
+  (void)co_await write_to_client(p_.io, copy, std::move(text));
   ::shutdown(copy.get(), SHUT_RDWR);
   co_return Result<>{};
 }

@@ -2,6 +2,7 @@
 // that follows from it happens here, once, under the container's turn (lifecycle.hpp has the
 // order).
 #include <signal.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <utility>
@@ -31,6 +32,9 @@ bool wants_restart(const Container& c) {
 Coro<void> await_end(asio::io_context& io, const Pidfd& process) {
   for (int i = 0; i < 200 && !process.ended(); ++i)
     co_await sleep_for(io, std::chrono::milliseconds(10));
+  // Ours when its monitor was (Engine::open made us the reaper of orphans); else it is init's.
+  int status = 0;
+  ::waitpid(process.pid(), &status, WNOHANG);
 }
 
 }  // namespace
@@ -91,6 +95,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   if (auto* running = std::get_if<Running>(&was); running != nullptr && running->monitor) {
     if (event_number != 0) running->monitor->acknowledge(event_number);
     running->monitor->forget();
+    if (running->identity.monitor.pid != 0) c->ending = running->identity.monitor;
   }
   was = Idle{};  // drops the network
   c->changed.notify_all();

@@ -52,6 +52,7 @@ class Lifecycle {
   Task<> make_volumes(ContainerPtr c, storage::Image image, std::vector<std::string>& made);
   // start.cpp; the caller has the turn
   Task<> start_now(ContainerPtr c);
+  Coro<void> await_last_monitor(ContainerPtr c);
   Task<> try_start(ContainerPtr c);
   Task<> launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
                 netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec);

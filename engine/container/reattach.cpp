@@ -68,7 +68,8 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
   const auto identity = read_identity(p_.store.run_dir(c->id()));
   const bool monitor_lives = identity && Pidfd::open(identity->monitor);
   if (monitor_lives) {
-    auto joined = co_await join_monitor(c, *identity);
+    auto who = *identity;
+    auto joined = co_await join_monitor(c, std::move(who));
     if (joined) co_return joined;
     log::warn("container's monitor not joined id={} reason={}", c->id(), joined.error().message);
     // It may be ending by itself; one that does not is ended.
@@ -79,8 +80,8 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
   }
   const bool ran = c->state.status == Status::running || c->state.status == Status::paused;
   if (ran) {
-    auto seen = identity ? *identity : monitor::Identity{};
-    co_await settle_unseen_end(c, std::move(seen));
+    auto who = identity.value_or(monitor::Identity{});  // named: g++ 12, see base/async.hpp
+    co_await settle_unseen_end(c, std::move(who));
   } else if (identity) {
     // A start that was cut off before its note: nothing of it stays.
     if (auto init = Pidfd::open(identity->init)) (void)init->send_signal(SIGKILL);

@@ -1,7 +1,8 @@
 // start: the network is attached and the monitor starts while a worker writes the bundle; then the
 // monitor makes the container and lets it run. What fails is told in Docker's words, kept in
 // State.Error and ExitCode, and leaves nothing behind.
-#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -17,6 +18,7 @@
 namespace coracle {
 namespace {
 
+constexpr int kLastMonitorLimitMs = 5000;
 constexpr std::size_t kHostFileLimit = std::size_t{1} << 20;
 
 bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
@@ -211,7 +213,24 @@ Task<> Lifecycle::start_now(ContainerPtr c) {
   co_return done;
 }
 
+// The last run's monitor reports the exit before it has let go of the root file system, and of its
+// socket's name: both must be free before they are used again.
+Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
+  const auto last = std::exchange(c->ending, std::nullopt);
+  if (!last) co_return;
+  auto process = Pidfd::open(*last);
+  if (!process) co_return;
+  for (int waited_ms = 0; !process->ended() && waited_ms < kLastMonitorLimitMs; ++waited_ms)
+    co_await sleep_for(p_.io, std::chrono::milliseconds(1));
+  if (process->ended()) co_return;
+  log::warn("monitor of the last run does not end, killed id={} pid={}", c->id(), last->pid);
+  (void)process->send_signal(SIGKILL);
+  for (int i = 0; i < 100 && !process->ended(); ++i)
+    co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+}
+
 Task<> Lifecycle::try_start(ContainerPtr c) {
+  co_await await_last_monitor(c);
   const auto& mode = c->record.host.network_mode;
   CO_TRY(auto input, generate_input(p_, *c));
   std::optional<Later<netstack::Attachment>> network;
