@@ -84,6 +84,7 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   c->removing = true;
   if (auto gone = p_.store.discard(c->id()); !gone) {
     c->removing = false;
+    c->answer_waits(WaitCondition::removed, WaitResult{c->state.exit_code, gone.error().message});
     co_return gone;
   }
   c->attaching.clear();

@@ -1,5 +1,6 @@
 #include "engine/events.hpp"
 
+#include <boost/asio/detached.hpp>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 

@@ -27,8 +27,9 @@ TEST(State, EveryOperationInEveryStateAnswersAsDockerd) {
                                << name_of(kAll[i]);
       const auto answer = permit(operation, kAll[i], "id", "name");
       EXPECT_EQ(answer.has_value(), expected == 'g');
-      if (!answer)
+      if (!answer) {
         EXPECT_EQ(answer.error().code, expected == 'u' ? Errc::unchanged : Errc::conflict);
+      }
     }
   }
 }
