@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
@@ -80,8 +81,25 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
   co_return co_await remove_now(c, volumes);
 }
 
+// What a damaged container may have running: it was not joined, since its state could not be read.
+Coro<void> Lifecycle::end_damaged(ContainerPtr c) {
+  const auto path = p_.store.run_dir(c->id()) + "/" + std::string(monitor::kIdentityName);
+  const auto text = read_file(path);
+  if (!text) co_return;
+  const auto identity = json::from_text<monitor::Identity>(*text);
+  if (!identity) co_return;
+  for (const auto* who : {&identity->init, &identity->monitor}) {
+    auto process = Pidfd::open(*who);
+    if (!process) continue;
+    (void)process->send_signal(SIGKILL);
+    for (int i = 0; i < 200 && !process->ended(); ++i)
+      co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+  }
+}
+
 Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   c->removing = true;
+  if (!c->damage.empty()) co_await end_damaged(c);
   if (auto gone = p_.store.discard(c->id()); !gone) {
     c->removing = false;
     c->answer_waits(WaitCondition::removed, WaitResult{c->state.exit_code, gone.error().message});
