@@ -2,12 +2,18 @@
 # every storage driver that storage decides about.
 find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
 
+# The daemon is no place for the leak check: it would need ptrace(2) of a process that is not dumpable.
+set(asan_options "")
+if(CORACLE_ASAN)
+  set(asan_options ";ASAN_OPTIONS=detect_leaks=0:abort_on_error=1;UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1")
+endif()
+
 function(coracle_conformance subject driver)
   set(name conformance_${subject}_${driver})
   add_test(NAME ${name}
     COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/conformance/${subject}_test.py)
   set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS conformance
-    ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;CORACLE_DRIVER=${driver};PYTHONDONTWRITEBYTECODE=1")
+    ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;CORACLE_DRIVER=${driver};PYTHONDONTWRITEBYTECODE=1${asan_options}")
 endfunction()
 
 if(TARGET coracled)
