@@ -161,7 +161,7 @@ class EngineImpl : public Engine {
   Task<storage::Storage::Removed> remove_image(std::string name, bool force) override {
     return images_.remove(std::move(name), force);
   }
-  Task<> login(storage::RegistryAuth auth) override { return refuse_login(std::move(auth)); }
+  Task<> login(storage::RegistryAuth auth) override { return p_.storage->login(std::move(auth)); }
 
   // -- volumes and networks
   [[nodiscard]] Result<std::vector<storage::Volume>> volumes(
@@ -192,11 +192,6 @@ class EngineImpl : public Engine {
   Task<T> owned(const char* what, Task<T> task) {
     return Later<T>(p_.io, p_.scope, what, std::move(task)).get();
   }
-  static Task<> refuse_login(storage::RegistryAuth auth) {
-    co_return fail(Errc::unsupported, "login to {}: coracle does not check logins yet",
-                   auth.server_address);
-  }
-
   Parts p_;
   Execs execs_;
   Lifecycle life_;

@@ -9,6 +9,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
+#include "engine/container/host_devices.hpp"
 #include "engine/spec/security_options.hpp"
 
 namespace coracle {
@@ -55,6 +56,9 @@ Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
 
 Result<std::vector<ResolvedDevice>> resolve_devices(const HostConfig& host) {
   std::vector<ResolvedDevice> out;
+  if (host.privileged) {
+    for (const auto& path : host_devices()) out.push_back({path, path, "rwm"});
+  }
   for (const auto& d : host.resources.devices) {
     struct stat st {};
     if (::stat(d.path_on_host.c_str(), &st) != 0)

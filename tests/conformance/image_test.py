@@ -227,6 +227,13 @@ class Images(Case):
         self.assertIn("127.0.0.1:1", self.fails(1, "pull", "127.0.0.1:1/x:1"))
         self.assertIn("invalid reference format", self.fails(1, "pull", "127.0.0.1:1/UPPER"))
 
+    def test_login(self):
+        r = self.docker("login", "-u", "me", "--password-stdin", self.registry.address, input="any")
+        self.assertEqual(r.code, 0, r)
+        self.assertIn("Login Succeeded", r.out)
+        self.assertNotEqual(self.docker("login", "-u", "me", "--password-stdin", "127.0.0.1:1",
+                                        input="any").code, 0)
+
     def test_a_killed_pull_is_finished_by_the_next(self):
         layers = [self.busybox, layer({"big": "y" * (8 << 20)}), layer({"more": "z" * (8 << 20)})]
         self.registry.push("killed", "1", layers)

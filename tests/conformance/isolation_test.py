@@ -93,6 +93,8 @@ class Isolation(Case):
         self.assertEqual(int(s["CapEff"], 16) & ((1 << 41) - 1), (1 << 41) - 1)
         self.assertEqual(self.run_box("--privileged", "--", "sh", "-c",
                                       "mkdir /m; mount -t tmpfs x /m && echo yes"), "yes")
+        if os.access("/dev/fuse", os.R_OK | os.W_OK):
+            self.run_box("--privileged", "--", "test", "-c", "/dev/fuse")
 
     def test_an_exec_has_the_containers_limits(self):
         self.ok("run", "-d", "--name", "c1", "busybox", "sleep", "100")

@@ -1,0 +1,14 @@
+// The device nodes that --privileged gives: every one below /dev that this user may open, since a
+// rootless engine can bind nodes but not make them.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace coracle {
+
+// Absolute paths, sorted; without those that every container has, terminals, and file systems of
+// their own below /dev.
+std::vector<std::string> host_devices();
+
+}  // namespace coracle
