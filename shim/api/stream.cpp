@@ -116,7 +116,10 @@ Task<Reply> logs(Api& api, CallPtr call) {
     for (const auto& entry : batch) {
       append_line(out, entry, style);
       if (out.size() < kBatch) continue;
-      CO_CHECK(co_await call->write(std::exchange(out, {})));
+      // A copy: moving it out within the loop makes g++ 12 warn of an overlap that is none (PR
+      // 105651).
+      CO_CHECK(co_await call->write(out));
+      out.clear();
     }
     CO_CHECK(co_await call->write(std::move(out)));
   }
