@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 
@@ -183,7 +184,7 @@ int run_main(const std::vector<std::string>& args) {
     return 1;
   }
   if (loaded->what == shim::Loaded::What::show_version) {
-    std::printf("coracled version %s\n", CORACLE_VERSION);
+    std::printf("%s version %s\n", ::program_invocation_short_name, CORACLE_VERSION);
     return 0;
   }
   if (loaded->what == shim::Loaded::What::show_help) {
