@@ -39,7 +39,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   monitor::Request hello;
   hello.op = "hello";
   auto view = co_await link->request(std::move(hello));
-  if (!view || view->status != "running") {
+  if (!view || (view->status != "running" && view->status != "paused")) {
     link->close();
     if (!view) co_return std::unexpected(view.error());
     co_return fail(Errc::not_found, "the monitor says {}", view->status);
@@ -51,9 +51,10 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   if (mode == "bridge" || mode == "none")
     running.network = NetworkLease(p_.netstack, p_.scope, c->id());
   c->held = std::move(running);
-  if (c->state.status != Status::running) {
-    // The daemon ended between the container's start and the note of it.
-    c->state.status = Status::running;
+  const auto status = view->status == "paused" ? Status::paused : Status::running;
+  if (c->state.status != status) {
+    // The daemon ended between the container's start (or pause) and the note of it.
+    c->state.status = status;
     if (c->state.started_at <= c->state.finished_at) c->state.started_at = now();
     save(*c);
   }

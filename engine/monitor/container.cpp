@@ -88,6 +88,7 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
   TRY(launched_, runtime::launch(request));
   stdio_->close_theirs();
   oom_ = OomWatch(pid());
+  freezer_ = Freezer(launched_->init(), asked_.root.fuse_program);
   if (!spec.process.terminal) return {};
   if (asked_.console.height != 0 || asked_.console.width != 0) {
     CHECK(stdio_->resize(asked_.console));
@@ -146,6 +147,7 @@ Result<> Container::undo() {
 
 Result<pid_t> Container::exec(Exec exec, std::vector<UniqueFd> fds) {
   if (status_ != Status::running) return fail(Errc::conflict, "exec: the container is not running");
+  if (paused_) return fail(Errc::conflict, "exec: the container is paused");
   if (execs_.contains(exec.exec_id))
     return fail(Errc::conflict, "exec command {} has already run", exec.exec_id);
   if (fds.size() != (exec.attached ? 1U : 0U))
@@ -235,10 +237,29 @@ Result<> Container::close_stdin(const std::string& exec_id) {
 
 Result<> Container::signal(const std::string& exec_id, int signal, bool all) {
   CHECK(stdio_of(exec_id));
-  if (!exec_id.empty()) return execs_.at(exec_id).process.send_signal(signal);
   if (!launched_) return fail(Errc::conflict, "the container is not running");
+  if (paused_ && signal == SIGCONT && !freezer_.by_cgroup()) {
+    freezer_.continued(all ? 0 : exec_id.empty() ? pid() : execs_.at(exec_id).process.pid());
+    return {};
+  }
+  if (!exec_id.empty()) return execs_.at(exec_id).process.send_signal(signal);
   if (all) return signal_all(launched_->init(), signal, asked_.root.fuse_program);
   return launched_->init().send_signal(signal);
+}
+
+Result<> Container::pause() {
+  if (status_ != Status::running) return fail(Errc::conflict, "the container is not running");
+  if (paused_) return fail(Errc::conflict, "the container is already paused");
+  CHECK(freezer_.freeze(launched_->init(), {}));
+  paused_ = true;
+  return {};
+}
+
+Result<> Container::unpause() {
+  if (!paused_) return fail(Errc::conflict, "the container is not paused");
+  CHECK(freezer_.thaw(launched_->init(), {}));
+  paused_ = false;
+  return {};
 }
 
 // --- ends ---
@@ -265,6 +286,7 @@ void Container::reap() {
 void Container::process_ended(int code, std::string error) {
   const Time time = now();
   status_ = Status::stopped;
+  paused_ = false;
   if (!own_pid_namespace_) kill_rest(asked_.root.fuse_program, kKillRestMs, [this] { reap(); });
   stdio_->drain(kContainerDrain);
   log_.finish();

@@ -15,6 +15,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
+#include "engine/monitor/freezer.hpp"
 #include "engine/monitor/log_writer.hpp"
 #include "engine/monitor/loop.hpp"
 #include "engine/monitor/oom.hpp"
@@ -57,6 +58,9 @@ class Container {
   Result<pid_t> exec(Exec exec, std::vector<UniqueFd> fds);
   Result<> attach(Attach what, UniqueFd socket);
   Result<> signal(const std::string& exec_id, int signal, bool all);
+  //   errors  conflict: it does not run, or is (not) paused; internal: a process does not stop
+  Result<> pause();
+  Result<> unpause();
   Result<> resize(const std::string& exec_id, ConsoleSize size);
   Result<> close_stdin(const std::string& exec_id);
 
@@ -69,6 +73,7 @@ class Container {
 
   void trim();
   [[nodiscard]] Status status() const { return status_; }
+  [[nodiscard]] bool paused() const { return paused_; }
   [[nodiscard]] pid_t pid() const { return launched_ ? launched_->init().pid() : 0; }
   [[nodiscard]] std::vector<ExecView> execs() const;
   [[nodiscard]] const Create& asked() const { return asked_; }
@@ -101,6 +106,8 @@ class Container {
   std::unique_ptr<Stdio> stdio_;
   std::optional<runtime::Launched> launched_;
   OomWatch oom_;
+  Freezer freezer_;
+  bool paused_ = false;
   bool own_pid_namespace_ = true;
   std::map<std::string, ExecInstance> execs_;
   std::vector<std::unique_ptr<Stdio>> closing_;  // of ended execs, until their clients have gone

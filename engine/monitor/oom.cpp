@@ -34,10 +34,16 @@ std::int64_t kills_in(const std::string& events_path) {
 
 }  // namespace
 
+std::string own_cgroup_dir(pid_t pid) {
+  const std::string theirs = cgroup_of(std::to_string(pid));
+  if (theirs.empty() || theirs == cgroup_of("self")) return {};
+  return "/sys/fs/cgroup" + theirs;
+}
+
 OomWatch::OomWatch(pid_t init) {
-  const std::string theirs = cgroup_of(std::to_string(init));
-  if (theirs.empty() || theirs == cgroup_of("self")) return;
-  events_path_ = "/sys/fs/cgroup" + theirs + "/memory.events";
+  const auto dir = own_cgroup_dir(init);
+  if (dir.empty()) return;
+  events_path_ = dir + "/memory.events";
   before_ = kills_in(events_path_);
 }
 

@@ -10,6 +10,9 @@
 
 namespace coracle::monitor {
 
+// The directory of the cgroup that `pid` has and we have not; "": none, or no cgroup v2.
+std::string own_cgroup_dir(pid_t pid);
+
 class OomWatch {
  public:
   OomWatch() = default;

@@ -37,13 +37,12 @@ std::string executable_of(pid_t pid) {
   return n > 0 ? std::string(buffer.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
-// The inode is the namespace's identity. See namespaces(7).
+}  // namespace
+
 ino_t pid_namespace_of(const std::string& pid) {
   struct stat st {};
   return ::stat(("/proc/" + pid + "/ns/pid").c_str(), &st) == 0 ? st.st_ino : 0;
 }
-
-}  // namespace
 
 std::vector<pid_t> descendants(const std::string& but) {
   std::vector<pid_t> all;

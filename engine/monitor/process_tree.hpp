@@ -16,6 +16,10 @@ namespace coracle::monitor {
 // All descendants of this process that run; not the ones whose executable is `but` ("" : none).
 std::vector<pid_t> descendants(const std::string& but);
 
+// The pid namespace of a process ("self" or its number) by its inode, which is its identity; 0 when
+// the process has ended. See namespaces(7).
+ino_t pid_namespace_of(const std::string& pid);
+
 // Sends a signal to every process of the container: those in the pid namespace of `init`, or, when
 // that is our own (pid mode host), every descendant but the file system's program.
 Result<> signal_all(const Pidfd& init, int signal, const std::string& fuse_program);

@@ -18,6 +18,9 @@
 //                                       <-  {re:seq, pid} or {re:seq, error}: replied once execve
 //                                       succeeded
 //   {op:signal|resize|close_stdin, …}   ->
+//   {op:pause|unpause, seq}             ->
+//                                       <-  {re:seq} once every process stands still (goes on),
+//                                       or {re:seq, error}, and all go on
 //   {op:stop_monitor, seq}              ->  only before start: undo create and end
 //                                       <-  {event:exit, n, exec_id?, code, time}
 //   {op:ack, n}                         ->  the engine has saved it: only now attached streams are
@@ -29,6 +32,11 @@
 // waits for the ack of one connection (at most kAckWaitMs; none connected: not at all), then shuts
 // the attached streams down. After the exit of the container's process: it kills and reaps what is
 // left, sends exit, waits for the ack, and ends; monitor.sock is removed.
+//
+// Paused: by the cgroup's freezer where the container has a cgroup that we may write, else by
+// SIGSTOP to every process (monitor/freezer). `hello` says `paused`; exec is a conflict; of the
+// signals only SIGKILL takes effect at once, the others at unpause. The end of a paused container
+// is an ordinary exit.
 //
 // Attached streams: the descriptor is the client's own connection (after "101 UPGRADED"), so a
 // stream outlives the engine. Container without tty: frames of Docker's 8-byte header; tty or
@@ -164,7 +172,8 @@ void describe(auto& field, Exec& e) {
 }
 
 struct Request {
-  std::string op;  // hello create start attach exec signal resize ack stop_monitor
+  std::string op;  // hello create start attach exec signal resize close_stdin pause unpause ack
+                   // stop_monitor
   std::uint64_t seq = 0;
   std::int32_t version = kProtocolVersion;  // hello
   std::optional<Create> create;
@@ -203,7 +212,7 @@ struct Answer {
   Time time;
   bool oom_killed = false;
   std::int32_t version = kProtocolVersion;
-  std::string status;  // hello: created, running, stopped
+  std::string status;  // hello: created, running, paused, stopped
   std::int32_t pid = 0;
   std::vector<ExecView> execs;  // hello
 };

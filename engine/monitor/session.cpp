@@ -110,6 +110,8 @@ Result<> Session::carry_out(Request& request, std::vector<UniqueFd>& fds, Answer
   }
   if (request.op == "signal")
     return container_.signal(request.exec_id, request.signal, request.all);
+  if (request.op == "pause") return container_.pause();
+  if (request.op == "unpause") return container_.unpause();
   if (request.op == "resize") return container_.resize(request.exec_id, request.size);
   if (request.op == "close_stdin") return container_.close_stdin(request.exec_id);
   if (request.op == "stop_monitor") return container_.undo();
@@ -132,7 +134,7 @@ Result<> Session::create(Request& request, std::vector<UniqueFd>& fds, Answer& a
 }
 
 void Session::say_hello(Connections::Id to, Answer& answer) {
-  answer.status = name_of_status(container_.status());
+  answer.status = container_.paused() ? "paused" : name_of_status(container_.status());
   answer.pid = container_.pid();
   answer.code = exit_code_;
   answer.execs = container_.execs();

@@ -110,6 +110,88 @@ TEST_F(MonitorTest, TellsHowASignalEndedIt) {
   EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
 }
 
+// Processes that fork without end, and one that sleeps.
+std::string busy_tree() {
+  return "i=0; while [ $i -lt 4 ]; do (while :; do /bin/true; done) & i=$((i+1)); done; "
+         "sleep 1000 & echo up; while :; do (echo tick); sleep 0.01; done";
+}
+
+TEST_F(MonitorTest, PausesEveryProcessWhileTheyFork) {
+  script(busy_tree());
+  Stream stream;
+  auto attach = both_ways();
+  attach.raw = true;
+  create_attached(stream, attach);
+  h().start();
+  stream.read("tick");
+  EXPECT_TRUE(h().ask("unpause").error.has_value());
+  const auto paused = h().ask("pause");
+  ASSERT_FALSE(paused.error.has_value()) << paused.error->message;
+  EXPECT_EQ(h().ask("hello").status, "paused");
+  EXPECT_EQ(h().ask("pause").error->code, "conflict");
+  const auto before = h().log();
+  std::this_thread::sleep_for(milliseconds(200));
+  EXPECT_EQ(h().log(), before);
+  EXPECT_EQ(h().exec("e1", {"/bin/true"}, std::nullopt).error->code, "conflict");
+
+  // Another engine, later.
+  h().disconnect();
+  h().connect();
+  EXPECT_EQ(h().ask("hello").status, "paused");
+  const auto going = h().ask("unpause");
+  ASSERT_FALSE(going.error.has_value()) << going.error->message;
+  EXPECT_EQ(h().ask("hello").status, "running");
+  for (int i = 0; i < 100 && h().log() == before; ++i)
+    std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_NE(h().log(), before);
+  ASSERT_FALSE(h().ask("pause").error.has_value());
+  EXPECT_FALSE(h().ask(signal(SIGKILL)).error.has_value());
+  EXPECT_EQ(h().event("exit").code, 128 + SIGKILL);
+}
+
+TEST_F(MonitorTest, KeepsOtherSignalsUntilUnpause) {
+  script("trap 'echo got; exit 3' TERM; echo up; while :; do sleep 0.05; done");
+  Stream stream;
+  auto attach = both_ways();
+  attach.raw = true;
+  create_attached(stream, attach);
+  h().start();
+  stream.read("up");
+  ASSERT_FALSE(h().ask("pause").error.has_value());
+  EXPECT_FALSE(h().ask(signal(SIGCONT)).error.has_value());
+  EXPECT_FALSE(h().ask(signal(SIGTERM)).error.has_value());
+  EXPECT_FALSE(h().event_within("exit", milliseconds(200)));
+  ASSERT_FALSE(h().ask("unpause").error.has_value());
+  EXPECT_EQ(h().event("exit").code, 3);
+}
+
+// A shell with job control is told of no stop, and what was stopped before stays stopped.
+TEST_F(MonitorTest, PausingIsNoJobControl) {
+  h().spec.process.terminal = true;
+  script("exec sh -im");
+  Stream stream;
+  auto attach = both_ways();
+  attach.raw = true;
+  create_attached(stream, attach);
+  h().start();
+  stream.read("# ");
+  stream.send("sleep 900 & p=$!; kill -STOP $p; sleep 0.2; echo re''ady\n");
+  stream.read("ready");
+  stream.read("# ");
+  stream.send("i=0; while [ $i -lt 8 ]; do sleep 0.1; i=$((i+1)); done; echo over $i\n");
+  std::this_thread::sleep_for(milliseconds(250));
+  ASSERT_FALSE(h().ask("pause").error.has_value());
+  std::this_thread::sleep_for(milliseconds(150));
+  ASSERT_FALSE(h().ask("unpause").error.has_value());
+  const auto text = stream.read("over 8");
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("Stopped")));
+  EXPECT_THAT(text, HasSubstr("over 8"));
+  stream.send("cut -d' ' -f3 /proc/$p/stat; echo do''ne\n");
+  EXPECT_THAT(stream.read("done"), HasSubstr("\nT\r"));
+  EXPECT_FALSE(h().ask(signal(SIGKILL)).error.has_value());
+  EXPECT_EQ(h().event("exit").code, 128 + SIGKILL);
+}
+
 TEST_F(MonitorTest, SignalsAllProcessesWhenAsked) {
   script(
       "trap 'echo one; exit 3' USR1; (trap 'echo two; exit' USR1; echo up; while :; do sleep 0.05; "

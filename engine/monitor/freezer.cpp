@@ -1,0 +1,172 @@
+#include "engine/monitor/freezer.hpp"
+
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+
+#include "engine/base/file.hpp"
+#include "engine/monitor/oom.hpp"
+#include "engine/monitor/process_tree.hpp"
+
+namespace coracle::monitor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void rest() {
+  const timespec step{0, 500'000};
+  ::nanosleep(&step, nullptr);
+}
+
+enum class Activity {
+  gone,     // a zombie, or not there
+  stopped,  // each thread
+  waiting,  // not all stopped, but the others cannot be interrupted
+  running,
+};
+
+// The third field of its stat; the second may hold anything, but ends with the last ")".
+char state_of(pid_t pid, const std::string& thread) {
+  const auto text = read_file(fmt::format("/proc/{}/task/{}/stat", pid, thread));
+  if (!text) return 'X';
+  const auto end = text->rfind(')');
+  return end != std::string::npos && end + 2 < text->size() ? (*text)[end + 2] : 'X';
+}
+
+Activity activity_of(pid_t pid) {
+  const auto threads = list_dir(fmt::format("/proc/{}/task", pid));
+  if (!threads) return Activity::gone;
+  auto all = Activity::gone;
+  for (const auto& thread : *threads) {
+    auto one = Activity::running;
+    switch (state_of(pid, thread)) {
+      case 'Z':
+      case 'X': one = Activity::gone; break;
+      case 'T':
+      case 't': one = Activity::stopped; break;
+      case 'D': one = Activity::waiting; break;
+      default: break;
+    }
+    all = std::max(all, one);
+  }
+  return all;
+}
+
+bool send(pid_t pid, int signal) {
+  const auto process = Pidfd::open(pid);
+  return process && process->send_signal(signal);
+}
+
+}  // namespace
+
+Freezer::Freezer(const Pidfd& init, std::string fuse_program)
+    : fuse_program_(std::move(fuse_program)) {
+  const auto dir = own_cgroup_dir(init.pid());
+  if (!dir.empty() && ::access((dir + "/cgroup.freeze").c_str(), W_OK) == 0) cgroup_ = dir;
+}
+
+Result<> Freezer::freeze(const Pidfd& init, const std::vector<pid_t>& helpers) {
+  return cgroup_.empty() ? stop_all(init, helpers) : write_cgroup(true);
+}
+
+Result<> Freezer::thaw(const Pidfd& init, const std::vector<pid_t>& helpers) {
+  if (!cgroup_.empty()) return write_cgroup(false);
+  continue_all(init, helpers);
+  return {};
+}
+
+// --- by the kernel's freezer. See cgroups(7), cgroup.freeze and cgroup.events.
+
+Result<> Freezer::write_cgroup(bool frozen) const {
+  const auto write = [&](const char* value) -> Result<> {
+    const auto path = cgroup_ + "/cgroup.freeze";
+    const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file) return sys_error("open {}", path);
+    return write_all(file, value);
+  };
+  CHECK(write(frozen ? "1" : "0"));
+  const char* const wanted = frozen ? "frozen 1" : "frozen 0";
+  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs); Clock::now() < end;) {
+    const auto events = read_file(cgroup_ + "/cgroup.events");
+    if (!events) return std::unexpected(events.error());
+    if (events->find(wanted) != std::string::npos) return {};
+    rest();
+  }
+  if (frozen) (void)write("0");
+  return fail(Errc::internal, "the kernel did not {} the cgroup {} within {} ms",
+              frozen ? "freeze" : "thaw", cgroup_, kLimitMs);
+}
+
+// --- by signals
+
+std::vector<pid_t> Freezer::processes(const Pidfd& init, const std::vector<pid_t>& helpers) const {
+  auto all = descendants(fuse_program_);
+  // With a pid namespace of its own, whoever is in ours is no part of the container; what made
+  // namespaces of its own inside is.
+  const auto ours = pid_namespace_of("self");
+  const bool own = pid_namespace_of(std::to_string(init.pid())) != ours;
+  std::erase_if(all, [&](pid_t pid) {
+    return std::ranges::find(helpers, pid) != helpers.end() ||
+           (own && pid_namespace_of(std::to_string(pid)) == ours);
+  });
+  return all;
+}
+
+Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers) {
+  stopped_before_.clear();
+  std::set<pid_t> told, before;
+  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs);;) {
+    std::set<pid_t> now;
+    std::size_t alive = 0;
+    pid_t runs = 0;
+    for (const pid_t pid : processes(init, helpers)) {
+      now.insert(pid);
+      const auto activity = activity_of(pid);
+      if (activity == Activity::gone) continue;
+      ++alive;
+      if (activity == Activity::stopped) {
+        if (!told.contains(pid)) stopped_before_.insert(pid);
+        continue;
+      }
+      if (activity == Activity::waiting && told.contains(pid)) continue;
+      runs = pid;
+      // It may have been continued from inside: whoever runs now was not stopped before.
+      stopped_before_.erase(pid);
+      (void)send(pid, SIGSTOP);
+      told.insert(pid);
+    }
+    if (alive == 0) return fail(Errc::conflict, "pause: nothing of the container runs");
+    if (runs == 0 && std::ranges::includes(before, now)) return {};
+    if (Clock::now() > end) {
+      continue_all(init, helpers);
+      return fail(Errc::internal,
+                  "pause: not all processes could be stopped by SIGSTOP within {} ms (pid {} still "
+                  "runs), all go on; this host has no cgroup freezer for the container",
+                  kLimitMs, runs);
+    }
+    before = runs == 0 ? std::move(now) : std::set<pid_t>();
+    if (runs != 0) rest();
+  }
+}
+
+void Freezer::continued(pid_t pid) {
+  if (pid == 0) stopped_before_.clear();
+  stopped_before_.erase(pid);
+}
+
+void Freezer::continue_all(const Pidfd& init, const std::vector<pid_t>& helpers) {
+  auto all = processes(init, helpers);
+  std::ranges::reverse(all);
+  for (const pid_t pid : all) {
+    const auto activity = activity_of(pid);
+    const bool still = activity == Activity::stopped || activity == Activity::waiting;
+    if (still && !stopped_before_.contains(pid)) (void)send(pid, SIGCONT);
+  }
+  stopped_before_.clear();
+}
+
+}  // namespace coracle::monitor
