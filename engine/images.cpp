@@ -31,6 +31,18 @@ struct Window {
   Time after{-1}, before;
 };
 
+// Whether the image has a name that one of the patterns means. As at Docker, it is listed with
+// these names alone.
+bool keep_references(storage::Image& image, const std::vector<std::string>& patterns) {
+  const auto other = [&](const auto& name) {
+    return std::ranges::none_of(
+        patterns, [&](const auto& pattern) { return reference_matches(pattern, name); });
+  };
+  std::erase_if(image.repo_tags, other);
+  std::erase_if(image.repo_digests, other);
+  return !image.repo_tags.empty() || !image.repo_digests.empty();
+}
+
 bool matches(const storage::Image& image, const Filters& filters) {
   for (const auto& [key, values] : filters) {
     if (values.empty()) continue;
@@ -42,12 +54,6 @@ bool matches(const storage::Image& image, const Filters& filters) {
       ok = std::ranges::all_of(values, labelled);
     } else if (key == "label!") {
       ok = std::ranges::none_of(values, labelled);
-    } else if (key == "reference") {
-      ok = std::ranges::any_of(values, [&](const auto& pattern) {
-        const auto hit = [&](const auto& name) { return reference_matches(pattern, name); };
-        return std::ranges::any_of(image.repo_tags, hit) ||
-               std::ranges::any_of(image.repo_digests, hit);
-      });
     }
     if (!ok) return false;
   }
@@ -85,7 +91,12 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
   for (auto& image : p_.storage->images()) {
     if (image.created <= w.after) continue;
     if (w.before.ns != 0 && image.created >= w.before) continue;
-    if (matches(image, filters)) out.push_back(std::move(image));
+    if (!matches(image, filters)) continue;
+    const auto reference = filters.find("reference");
+    if (reference != filters.end() && !reference->second.empty() &&
+        !keep_references(image, reference->second))
+      continue;
+    out.push_back(std::move(image));
   }
   return out;
 }

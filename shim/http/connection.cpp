@@ -31,6 +31,7 @@ using Parser = beast_http::request_parser<beast_http::buffer_body>;
 
 constexpr std::size_t kPiece = std::size_t{64} << 10;
 constexpr std::size_t kDrain = std::size_t{1} << 20;  // of a body that nobody wanted
+constexpr std::size_t kHijackBodyLimit = std::size_t{64} << 10;
 constexpr auto kAskAgain = std::chrono::milliseconds(50);
 
 std::string lower(std::string_view text) {
@@ -338,6 +339,11 @@ void ConnectionImpl::cancel_until_over() {
 }
 
 Task<Hijacked> ConnectionImpl::hijack(const char* type) {
+  // A body whose length was told is no part of the stream: dockerode sends attach's options as one.
+  if (parser_->content_length() && !parser_->is_done()) {
+    const auto body = co_await read_body(kHijackBodyLimit);
+    if (!body) co_return std::unexpected(body.error());
+  }
   CO_CHECK(co_await send(hijack_head(request, type)));
   boost::system::error_code ec;
   const int fd = socket_.release(ec);
