@@ -10,7 +10,9 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process.hpp"
+#include "engine/container/archive.hpp"
 #include "engine/container/attach.hpp"
+#include "engine/container/commit.hpp"
 #include "engine/container/exec.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/list.hpp"
@@ -106,6 +108,36 @@ class EngineImpl : public Engine {
   Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override {
     CO_TRY(auto c, p_.table.find(name));
     co_return co_await open_logs(p_, std::move(c), options);
+  }
+
+  // -- files of a container
+  Task<PathStat> stat_path(std::string name, std::string path) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await coracle::stat_path(p_, std::move(c), std::move(name), std::move(path));
+  }
+  Task<> copy_out(std::string name, std::string path, UniqueFd to,
+                  std::function<void(const PathStat&)> told) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await coracle::copy_out(p_, std::move(c), std::move(name), std::move(path),
+                                         std::move(to), std::move(told));
+  }
+  Task<> copy_in(std::string name, std::string path, CopyInOptions options,
+                 UniqueFd from) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await coracle::copy_in(p_, std::move(c), std::move(name), std::move(path), options,
+                                        std::move(from));
+  }
+  Task<std::vector<storage::Change>> changes(std::string name) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await changes_of(p_, std::move(c));
+  }
+  Task<> export_container(std::string name, UniqueFd to) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await coracle::export_container(p_, std::move(c), std::move(to));
+  }
+  Task<std::string> commit(std::string name, CommitRequest request) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("commit", commit_container(p_, std::move(c), std::move(request)));
   }
 
   // -- exec

@@ -3,6 +3,7 @@
 // name (with or without "/"), or a unique prefix of its id.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,10 @@ class Waiter {
   virtual ~Waiter() = default;
   virtual Task<WaitResult> result() = 0;
 };
+
+struct PathStat;       // engine/archive.hpp
+struct CopyInOptions;
+struct CommitRequest;
 
 class Engine {
  public:
@@ -94,6 +99,18 @@ class Engine {
                         std::string leftover) = 0;
 
   virtual Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) = 0;
+
+  // -- files of a container; it may be created, running, paused or stopped
+  virtual Task<PathStat> stat_path(std::string name, std::string path) = 0;
+  // A tar of what is at `path`; `told` comes before its first byte. Ends by closing `to`.
+  virtual Task<> copy_out(std::string name, std::string path, UniqueFd to,
+                          std::function<void(const PathStat&)> told) = 0;
+  // A tar (any compression) into the directory at `path`.
+  virtual Task<> copy_in(std::string name, std::string path, CopyInOptions options,
+                         UniqueFd from) = 0;
+  virtual Task<std::vector<storage::Change>> changes(std::string name) = 0;
+  virtual Task<> export_container(std::string name, UniqueFd to) = 0;
+  virtual Task<std::string> commit(std::string name, CommitRequest request) = 0;  // the image's id
 
   // -- exec
   virtual Task<std::string> exec_create(std::string container, ExecRequest request) = 0;

@@ -26,6 +26,7 @@ struct ArchiveEntry {
   std::string symlink;
   std::int64_t uid = 0, gid = 0;
   std::int64_t size = 0;
+  dev_t device = 0;  // of a device node
   timespec mtime{};
   struct Xattr {
     std::string name, value;
@@ -56,8 +57,11 @@ class ArchiveReader {
   std::unique_ptr<State> state_;
 };
 
-// Writes ustar, pax where that is not enough. Owner 0:0, mode 0644, time 0 for all: what we write
-// are blobs and JSON.
+// Which extended attributes go into archives and come out of them: user.* and security.capability,
+// but for those that steer overlay file systems.
+bool is_kept_xattr(std::string_view name);
+
+// Writes ustar, pax where that is not enough.
 class ArchiveWriter {
  public:
   explicit ArchiveWriter(const UniqueFd& to);
@@ -65,10 +69,14 @@ class ArchiveWriter {
   ArchiveWriter(const ArchiveWriter&) = delete;
   ArchiveWriter& operator=(const ArchiveWriter&) = delete;
 
+  // Owner 0:0, mode 0755 or 0644, time 0: for blobs and JSON.
   Result<> directory(const std::string& path);
   Result<> file(const std::string& path, std::string_view bytes);
   // `size` bytes from a descriptor's beginning.
   Result<> file(const std::string& path, const UniqueFd& from, std::int64_t size);
+  // An entry with all that it says (times in whole seconds). A file's data are the `size` bytes of
+  // `data`, at its beginning: what is missing there by now becomes zeros. Large holes stay holes.
+  Result<> entry(const ArchiveEntry& entry, const UniqueFd* data = nullptr);
   Result<> finish();
 
  private:

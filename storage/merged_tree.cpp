@@ -33,23 +33,6 @@ struct CloseDir {
   void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-Result<std::vector<std::string>> names_in(const UniqueFd& dir) {
-  // An open file of its own: the position in a directory is shared by duplicates.
-  UniqueFd again(::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!again) return sys_error("open a layer's directory");
-  const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(again.get()));
-  if (!stream) return sys_error("read a layer's directory");
-  static_cast<void>(again.release());  // closedir owns it now
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  if (errno != 0) return sys_error("read a layer's directory");
-  return names;
-}
-
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
   std::size_t at = 0;
@@ -73,6 +56,23 @@ Result<std::string> read_link(const MergedEntry& entry) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> names_in(const UniqueFd& dir) {
+  // An open file of its own: the position in a directory is shared by duplicates.
+  UniqueFd again(::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!again) return sys_error("open a layer's directory");
+  const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(again.get()));
+  if (!stream) return sys_error("read a layer's directory");
+  static_cast<void>(again.release());  // closedir owns it now
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) return sys_error("read a layer's directory");
+  return names;
+}
 
 bool is_whiteout(const struct stat& st) {
   return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);

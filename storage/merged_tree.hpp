@@ -33,6 +33,8 @@ Result<MergedEntry> lookup_child(const MergedEntry& dir, const std::string& name
 // A path from the root, links followed (the last one too).  errors: not_found, invalid_argument
 // (too many links, not a directory)
 Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const std::string& path);
+// Names in one directory as they stand there, without "." and "..".
+Result<std::vector<std::string>> names_in(const UniqueFd& dir);
 // Names in a merged directory: what is hidden is left out; sorted.
 Result<std::vector<std::string>> list_merged(const MergedEntry& dir);
 

@@ -24,8 +24,11 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/own_thread.hpp"
 #include "storage/blob_store.hpp"
+#include "storage/diff.hpp"
 #include "storage/gc.hpp"
+#include "storage/image_commit.hpp"
 #include "storage/image_import.hpp"
 #include "storage/image_load.hpp"
 #include "storage/image_save.hpp"
@@ -36,6 +39,7 @@
 #include "storage/reference.hpp"
 #include "storage/registry.hpp"
 #include "storage/snapshot.hpp"
+#include "storage/tar_tree.hpp"
 #include "storage/trash.hpp"
 #include "storage/volume_store.hpp"
 #include "storage/writable_layers.hpp"
@@ -105,6 +109,34 @@ class Store final : public Storage {
   }
 
   // ---- images
+
+  [[nodiscard]] std::map<std::string, std::int64_t> shared_sizes() const override {
+    const auto all = images_.images();
+    std::map<std::string, int> users;  // of each layer
+    for (const auto& image : all) {
+      for (const auto& chain : chain_ids(image.diff_ids)) ++users[chain];
+    }
+    std::map<std::string, std::int64_t> out;
+    for (const auto& image : all) {
+      auto& sum = out[image.id];
+      const auto chain = chain_ids(image.diff_ids);
+      for (std::size_t i = 0; i < chain.size() && i < image.layer_sizes.size(); ++i) {
+        if (users[chain[i]] > 1) sum += image.layer_sizes[i];
+      }
+    }
+    return out;
+  }
+  [[nodiscard]] std::int64_t layers_size() const override {
+    std::int64_t sum = 0;
+    std::set<std::string> counted;
+    for (const auto& image : images_.images()) {
+      const auto chain = chain_ids(image.diff_ids);
+      for (std::size_t i = 0; i < chain.size() && i < image.layer_sizes.size(); ++i) {
+        if (counted.insert(chain[i]).second) sum += image.layer_sizes[i];
+      }
+    }
+    return sum;
+  }
 
   Task<> tag(std::string image_id, Reference to) override {
     auto job = [this, image_id = std::move(image_id), to = std::move(to)] {
@@ -192,7 +224,50 @@ class Store final : public Storage {
     co_return co_await writable_.create(std::move(id), image.id, std::move(topmost_first));
   }
 
+  Task<LayerUsage> layer_usage(std::string id, std::string version) override {
+    if (const auto known = usages_.find(id);
+        known != usages_.end() && !version.empty() && known->second.first == version)
+      co_return known->second.second;
+    CO_TRY(auto source, writable_.diff_source(id));
+    auto job = [source = std::move(source)] { return usage_of(source); };
+    CO_TRY(const auto usage, co_await workers_.run(std::move(job)));
+    if (!version.empty() && writable_.image_of(id)) usages_[id] = {std::move(version), usage};
+    co_return usage;
+  }
+  void layer_changed(const std::string& id) override { usages_.erase(id); }
+
+  Task<std::vector<Change>> changes(std::string id) override {
+    CO_TRY(auto source, writable_.diff_source(id));
+    auto job = [source = std::move(source)] { return changes_of(source); };
+    co_return co_await workers_.run(std::move(job));
+  }
+
+  Task<> export_layer(std::string id, UniqueFd to) override {
+    CO_TRY(auto stack, writable_.stack(id));
+    auto job = [stack = std::move(stack), to = std::move(to)]() mutable -> Result<> {
+      const UniqueFd own = std::move(to);
+      CHECK(set_nonblocking(own, false));
+      TRY(const auto root, open_merged(stack));
+      return write_merged(root, own);
+    };
+    co_return co_await run_on_thread(io_, std::move(job));
+  }
+
+  Task<Image> commit(std::string id, CommitOptions options) override {
+    CO_TRY(auto source, writable_.diff_source(id));
+    CO_TRY(const auto image_id, writable_.image_of(id));
+    CO_TRY(const auto image, images_.by_id(image_id));
+    auto pin = pin_image(image);
+    auto job = [this, source = std::move(source), image_id, options = std::move(options)] {
+      return commit_image(source, image_id, options, stores());
+    };
+    auto committed = co_await workers_.run(std::move(job));
+    trash_.empty();
+    co_return committed;
+  }
+
   Task<> remove_layer(std::string id) override {
+    usages_.erase(id);
     CO_TRY(const auto image_id, known_image_of(id));
     CO_CHECK(co_await writable_.remove(std::move(id)));
     // It was the last that held an image which has been removed by force.
@@ -312,6 +387,8 @@ class Store final : public Storage {
   VolumeStore volumes_;
   Registry registry_;
   std::vector<Damaged> damaged_;
+  std::map<std::string, std::pair<std::string, LayerUsage>>
+      usages_;                    // of idle layers: version, size
   bool containers_known_ = true;  // no writable layer is damaged: their roots are all known
   Turns sweeping_;
   Scope scope_;

@@ -136,8 +136,22 @@ struct MountPlan {
 };
 
 struct Change {
-  std::string path;
-  int kind = 0;  // 0 modified, 1 added, 2 deleted
+  std::string path;  // "/etc/motd"
+  int kind = 0;      // 0 modified, 1 added, 2 deleted
+};
+
+struct LayerUsage {
+  std::int64_t bytes = 0;    // apparent size of files and links; hard links once
+  std::int64_t entries = 0;  // files, directories, links
+};
+
+// What a commit makes of a writable layer.
+struct CommitOptions {
+  std::optional<Reference> tag;
+  std::string comment, author, created_by;
+  ImageConfig config;
+  std::vector<std::string> changes;  // Dockerfile instructions (CMD, ENV, …), applied to it
+  ImageConfig defaults;              // what is open after that: the container's own
 };
 
 // ---- volumes
@@ -179,6 +193,10 @@ class Storage {
   // By name, name@digest, id, or a unique prefix of an id (with or without sha256:).
   //   errors  not_found "No such image: X"; invalid_argument (ambiguous prefix, bad name)
   [[nodiscard]] virtual Result<Image> find(const std::string& name) const = 0;
+  // Of each image, by id: bytes (unpacked) of layers that other images have too (SharedSize).
+  [[nodiscard]] virtual std::map<std::string, std::int64_t> shared_sizes() const = 0;
+  // Bytes (unpacked) of all layers that images have, each once (LayersSize of system df).
+  [[nodiscard]] virtual std::int64_t layers_size() const = 0;
   virtual Task<> tag(std::string image_id, Reference to) = 0;
   struct Removed {
     std::vector<std::string> untagged, deleted;
@@ -217,6 +235,21 @@ class Storage {
   virtual Task<> remove_layer(
       std::string id) = 0;  // rename into the trash, unlinking in the background
   [[nodiscard]] virtual std::vector<std::string> layers() const = 0;
+  // What the layer holds besides its image (SizeRw).
+  //   version  names the state of a layer that nothing writes to (when its container ended): the
+  //            answer is kept for the next question with the same one; "": walks in any case
+  //   errors   not_found
+  virtual Task<LayerUsage> layer_usage(std::string id, std::string version) = 0;
+  // Somebody wrote to an idle layer: what is kept of it is forgotten.
+  virtual void layer_changed(const std::string& id) = 0;
+  // Against the image, parents before children, names in order. What the engine makes in every root
+  // (mount points in /dev, empty /etc/hosts …) is left out.   errors  not_found
+  virtual Task<std::vector<Change>> changes(std::string id) = 0;
+  // The whole root as a tar, without what is mounted in it; ends by closing `to`. errors: not_found
+  virtual Task<> export_layer(std::string id, UniqueFd to) = 0;
+  // The changes as a layer of a new image on top of the layer's own. What is written to meanwhile
+  // is taken as it comes.   errors  not_found; invalid_argument (an instruction)
+  virtual Task<Image> commit(std::string id, CommitOptions options) = 0;
   // Image id that a layer was made from. errors: not_found
   [[nodiscard]] virtual Result<std::string> image_of_layer(const std::string& id) const = 0;
 

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <map>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
@@ -42,15 +44,23 @@ Result<std::string> entry_path(const std::string& written) {
   return out;
 }
 
-bool is_kept(const std::string& xattr) {
-  if (xattr == "security.capability") return true;
-  return xattr.starts_with("user.") && !xattr.starts_with("user.overlay.") &&
-         !xattr.starts_with("user.fuseoverlayfs.") && !xattr.starts_with("user.containers.");
+// The same for a copy: what goes up and down again stays inside.
+Result<std::string> copied_path(const std::string& written, const std::string& at) {
+  auto clean = clean_path(written);
+  while (clean.starts_with('/')) clean.erase(0, 1);
+  if (clean == ".." || clean.starts_with("../"))
+    return fail(Errc::invalid_argument, "\"{}\" is outside of \"{}\"", written, at);
+  if (clean == "." || clean.empty()) return at;
+  return at.empty() ? clean : at + "/" + clean;
 }
 
 class Unpacker {
  public:
-  Unpacker(const UniqueFd& root, UnpackOptions options) : root_(root), options_(options) {}
+  Unpacker(const UniqueFd& root, UnpackOptions options)
+      : root_(root), options_(std::move(options)) {
+    if (options_.layer) return;
+    options_.at = clean_path("/" + options_.at).substr(1);
+  }
 
   Result<Unpacked> run(ByteSource& source) {
     ArchiveReader reader(source);
@@ -58,8 +68,11 @@ class Unpacker {
       TRY(const auto* entry, reader.next());
       if (entry == nullptr) break;
       ++done_.entries;
-      if (auto r = apply(*entry, reader); !r)
-        return std::unexpected(r.error().within("unpack {}", entry->path));
+      auto r = apply(*entry, reader);
+      if (r) continue;
+      // What a copy's client did wrong is told in Docker's own words.
+      const bool own_words = !options_.layer && r.error().sys == 0;
+      return std::unexpected(own_words ? r.error() : r.error().within("unpack {}", entry->path));
     }
     CHECK(finish_directories());
     return done_;
@@ -72,15 +85,41 @@ class Unpacker {
   };
 
   Result<> apply(const ArchiveEntry& entry, ArchiveReader& reader) {
-    TRY(const auto path, entry_path(entry.path));
-    if (path.empty()) return root_entry(entry);
+    TRY(const auto path, path_of(entry.path));
+    if (path == options_.at) return options_.layer ? root_entry(entry) : Result<>{};
     const auto slash = path.rfind('/');
     const std::string parent = slash == std::string::npos ? "" : path.substr(0, slash);
     const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
     CHECK(enter(parent));
+    if (!options_.layer) return copy(entry, path, name, reader);
     if (name == kOpaque) return mark_opaque(parent_);
     if (name.starts_with(kAufs)) return {};
     if (name.starts_with(kWhiteout)) return whiteout(name.substr(kWhiteout.size()));
+    return make(entry, path, name, reader);
+  }
+
+  [[nodiscard]] Result<std::string> path_of(const std::string& written) const {
+    return options_.layer ? entry_path(written) : copied_path(written, options_.at);
+  }
+
+  Result<> copy(const ArchiveEntry& entry, const std::string& path, const std::string& name,
+                ArchiveReader& reader) {
+    struct stat st {};
+    const bool there = ::fstatat(parent_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    const bool directory = entry.type == S_IFDIR && entry.hardlink.empty();
+    if (there && options_.keep_kinds && S_ISDIR(st.st_mode) != directory) {
+      const char* is = directory ? "non-directory" : "directory";
+      const char* new_one = directory ? "directory" : "non-directory";
+      return fail(Errc::internal, "cannot overwrite {} \"{}\" with {} \"{}\"", is, entry.path,
+                  new_one, "/" + options_.at);
+    }
+    if (entry.hardlink.empty() && (entry.type == S_IFCHR || entry.type == S_IFBLK))
+      return device(entry, name);
+    return make(entry, path, name, reader);
+  }
+
+  Result<> make(const ArchiveEntry& entry, const std::string& path, const std::string& name,
+                ArchiveReader& reader) {
     if (!entry.hardlink.empty()) return hard_link(entry, path, name);
     switch (entry.type) {
       case S_IFREG: return regular(entry, name, reader);
@@ -114,7 +153,7 @@ class Unpacker {
       auto next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
       if (!next) {
         bool opaque = false;
-        if (next.error().sys == ENOTDIR) CHECK(clear_whiteout(at, name, opaque));
+        if (next.error().sys == ENOTDIR && options_.layer) CHECK(clear_whiteout(at, name, opaque));
         if (::mkdirat(at.get(), name.c_str(), 0755) != 0) return sys_error("make its parent");
         next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
         if (!next) return next;
@@ -214,7 +253,7 @@ class Unpacker {
       if (::fstatat(parent_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return sys_error("look at it");
       if (!S_ISDIR(st.st_mode)) {
-        opaque = S_ISCHR(st.st_mode);
+        opaque = options_.layer && S_ISCHR(st.st_mode);
         CHECK(clear(name));
         if (::mkdirat(parent_.get(), name.c_str(), 0700) != 0)
           return sys_error("make the directory");
@@ -245,22 +284,46 @@ class Unpacker {
   }
 
   Result<> fifo(const ArchiveEntry& entry, const std::string& name) {
-    const auto make = [&] { return ::mknodat(parent_.get(), name.c_str(), S_IFIFO | 0600, 0); };
+    CHECK(node(name, S_IFIFO, 0));
+    CHECK(own_and_date(entry, name));
+    return node_mode(entry, name);
+  }
+
+  // Only root may make most of them: what cannot be made is left out, as at rootless Docker.
+  Result<> device(const ArchiveEntry& entry, const std::string& name) {
+    auto made = node(name, entry.type, entry.device);
+    if (!made && made.error().sys == EPERM) {
+      log::debug("device node left out path={}", entry.path);
+      return {};
+    }
+    CHECK(made);
+    CHECK(own_and_date(entry, name));
+    return node_mode(entry, name);
+  }
+
+  Result<> node(const std::string& name, mode_t type, dev_t device) {
+    const auto make = [&] { return ::mknodat(parent_.get(), name.c_str(), type | 0600, device); };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
       r = make();
     }
-    if (r != 0) return sys_error("make the fifo");
-    CHECK(own_and_date(entry, name));
-    // It is ours and new, no link: nobody else writes here.
-    if (::fchmodat(parent_.get(), name.c_str(), entry.mode, 0) != 0)
-      return sys_error("set the mode");
+    if (r != 0) return sys_error("make the node");
+    return {};
+  }
+
+  // By descriptor: in a live tree somebody may have put a link in its place.
+  Result<> node_mode(const ArchiveEntry& entry, const std::string& name) {
+    const UniqueFd fd(::openat(parent_.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat st {};
+    if (!fd || ::fstat(fd.get(), &st) != 0 || (st.st_mode & S_IFMT) != entry.type)
+      return fail(Errc::conflict, "it has been replaced meanwhile");
+    if (::chmod(proc_path(fd).c_str(), entry.mode) != 0) return sys_error("set the mode");
     return {};
   }
 
   Result<> hard_link(const ArchiveEntry& entry, const std::string& path, const std::string& name) {
-    auto target = entry_path(entry.hardlink);
+    auto target = path_of(entry.hardlink);
     if (!target) return std::unexpected(target.error());
     if (*target == path) return {};
     auto to = open_parent_in_root(root_, *target);
@@ -280,9 +343,17 @@ class Unpacker {
   // -- metadata
 
   Result<> own(const UniqueFd& fd, std::int64_t uid, std::int64_t gid) {
+    return own_at(fd, "", uid, gid, AT_EMPTY_PATH);
+  }
+
+  Result<> own_at(const UniqueFd& at, const char* name, std::int64_t uid, std::int64_t gid,
+                  int flags) {
     if (options_.one_id) return {};
-    if (::fchownat(fd.get(), "", static_cast<uid_t>(uid), static_cast<gid_t>(gid), AT_EMPTY_PATH) ==
-        0)
+    if (options_.owner) std::tie(uid, gid) = *options_.owner;
+    if (::fchownat(at.get(), name, static_cast<uid_t>(uid), static_cast<gid_t>(gid), flags) == 0)
+      return {};
+    // A client's own ids (a domain's, say) may be beyond the map: what it copies is root's then.
+    if (errno == EINVAL && !options_.layer && ::fchownat(at.get(), name, 0, 0, flags) == 0)
       return {};
     return owner_error(uid, gid);
   }
@@ -297,9 +368,7 @@ class Unpacker {
 
   // Of what is not opened: links and fifos.
   Result<> own_and_date(const ArchiveEntry& entry, const std::string& name) {
-    if (!options_.one_id && ::fchownat(parent_.get(), name.c_str(), static_cast<uid_t>(entry.uid),
-                                       static_cast<gid_t>(entry.gid), AT_SYMLINK_NOFOLLOW) != 0)
-      return owner_error(entry.uid, entry.gid);
+    CHECK(own_at(parent_, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW));
     const std::array<timespec, 2> times{entry.mtime, entry.mtime};
     if (::utimensat(parent_.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
       return sys_error("set the time");
@@ -308,7 +377,7 @@ class Unpacker {
 
   static Result<> set_xattrs(const UniqueFd& fd, const ArchiveEntry& entry) {
     for (const auto& x : entry.xattrs) {
-      if (!is_kept(x.name)) continue;
+      if (!is_kept_xattr(x.name)) continue;
       if (::fsetxattr(fd.get(), x.name.c_str(), x.value.data(), x.value.size(), 0) == 0) continue;
       // Nothing of the file is lost but the attribute; without root other engines do the same.
       if (errno != EOPNOTSUPP && errno != EPERM) return sys_error("set the attribute {}", x.name);
@@ -351,7 +420,7 @@ class Unpacker {
 }  // namespace
 
 Result<Unpacked> unpack(ByteSource& source, const UniqueFd& root, UnpackOptions options) {
-  return Unpacker(root, options).run(source);
+  return Unpacker(root, std::move(options)).run(source);
 }
 
 }  // namespace coracle::storage

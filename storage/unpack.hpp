@@ -12,8 +12,11 @@
 //   times          files at once; directories, and their modes, when all is unpacked
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
@@ -23,6 +26,13 @@ namespace coracle::storage {
 
 struct UnpackOptions {
   bool one_id = false;
+  // false: not a layer but an archive copied into a live tree: names mean themselves, directories
+  // that are there are kept, links are followed inside `root`, devices are tried.
+  bool layer = true;
+  std::string at;  // copies: the directory below `root` that they go to
+  // Copies: everything becomes theirs; none: as written, or root's where that id cannot be had.
+  std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
+  bool keep_kinds = false;  // copies: no directory becomes a file, no file a directory
 };
 struct Unpacked {
   std::int64_t bytes = 0;  // of all files

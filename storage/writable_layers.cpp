@@ -123,6 +123,28 @@ Result<MountPlan> WritableLayers::plan(const std::string& id) const {
   return other->plan(dir, lower);
 }
 
+Result<DiffSource> WritableLayers::diff_source(const std::string& id) const {
+  const auto found = records_.find(id);
+  if (found == records_.end()) return fail(Errc::not_found, "no writable layer {}", id);
+  const std::string dir = join_path(dir_, id);
+  TRY(const auto maker, driver_by_name(found->second.driver));
+  DiffSource out;
+  out.lower = lower_dirs(found->second.chain_ids);
+  out.upper = maker->upper(dir);
+  if (out.upper.empty()) out.copy = maker->plan(dir, out.lower).lower.front();
+  // A layer of the one overlay may have been mounted by the other since.
+  const auto is_fuse = [](const char* name) { return std::string_view(name) == "fuse-overlayfs"; };
+  out.named_whiteouts = is_fuse(maker->name()) || is_fuse(driver_->name());
+  return out;
+}
+
+Result<std::vector<std::string>> WritableLayers::stack(const std::string& id) const {
+  TRY(auto source, diff_source(id));
+  if (source.upper.empty()) return std::vector<std::string>{source.copy};
+  source.lower.insert(source.lower.begin(), source.upper);
+  return source.lower;
+}
+
 Task<> WritableLayers::remove(std::string id) {
   if (!records_.contains(id)) co_return Result<>{};
   CO_CHECK(fail_point("snapshot.remove"));

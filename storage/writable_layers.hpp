@@ -10,6 +10,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
+#include "storage/diff.hpp"
 #include "storage/snapshot.hpp"
 #include "storage/storage.hpp"
 #include "storage/trash.hpp"
@@ -43,6 +44,10 @@ class WritableLayers {
   Task<> create(std::string id, std::string image_id, std::vector<std::string> chain_ids);
   // errors: not_found "no writable layer ID"
   [[nodiscard]] Result<MountPlan> plan(const std::string& id) const;
+  // What tells the layer from its image. errors: not_found
+  [[nodiscard]] Result<DiffSource> diff_source(const std::string& id) const;
+  // The directories that make up the root as it is seen, topmost first. errors: not_found
+  [[nodiscard]] Result<std::vector<std::string>> stack(const std::string& id) const;
   // A layer that is not there is fine.
   Task<> remove(std::string id);
 

@@ -133,10 +133,7 @@ Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
   in.id = c.id();
   in.config = c.record.config;
   in.host = c.record.host;
-  for (const auto& m : c.record.mounts) {
-    TRY(auto resolved, resolve(p, m));
-    in.mounts.push_back(std::move(resolved));
-  }
+  TRY(in.mounts, resolve_mounts(p, c));
   TRY(in.devices, resolve_devices(c.record.host));
   in.hosts_path = p.store.file(c.id(), "hosts");
   in.hostname_path = p.store.file(c.id(), "hostname");
@@ -166,6 +163,15 @@ Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
   in.target = p.host.seccomp;
   in.hard_limits = p.host.hard_limits;
   return in;
+}
+
+Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& p, const Container& c) {
+  std::vector<ResolvedMount> out;
+  for (const auto& m : c.record.mounts) {
+    TRY(auto resolved, resolve(p, m));
+    out.push_back(std::move(resolved));
+  }
+  return out;
 }
 
 Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {

@@ -15,6 +15,9 @@ namespace coracle {
 //   errors  conflict: a container whose namespaces are joined does not run; not_found; …
 Result<GenerateInput> generate_input(const Parts& parts, const Container& c);
 
+// The container's own mounts with their sources, as generate_input() has them.
+Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& parts, const Container& c);
+
 // The network namespace of the container that `container:<id>` names.
 Result<UniqueFd> open_netns_of(const Parts& parts, const std::string& id);
 

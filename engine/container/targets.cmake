@@ -7,7 +7,8 @@ add_library(engine STATIC
   container/create.cpp container/start.cpp container/stop.cpp container/exit.cpp
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
-  container/host_devices.cpp container/view.cpp container/list.cpp)
+  container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
+  container/view.cpp container/list.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
   types.hpp engine.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp
   container/state.hpp container/container.hpp container/table.hpp container/store.hpp
@@ -15,7 +16,8 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/network_lease.hpp container/merge.hpp container/validate.hpp container/ports.hpp
   container/mounts.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
-  container/log_files.hpp container/view.hpp container/list.hpp)
+  container/log_files.hpp container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
+  container/view.hpp container/list.hpp)
 target_link_libraries(engine PUBLIC base spec_generate)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client)

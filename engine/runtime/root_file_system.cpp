@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <vector>
 
 #include "engine/base/path.hpp"
@@ -83,21 +85,26 @@ std::string fuse_options(const RootMount& root) {
   return out;
 }
 
-}  // namespace
+// The program with its mount; `said` is the reading end of what it says.
+struct Started {
+  UniqueFd mount, said;
+  Pidfd program;
+};
 
-Result<UniqueFd> start_fuse_overlay(const RootMount& root) {
+Result<Started> spawn_fuse_overlay(const RootMount& root, bool foreground) {
   UniqueFd device(::open("/dev/fuse", O_RDWR | O_CLOEXEC));
   if (!device) return sys_error("open /dev/fuse: the host's fuse module is needed");
-  TRY(auto mount, make_file_system("fuse", "fuse-overlayfs",
-                                   {{"fd", std::to_string(device.get())},
-                                    {"rootmode", "40000"},
-                                    {"user_id", "0"},
-                                    {"group_id", "0"},
-                                    {"default_permissions", std::nullopt},
-                                    {"allow_other", std::nullopt}},
-                                   0));
+  Started out;
+  TRY(out.mount, make_file_system("fuse", "fuse-overlayfs",
+                                  {{"fd", std::to_string(device.get())},
+                                   {"rootmode", "40000"},
+                                   {"user_id", "0"},
+                                   {"group_id", "0"},
+                                   {"default_permissions", std::nullopt},
+                                   {"allow_other", std::nullopt}},
+                                  0));
   // libfuse takes "/dev/fd/N" for a file system that is mounted already. The program daemonizes
-  // when it serves; what it says before that is kept for the error.
+  // when it serves, unless it is told not to; what it says before that is kept for the error.
   constexpr int kDeviceInProgram = 3;
   TRY(auto said, make_pipe());
   TRY(auto null, [] {
@@ -108,20 +115,43 @@ Result<UniqueFd> start_fuse_overlay(const RootMount& root) {
   options.program = root.fuse_program.empty() ? "fuse-overlayfs" : root.fuse_program;
   options.argv = {"fuse-overlayfs", "-o", fuse_options(root),
                   "/dev/fd/" + std::to_string(kDeviceInProgram)};
+  if (foreground) options.argv.insert(options.argv.begin() + 1, "-f");
   options.new_session = true;
   options.fds = {
       {null.get(), 0}, {null.get(), 1}, {said.write.get(), 2}, {device.get(), kDeviceInProgram}};
-  TRY(const auto program, spawn(options));
-  said.write.reset();
-  TRY(const auto status, program.wait());
-  if (status.code != 0) {
-    constexpr std::size_t kMostWords = 4096;
-    auto words = read_all(said.read, kMostWords).value_or("");
-    while (words.ends_with('\n')) words.pop_back();
-    return fail(Errc::internal, "{} ended with code {}{}{}", options.program, status.code,
-                words.empty() ? "" : ": ", words);
+  TRY(out.program, spawn(options));
+  out.said = std::move(said.read);
+  return out;
+}
+
+std::unexpected<Error> ended_early(const RootMount& root, const UniqueFd& said, int code) {
+  constexpr std::size_t kMostWords = 4096;
+  auto words = read_all(said, kMostWords).value_or("");
+  while (words.ends_with('\n')) words.pop_back();
+  return fail(Errc::internal, "{} ended with code {}{}{}",
+              root.fuse_program.empty() ? "fuse-overlayfs" : root.fuse_program, code,
+              words.empty() ? "" : ": ", words);
+}
+
+}  // namespace
+
+Result<UniqueFd> start_fuse_overlay(const RootMount& root) {
+  TRY(auto started, spawn_fuse_overlay(root, false));
+  TRY(const auto status, started.program.wait());
+  if (status.code != 0) return ended_early(root, started.said, status.code);
+  return std::move(started.mount);
+}
+
+Result<FuseOverlay> serve_fuse_overlay(const RootMount& root) {
+  TRY(auto started, spawn_fuse_overlay(root, true));
+  // Answered once the program serves; an error when it has ended instead.
+  struct statfs fs {};
+  if (::fstatfs(started.mount.get(), &fs) != 0) {
+    (void)started.program.send_signal(SIGKILL);
+    TRY(const auto status, started.program.wait());
+    return ended_early(root, started.said, status.code);
   }
-  return mount;
+  return FuseOverlay{std::move(started.mount), std::move(started.program)};
 }
 
 Result<UniqueFd> mount_root(const RootMount& root, const std::string& path, UniqueFd prepared,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/base/fd.hpp"
+#include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/runtime/root_mount.hpp"
 
@@ -15,6 +16,13 @@ namespace coracle::runtime {
 // it is gone. Called by the parent, before the clone.
 //   errors  with the program's own words
 Result<UniqueFd> start_fuse_overlay(const RootMount& root);
+
+// The same, as a child that the caller waits for: for a mount that does not last.
+struct FuseOverlay {
+  UniqueFd mount;
+  Pidfd program;
+};
+Result<FuseOverlay> serve_fuse_overlay(const RootMount& root);
 
 // Mounts the root file system at `path`, an existing directory of ours, in this mount namespace.
 //   prepared  what start_fuse_overlay gave, or empty

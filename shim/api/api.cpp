@@ -49,6 +49,7 @@ void add_all_routes(http::Router& router, Api& api) {
   add_system_routes(router, api);
   add_container_routes(router, api);
   add_stream_routes(router, api);
+  add_archive_routes(router, api);
   add_exec_routes(router, api);
   add_image_routes(router, api);
   add_volume_routes(router, api);

@@ -46,6 +46,7 @@ void route(http::Router& router, Api& api, const char* method, const char* patte
 void add_system_routes(http::Router& router, Api& api);
 void add_container_routes(http::Router& router, Api& api);
 void add_stream_routes(http::Router& router, Api& api);
+void add_archive_routes(http::Router& router, Api& api);
 void add_exec_routes(http::Router& router, Api& api);
 void add_image_routes(http::Router& router, Api& api);
 void add_volume_routes(http::Router& router, Api& api);

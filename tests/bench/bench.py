@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times coracle beside its peers through the same docker CLI and the same kept-alive connections.
 
-  bench.py --engine coracle=unix:///run/… --engine podman=unix:///… [--rounds 10] [--tables 1,2,3,4]
+  bench.py --engine coracle=unix:///run/… --engine podman=unix:///… [--rounds 10] [--tables 1,2,3,4,5]
            [--json FILE] [--markdown FILE]
 
 The first engine is ours. Rounds are interleaved: each act runs once on every engine before it runs
@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from file_acts import FILES, file_table
 
 IMAGE = "coracle-bench:1"
 # Heeds SIGTERM, as pid 1 does only with a handler: some engines ask before they kill, also on rm -f.
@@ -428,6 +430,7 @@ TARGETS = {
     "engine idle, anonymous memory": 0.2, "per further idle container (of 20), PSS": 1,
     "per further idle container (of 20), anonymous": 1,
     "per further idle container (of 20), processes of the engine": 1,
+    f"docker diff, {FILES} new files": 0.25, f"docker commit, {FILES} files (62 MB) new": 0.2,
     "per idle container with -p, PSS": 0.15, "context switches with 20 idle containers": 0.1,
 }
 
@@ -455,7 +458,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     p.add_argument("--engine", action="append", required=True, metavar="NAME=unix://PATH")
     p.add_argument("--rounds", type=int, default=10)
-    p.add_argument("--tables", default="1,2,3,4")
+    p.add_argument("--tables", default="1,2,3,4,5")
     p.add_argument("--few", action="store_true", help="20 where the table says 50")
     p.add_argument("--json")
     p.add_argument("--markdown", help="writes the tables there")
@@ -483,6 +486,9 @@ def main():
         tables.append(("4. Memory", []))
         patterns = {e.name: PATTERNS.get(e.name.split("-")[0], [e.name]) for e in engines}
         table4(engines, patterns, tables[-1][1])
+    if "5" in wanted:
+        tables.append(("5. Files of a container", []))
+        measure(file_table(Act, Engine.create, running, remove), engines, a.rounds, tables[-1][1])
     for e in engines:
         e.clean()
     if a.json:

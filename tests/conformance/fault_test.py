@@ -33,7 +33,10 @@ class Faults(Case):
         d.docker("import", busybox_tar(), "second:1")
         d.docker("run", "-d", "--name", "f1", "-v", "fv:/data", "busybox", "sleep", "1000")
         d.docker("run", "--rm", "--name", "f2", "busybox", "true")
+        d.docker("exec", "f1", "touch", "/root/committed")
+        d.docker("commit", "f1", "committed:1")
         d.docker("rm", "-f", "f1")
+        d.docker("rmi", "committed:1")
         d.docker("volume", "rm", "fv")
         d.docker("rmi", "second:1")
 
@@ -43,8 +46,9 @@ class Faults(Case):
             self.ok("rm", "-f", name)
         for name in self.ok("volume", "ls", "-q").split():
             self.ok("volume", "rm", name)
-        if "second" in self.ok("images", "--format", "{{.Repository}}"):
-            self.ok("rmi", "second:1")
+        for name in ("second:1", "committed:1"):
+            if name in self.ok("images", "--format", "{{.Repository}}:{{.Tag}}").split():
+                self.ok("rmi", name)
         self.assertEqual(self.run_box("-v", "fv:/data", "--", "echo", "works"), "works")
         self.ok("volume", "rm", "fv")
         self.assertEqual(self.ok("ps", "-aq"), "")

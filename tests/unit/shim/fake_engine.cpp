@@ -189,6 +189,32 @@ Task<std::unique_ptr<LogStream>> FakeEngine::logs(std::string name, LogOptions o
   co_return out;
 }
 
+Task<PathStat> FakeEngine::stat_path(std::string name, std::string path) {
+  co_return fail(Errc::not_found, "Could not find the file {} in container {}", path, name);
+}
+
+Task<> FakeEngine::copy_out(std::string name, std::string path, UniqueFd /*to*/,
+                            std::function<void(const PathStat&)> /*told*/) {
+  co_return fail(Errc::not_found, "Could not find the file {} in container {}", path, name);
+}
+
+Task<> FakeEngine::copy_in(std::string /*name*/, std::string /*path*/, CopyInOptions /*options*/,
+                           UniqueFd /*from*/) {
+  co_return fail(Errc::invalid_argument, "extraction point is not a directory");
+}
+
+Task<std::vector<storage::Change>> FakeEngine::changes(std::string name) {
+  co_return fail(Errc::not_found, "No such container: {}", name);
+}
+
+Task<> FakeEngine::export_container(std::string name, UniqueFd /*to*/) {
+  co_return fail(Errc::not_found, "No such container: {}", name);
+}
+
+Task<std::string> FakeEngine::commit(std::string name, CommitRequest /*request*/) {
+  co_return fail(Errc::not_found, "No such container: {}", name);
+}
+
 Task<std::string> FakeEngine::exec_create(std::string container, ExecRequest request) {
   CO_CHECK(inspect(container));
   co_return "exec-" + request.cmd.items.front();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/archive.hpp"
 #include "engine/engine.hpp"
 
 namespace coracle::test {
@@ -56,6 +57,13 @@ class FakeEngine final : public Engine {
   Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
                 std::string leftover) override;
   Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override;
+  Task<PathStat> stat_path(std::string name, std::string path) override;
+  Task<> copy_out(std::string name, std::string path, UniqueFd to,
+                  std::function<void(const PathStat&)> told) override;
+  Task<> copy_in(std::string name, std::string path, CopyInOptions options, UniqueFd from) override;
+  Task<std::vector<storage::Change>> changes(std::string name) override;
+  Task<> export_container(std::string name, UniqueFd to) override;
+  Task<std::string> commit(std::string name, CommitRequest request) override;
   Task<std::string> exec_create(std::string container, ExecRequest request) override;
   Result<ExecView> check_exec_start(const std::string& exec_id) override;
   Task<> exec_start_attached(std::string exec_id, std::vector<std::uint32_t> console_size,

@@ -1,0 +1,205 @@
+#include "engine/container/archive.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "engine/base/own_thread.hpp"
+#include "engine/base/path.hpp"
+#include "engine/container/root_view.hpp"
+#include "engine/container/start_input.hpp"
+#include "engine/runtime/user_lookup.hpp"
+#include "storage/files.hpp"
+
+namespace coracle {
+namespace {
+
+struct Viewing {
+  RootViewPlan plan;
+  Turns::Turn turn;  // held while the layer is mounted for it
+};
+
+Result<RootViewPlan> plan_view(const Parts& p, Container& c) {
+  RootViewPlan plan;
+  if (const auto* running = c.running(); running != nullptr && is_alive(c.status())) {
+    plan.process = running->identity.init;
+    return plan;
+  }
+  TRY(const auto layer, p.storage->mount_plan(c.id()));
+  plan.root.type = layer.type;
+  plan.root.lower = layer.lower;
+  plan.root.upper = layer.upper;
+  plan.root.work = layer.work;
+  plan.root.fuse_program = layer.program;
+  plan.place = p.store.dir(c.id());
+  TRY(plan.mounts, resolve_mounts(p, c));
+  return plan;
+}
+
+Result<> may_be_copied(const Container& c) {
+  if (!c.damage.empty()) return fail(Errc::conflict, "container {}: {}", c.id(), c.damage);
+  if (c.status() == Status::removing)
+    return fail(Errc::conflict, "container {} is marked for removal", c.id());
+  return {};
+}
+
+Task<Viewing> begin_view(Parts& p, ContainerPtr c) {
+  auto turn = co_await c->turns.take();
+  CO_CHECK(may_be_copied(*c));
+  CO_TRY(auto plan, plan_view(p, *c));
+  if (plan.process) {
+    Viewing free{std::move(plan), {}};
+    co_return free;
+  }
+  Viewing held{std::move(plan), std::move(turn)};
+  co_return held;
+}
+
+// As Docker takes a client's path: absolute, without "..", a "/" or "/." at its end kept.
+std::string client_path(const std::string& text) {
+  auto out = clean_path("/" + text);
+  const bool slash = text.ends_with('/');
+  const bool dot = text == "." || text.ends_with("/.");
+  if ((slash || dot) && !out.ends_with('/')) out += '/';
+  if (dot) out += '.';
+  return out;
+}
+
+std::string shown_name(const std::string& path) {
+  return path.ends_with("/.") ? "." : base_name(path);
+}
+
+Result<PathStat> look(const UniqueFd& root, const std::string& path) {
+  TRY(const auto fd, open_in_root(root, path, O_PATH | O_NOFOLLOW));
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return sys_error("look at {}", path);
+  PathStat out;
+  out.name = shown_name(path);
+  out.size = st.st_size;
+  out.mode = st.st_mode;
+  out.modified = Time{st.st_mtim.tv_sec * std::int64_t{1'000'000'000} + st.st_mtim.tv_nsec};
+  if (S_ISLNK(st.st_mode)) {
+    TRY(out.link_target, resolve_path(root, path));
+  }
+  return out;
+}
+
+// Docker's text for what is not there.
+template <class T>
+Result<T> named(Result<T> result, const std::string& name, const std::string& path) {
+  if (result || result.error().sys != ENOENT) return result;
+  return fail(Errc::not_found, "Could not find the file {} in container {}", path, name);
+}
+
+struct Target {
+  std::string destination;
+  bool rw = true;
+};
+
+// What Docker refuses to write to.
+Result<> may_write(const UniqueFd& root, const std::string& directory,
+                   const std::vector<Target>& mounts, bool readonly_rootfs) {
+  TRY(const auto real, resolve_path(root, directory));
+  const Target* in = nullptr;
+  std::size_t longest = 0;
+  for (const auto& m : mounts) {
+    TRY(const auto at, resolve_path(root, m.destination));
+    if ((real == at || real.starts_with(at + "/")) && at.size() > longest) {
+      in = &m;
+      longest = at.size();
+    }
+  }
+  if (in != nullptr && !in->rw)
+    return fail(Errc::invalid_argument, "mounted volume is marked read-only");
+  if (in == nullptr && readonly_rootfs)
+    return fail(Errc::invalid_argument, "container rootfs is marked read-only");
+  return {};
+}
+
+struct CopyIn {
+  RootViewPlan plan;
+  std::string path, user;  // user: "", or whose everything becomes
+  std::vector<Target> mounts;
+  bool readonly_rootfs = false;
+  storage::ExtractOptions options;
+  UniqueFd from;
+
+  Result<> run() {
+    const UniqueFd source = std::move(from);
+    TRY(const auto view, RootView::open(plan));
+    auto directory = open_in_root(view.root(), path, O_PATH | O_DIRECTORY);
+    if (!directory && directory.error().sys == ENOTDIR)
+      return fail(Errc::invalid_argument, "extraction point is not a directory");
+    if (!directory) return std::unexpected(directory.error());
+    CHECK(may_write(view.root(), path, mounts, readonly_rootfs));
+    if (!user.empty()) {
+      oci::User who;
+      who.username = user;
+      TRY(const auto known, runtime::resolve_user(who, view.root()));
+      options.owner = std::pair(known.uid, known.gid);
+    }
+    return storage::extract_archive(source, view.root(), path, options);
+  }
+};
+
+}  // namespace
+
+Task<PathStat> stat_path(Parts& p, ContainerPtr c, std::string name, std::string path) {
+  CO_TRY(auto viewing, co_await begin_view(p, c));
+  auto job = [plan = std::move(viewing.plan), path = client_path(path)]() -> Result<PathStat> {
+    TRY(const auto view, RootView::open(plan));
+    return look(view.root(), path);
+  };
+  auto found = co_await run_on_thread(p.io, std::move(job));
+  co_return named(std::move(found), name, path);
+}
+
+Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, UniqueFd to,
+                std::function<void(const PathStat&)> told) {
+  CO_TRY(auto viewing, co_await begin_view(p, c));
+  auto job = [plan = std::move(viewing.plan), path = client_path(path), to = std::move(to),
+              told = std::move(told), &io = p.io]() mutable -> Result<> {
+    TRY(const auto view, RootView::open(plan));
+    const UniqueFd own = std::move(to);  // closed before the view is taken down
+    TRY(const auto found, look(view.root(), path));
+    asio::post(io, [told, found] { told(found); });
+    CHECK(set_nonblocking(own, false));
+    return storage::write_tree(view.root(), path, found.name, own);
+  };
+  auto done = co_await run_on_thread(p.io, std::move(job));
+  if (!done) co_return named(std::move(done), name, path);
+  announce(p, *c, "archive-path");
+  co_return done;
+}
+
+Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, CopyInOptions options,
+               UniqueFd from) {
+  CO_TRY(auto viewing, co_await begin_view(p, c));
+  CopyIn copy;
+  copy.plan = std::move(viewing.plan);
+  copy.path = client_path(path);
+  copy.readonly_rootfs = c->record.host.readonly_rootfs;
+  for (const auto& m : c->record.mounts) copy.mounts.push_back({m.destination, m.rw});
+  if (options.container_ids) copy.user = c->record.config.user;
+  copy.options.one_id = p.config.one_id;
+  copy.options.keep_kinds = options.keep_kinds;
+  copy.from = std::move(from);
+  auto job = [copy = std::move(copy)]() mutable { return copy.run(); };
+  auto done = co_await run_on_thread(p.io, std::move(job));
+  p.storage->layer_changed(c->id());
+  if (!done) co_return named(std::move(done), name, path);
+  announce(p, *c, "extract-to-dir");
+  co_return done;
+}
+
+Task<> export_container(Parts& p, ContainerPtr c, UniqueFd to) {
+  CO_CHECK(may_be_copied(*c));
+  CO_CHECK(co_await p.storage->export_layer(c->id(), std::move(to)));
+  announce(p, *c, "export");
+  co_return Result<>{};
+}
+
+}  // namespace coracle

@@ -1,0 +1,88 @@
+#include "engine/container/commit.hpp"
+
+#include <utility>
+
+namespace coracle {
+namespace {
+
+std::vector<std::string> items_of(const std::optional<StringList>& list) {
+  return list ? list->items : std::vector<std::string>{};
+}
+
+// What of a container's configuration an image has too.
+storage::ImageConfig image_config(const ContainerConfig& c) {
+  storage::ImageConfig out;
+  out.user = c.user;
+  for (const auto& [port, nothing] : c.exposed_ports) out.exposed_ports[port];
+  out.env = c.env;
+  out.entrypoint = items_of(c.entrypoint);
+  out.cmd = items_of(c.cmd);
+  for (const auto& [path, nothing] : c.volumes) out.volumes[path];
+  out.working_dir = c.working_dir;
+  out.labels = c.labels;
+  out.stop_signal = c.stop_signal;
+  if (c.healthcheck && !c.healthcheck->test.empty()) {
+    const auto& h = *c.healthcheck;
+    storage::Healthcheck check;
+    check.test = h.test;
+    check.interval_ns = h.interval_ns;
+    check.timeout_ns = h.timeout_ns;
+    check.start_period_ns = h.start_period_ns;
+    check.start_interval_ns = h.start_interval_ns;
+    check.retries = h.retries;
+    out.healthcheck = std::move(check);
+  }
+  out.shell = items_of(c.shell);
+  out.on_build = c.on_build;
+  return out;
+}
+
+std::string command_line(const ContainerConfig& c) {
+  std::string out;
+  for (const auto& word : items_of(c.cmd)) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+Result<> may_be_committed(const Container& c) {
+  if (c.status() == Status::removing)
+    return fail(Errc::conflict, "You cannot commit container {} which is being removed", c.id());
+  if (c.status() == Status::dead)
+    return fail(Errc::conflict, "You cannot commit container {} which is Dead", c.id());
+  return {};
+}
+
+}  // namespace
+
+Task<std::vector<storage::Change>> changes_of(Parts& p, ContainerPtr c) {
+  co_return co_await p.storage->changes(c->id());
+}
+
+Task<std::string> commit_container(Parts& p, ContainerPtr c, CommitRequest request) {
+  CO_CHECK(may_be_committed(*c));
+  storage::CommitOptions options;
+  std::string name;
+  if (!request.repo.empty()) {
+    const auto text = request.tag.empty() ? request.repo : request.repo + ":" + request.tag;
+    CO_TRY(options.tag, storage::parse_reference(text, true));
+    if (!options.tag->digest.empty())
+      co_return fail(Errc::invalid_argument, "invalid reference format: it names a digest");
+    name = options.tag->familiar();
+  }
+  options.comment = request.comment;
+  options.author = request.author;
+  options.changes = std::move(request.changes);
+  options.created_by = command_line(c->record.config);
+  options.defaults = image_config(c->record.config);
+  options.config = request.config ? image_config(*request.config) : options.defaults;
+  CO_TRY(const auto image, co_await p.storage->commit(c->id(), std::move(options)));
+  if (!name.empty()) {
+    auto attributes = image.config.labels;
+    attributes["name"] = name;
+    announce(p, "image", "tag", image.id, std::move(attributes));
+  }
+  announce(p, *c, "commit",
+           {{"comment", request.comment}, {"imageID", image.id}, {"imageRef", name}});
+  co_return image.id;
+}
+
+}  // namespace coracle

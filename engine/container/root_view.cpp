@@ -1,0 +1,147 @@
+#include "engine/container/root_view.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <deque>
+
+#include <limits.h>
+
+#include "engine/base/log.hpp"
+#include "engine/base/path.hpp"
+#include "engine/runtime/mount_api.hpp"
+#include "engine/runtime/mount_point.hpp"
+#include "engine/runtime/root_file_system.hpp"
+
+namespace coracle {
+namespace {
+
+constexpr int kFuseEndMs = 5000;
+constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
+
+// A source that is gone is passed over: the copy may be about something else.
+Result<> mount_one(const ResolvedMount& m, const UniqueFd& root) {
+  struct stat st {};
+  if (::stat(m.source.c_str(), &st) != 0) {
+    log::debug("mount left out of a view source={} destination={}", m.source, m.destination);
+    return {};
+  }
+  const auto kind = S_ISDIR(st.st_mode) ? runtime::PlaceKind::directory : runtime::PlaceKind::file;
+  TRY(const auto place, runtime::mount_point(root, m.destination, kind));
+  const auto depth = m.recursive ? runtime::Depth::recursive : runtime::Depth::one;
+  TRY(const auto mount, runtime::clone_mount(m.source, depth));
+  if (!m.rw) {
+    runtime::MountChange read_only;
+    read_only.set = MOUNT_ATTR_RDONLY;
+    CHECK(runtime::change_mount(mount, read_only, runtime::Depth::one));
+  }
+  return runtime::attach(mount, place);
+}
+
+}  // namespace
+
+Result<RootView> RootView::of_process(const ProcessIdentity& who) {
+  auto process = Pidfd::open(who);
+  if (!process) return fail(Errc::conflict, "the container has ended meanwhile");
+  RootView view;
+  view.root_.reset(
+      ::open(fmt::format("/proc/{}/root", who.pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const int reason = errno;
+  // Asked after the opening: if it lives still, the number was its own all the time.
+  if (process->ended()) return fail(Errc::conflict, "the container has ended meanwhile");
+  if (!view.root_) return sys_error_of(reason, "open the root of process {}", who.pid);
+  return view;
+}
+
+Result<RootView> RootView::open(const RootViewPlan& plan) {
+  if (plan.process) return of_process(*plan.process);
+  RootView view;
+  UniqueFd prepared;
+  if (plan.root.type == "fuse-overlayfs") {
+    // Before: the program must not live in the namespace that its own mount keeps it in.
+    auto served = runtime::serve_fuse_overlay(plan.root);
+    if (!served) return std::unexpected(served.error().within("mount the container's root"));
+    view.fuse_ = std::move(served->program);
+    prepared = std::move(served->mount);
+  }
+  if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return sys_error("make a mount namespace");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return sys_error("detach the mount namespace");
+  if (auto done = view.mount(plan, std::move(prepared)); !done)
+    return std::unexpected(done.error().within("mount the container's root"));
+  return view;
+}
+
+Result<> RootView::mount(const RootViewPlan& plan, UniqueFd prepared) {
+  TRY(const auto mounted, runtime::mount_root(plan.root, plan.place, std::move(prepared), false));
+  place_ = plan.place;
+  TRY(root_, open_dir(plan.place));
+  auto mounts = plan.mounts;
+  std::ranges::stable_sort(mounts, {}, &ResolvedMount::destination);  // "/a" before "/a/b"
+  for (const auto& m : mounts) {
+    if (m.type != "bind" && m.type != "volume") continue;
+    if (auto done = mount_one(m, root_); !done)
+      return std::unexpected(done.error().within("{} on {}", m.source, m.destination));
+  }
+  return {};
+}
+
+RootView::~RootView() {
+  root_.reset();
+  if (!place_.empty()) ::umount2(place_.c_str(), MNT_DETACH);
+  if (!fuse_) return;
+  // It ends when its last mount is gone.
+  pollfd ended{fuse_.fd().get(), POLLIN, 0};
+  if (::poll(&ended, 1, kFuseEndMs) != 1) (void)fuse_.send_signal(SIGKILL);
+  (void)fuse_.wait();
+}
+
+Result<std::string> resolve_path(const UniqueFd& root, const std::string& path) {
+  const auto push = [](std::deque<std::string>& to, const std::string& text) {
+    std::size_t end = text.size();
+    while (end > 0) {
+      const auto slash = text.rfind('/', end - 1);
+      const auto begin = slash == std::string::npos ? 0 : slash + 1;
+      if (auto part = text.substr(begin, end - begin); !part.empty() && part != ".")
+        to.push_front(std::move(part));
+      if (slash == std::string::npos) break;
+      end = slash;
+    }
+  };
+  std::deque<std::string> todo;
+  push(todo, path);
+  std::string at;  // "" is "/"
+  int links = 0;
+  while (!todo.empty()) {
+    const auto part = todo.front();
+    todo.pop_front();
+    if (part == "..") {
+      at.erase(std::min(at.rfind('/'), at.size()));
+      continue;
+    }
+    const std::string next = at + "/" + part;
+    const auto found = open_in_root(root, next, O_PATH | O_NOFOLLOW);
+    std::array<char, PATH_MAX> text{};
+    const auto n = found ? ::readlinkat(found->get(), "", text.data(), text.size()) : -1;
+    if (n <= 0) {
+      at = next;
+      continue;
+    }
+    if (++links > kMostLinks)
+      return fail(Errc::invalid_argument, "{}: too many levels of symbolic links", path);
+    const std::string target(text.data(), static_cast<std::size_t>(n));
+    if (target.starts_with('/')) at.clear();
+    push(todo, target);
+  }
+  return at.empty() ? "/" : at;
+}
+
+}  // namespace coracle

@@ -1,0 +1,54 @@
+#include "storage/files.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "engine/base/path.hpp"
+#include "storage/byte_source.hpp"
+#include "storage/tar_tree.hpp"
+#include "storage/unpack.hpp"
+
+namespace coracle::storage {
+
+Result<> write_tree(const UniqueFd& root, const std::string& path, const std::string& as,
+                    const UniqueFd& to) {
+  ArchiveWriter archive(to);
+  TarTree tar(archive);
+  const bool contents = path.ends_with('/') || path.ends_with("/.") || path == ".";
+  auto directory = open_in_root(root, path, O_RDONLY | O_DIRECTORY | (contents ? 0 : O_NOFOLLOW));
+  if (directory) {
+    CHECK(tar.add_all_in(*directory, as));
+  } else if (directory.error().sys == ENOTDIR || directory.error().sys == ELOOP) {
+    TRY(const auto at, open_parent_in_root(root, path));
+    CHECK(tar.add_all(at.parent, at.name, as));
+  } else {
+    return std::unexpected(directory.error());
+  }
+  return archive.finish();
+}
+
+Result<> extract_archive(const UniqueFd& from, const UniqueFd& root, const std::string& at,
+                         const ExtractOptions& options) {
+  FdSource source(from);
+  std::string head(16, '\0');
+  TRY(const auto n, read_full(source, head));
+  head.resize(n);
+  const auto whole = joined(head, source);
+  TRY(const auto plain, inflated(*whole, compression_of(head)));
+  UnpackOptions unpacking;
+  unpacking.one_id = options.one_id;
+  unpacking.layer = false;
+  unpacking.at = at;
+  unpacking.owner = options.owner;
+  unpacking.keep_kinds = options.keep_kinds;
+  CHECK(unpack(*plain, root, unpacking));
+  // To the pipe's end, so that the sender sees no broken pipe.
+  std::string rest(std::size_t{64} << 10, '\0');
+  for (;;) {
+    TRY(const auto more, whole->read(rest));
+    if (more == 0) return {};
+  }
+}
+
+}  // namespace coracle::storage

@@ -1,0 +1,125 @@
+#include "storage/image_commit.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "engine/base/failpoint.hpp"
+#include "engine/base/ident.hpp"
+#include "storage/config_change.hpp"
+#include "storage/tar_tree.hpp"
+
+namespace coracle::storage {
+namespace {
+
+constexpr int kPipeSize = 1 << 20;
+
+// Nothing when there is no change.
+Result<LayerStore::Staged> stage_changes(const DiffSource& source, Stores stores) {
+  TRY(auto pipe, make_pipe());
+  ::fcntl(pipe.write.get(), F_SETPIPE_SZ, kPipeSize);  // less often asleep; not needed
+  Result<> written;
+  std::jthread writer([&] {
+    const UniqueFd to = std::move(pipe.write);
+    written = write_diff(source, to);
+  });
+  FdSource tar(pipe.read);
+  auto staged = stores.layers.stage({}, tar);
+  pipe.read.reset();
+  writer.join();
+  // What was cut off by an error of the writer must not pass for the whole.
+  if (!written && (staged || written.error().sys != EPIPE)) return std::unexpected(written.error());
+  return staged;
+}
+
+bool has_changes(const DiffSource& source) {
+  bool any = false;
+  const auto seen = walk_diff(source, false, [&](const DiffEntry&) -> Result<> {
+    any = true;
+    return fail(Errc::internal, "enough");
+  });
+  return any || !seen;
+}
+
+std::string_view key_of(const std::string& variable) {
+  return std::string_view(variable).substr(0, variable.find('='));
+}
+
+// Docker's merge: what `config` leaves open is as in the container.
+void fill_in(ImageConfig& config, const ImageConfig& from) {
+  if (config.user.empty()) config.user = from.user;
+  if (config.working_dir.empty()) config.working_dir = from.working_dir;
+  if (config.stop_signal.empty()) config.stop_signal = from.stop_signal;
+  if (config.shell.empty()) config.shell = from.shell;
+  config.exposed_ports.insert(from.exposed_ports.begin(), from.exposed_ports.end());
+  config.volumes.insert(from.volumes.begin(), from.volumes.end());
+  config.labels.insert(from.labels.begin(), from.labels.end());
+  for (const auto& variable : from.env) {
+    const bool set = std::ranges::any_of(
+        config.env, [&](const std::string& own) { return key_of(own) == key_of(variable); });
+    if (!set) config.env.push_back(variable);
+  }
+  if (config.entrypoint.empty()) {
+    if (config.cmd.empty()) config.cmd = from.cmd;
+    config.entrypoint = from.entrypoint;
+  }
+  if (!config.healthcheck) config.healthcheck = from.healthcheck;
+}
+
+}  // namespace
+
+Result<Image> commit_image(const DiffSource& source, const std::string& parent,
+                           const CommitOptions& options, Stores stores) {
+  ImageConfig wanted = options.config;
+  CHECK(apply_changes(wanted, options.changes));
+  fill_in(wanted, options.defaults);
+  TRY(const auto below, stores.images.by_id(parent));
+  TRY(const auto text, stores.blobs.read(parent));
+  TRY(auto config, parse_config(text));
+  std::vector<LayerInfo> layers;
+  for (const auto& chain : chain_ids(below.diff_ids)) {
+    auto info = stores.layers.find(chain);
+    if (!info) return fail(Errc::not_found, "image {}: layer {} is gone", parent, chain);
+    layers.push_back(*std::move(info));
+  }
+  const bool changed = has_changes(source);
+  Pin pin;
+  if (changed) {
+    auto staged = stage_changes(source, stores);
+    if (!staged) return std::unexpected(staged.error().within("commit"));
+    CHECK(fail_point("commit.staged"));
+    const std::string top = layers.empty() ? "" : layers.back().chain_id;
+    pin = stores.layers.pins().take(
+        {staged->info.blob, staged->info.diff_id, chain_id(top, staged->info.diff_id)});
+    TRY(auto layer, stores.layers.commit(*std::move(staged), top));
+    CHECK(fail_point("commit.layer"));
+    config.rootfs.diff_ids.push_back(layer.diff_id);
+    layers.push_back(std::move(layer));
+  }
+
+  config.created = now();
+  config.author = options.author;
+  config.comment = options.comment;
+  config.config = std::move(wanted);
+  HistoryEntry history;
+  history.created = config.created;
+  history.created_by = options.created_by;
+  history.author = options.author;
+  history.comment = options.comment;
+  history.empty_layer = !changed;
+  config.history.push_back(std::move(history));
+
+  NewImage image;
+  image.config = write_config(config);
+  image.manifest = manifest_for(image.config, layers);
+  image.manifest_type = media::kOciManifest;
+  image.parent = parent;
+  if (options.tag) image.names = {*options.tag};
+  CHECK(fail_point("commit.config"));
+  return stores.images.add(image);
+}
+
+}  // namespace coracle::storage

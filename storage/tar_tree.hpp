@@ -1,0 +1,50 @@
+// File system entries on their way into an archive: owner, mode, time, links, hard links, the
+// attributes that the store keeps, data with its holes. For the layer of a commit, for export, and
+// for copies out of a container.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+#include "storage/archive.hpp"
+#include "storage/diff.hpp"
+#include "storage/merged_tree.hpp"
+
+namespace coracle::storage {
+
+class TarTree {
+ public:
+  explicit TarTree(ArchiveWriter& to) : to_(to) {}
+
+  // The entry `name` of `parent`, without what is in it, as `path`. What has gone meanwhile is left
+  // out, and so are sockets.   errors  name the path
+  Result<> add(const UniqueFd& parent, const std::string& name, const struct stat& st,
+               const std::string& path);
+  // An open directory itself.
+  Result<> add_directory(const UniqueFd& directory, const std::string& path);
+  // A whiteout: an empty file.
+  Result<> add_marker(const std::string& path);
+
+  // `name` of `parent` with all below it, across mounts; but of what is not files (proc, sysfs …)
+  // the directory alone, and below the first entry no device nodes.
+  Result<> add_all(const UniqueFd& parent, const std::string& name, const std::string& path);
+  Result<> add_all_in(const UniqueFd& directory, const std::string& path);
+
+ private:
+  static Result<> fill(ArchiveEntry& entry, const UniqueFd& fd);
+  ArchiveWriter& to_;
+  std::map<std::pair<dev_t, ino_t>, std::string> links_;  // files with more names -> the first path
+};
+
+// All of a merged tree, names below its root. Blocking, like all here.
+Result<> write_merged(const MergedEntry& root, const UniqueFd& to);
+// The changes as an OCI layer: whiteouts .wh.NAME, opaque directories .wh..wh..opq.
+Result<> write_diff(const DiffSource& source, const UniqueFd& to);
+
+}  // namespace coracle::storage
