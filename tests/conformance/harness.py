@@ -105,18 +105,19 @@ class Done:
 class Daemon:
     """One coracled with folders of its own."""
 
-    def __init__(self, driver=DRIVER, flags=(), env=None):
+    def __init__(self, driver=DRIVER, flags=(), env=None, under=()):
+        """under: what coracled is started by, e.g. ("prlimit", "--nofile=256:256")."""
         self.scratch = tempfile.mkdtemp(prefix="coracle-", dir=os.environ.get("CORACLE_SCRATCH"))
         self.data, self.exec = f"{self.scratch}/data", f"{self.scratch}/run"
         self.socket = f"{self.scratch}/docker.sock"
         self.log = f"{self.scratch}/coracled.log"
-        self.flags, self.driver = list(flags), driver
+        self.flags, self.driver, self.under = list(flags), driver, list(under)
         self.env = dict(env or {})
         self.process = None
         os.mkdir(f"{self.scratch}/docker-config")
 
     def start(self, env=None, wait=True):
-        command = [os.path.join(BIN, "coracled"), "-H", f"unix://{self.socket}", "--data-root",
+        command = [*self.under, os.path.join(BIN, "coracled"), "-H", f"unix://{self.socket}", "--data-root",
                    self.data, "--exec-root", self.exec, "--pidfile", f"{self.scratch}/pid",
                    "--config-file", f"{self.scratch}/daemon.json"] + self.flags
         if not os.path.exists(f"{self.scratch}/daemon.json"):
@@ -240,12 +241,13 @@ class Case(unittest.TestCase):
 
     flags = ()
     env = {}
+    under = ()
 
     @classmethod
     def setUpClass(cls):
         if os.getuid() == 0:
             raise AssertionError("these tests run as an unprivileged user")
-        cls.daemon = Daemon(flags=cls.flags, env=cls.env)
+        cls.daemon = Daemon(flags=cls.flags, env=cls.env, under=cls.under)
         try:
             cls.daemon.start()
             cls.daemon.import_busybox()
