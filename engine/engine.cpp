@@ -14,24 +14,29 @@
 #include "engine/container/attach.hpp"
 #include "engine/container/commit.hpp"
 #include "engine/container/exec.hpp"
+#include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/list.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/container/view.hpp"
 #include "engine/images.hpp"
+#include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
 #include "engine/networks.hpp"
 #include "engine/parts.hpp"
+#include "engine/spec/generate.hpp"
 #include "engine/system.hpp"
+#include "engine/update.hpp"
 #include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
 
-Lifecycle::Hooks hooks_of(Execs& execs) {
+Lifecycle::Hooks hooks_of(Execs& execs, HealthChecks& health) {
   Lifecycle::Hooks hooks;
   hooks.exec_event = [&execs](const auto& c, const auto& answer) { execs.event(c, answer); };
   hooks.reattached = [&execs](const auto& c, const auto& known) { execs.reattached(c, known); };
+  hooks.running = [&health](const auto& c) { health.watch(c); };
   hooks.ended = [&execs](const auto& c) { execs.ended(c); };
   hooks.removed = [&execs](const auto& c) { execs.removed(c); };
   return hooks;
@@ -40,7 +45,11 @@ Lifecycle::Hooks hooks_of(Execs& execs) {
 class EngineImpl : public Engine {
  public:
   EngineImpl(asio::io_context& io, Workers& workers, EngineConfig config)
-      : p_(io, workers, std::move(config)), execs_(p_), life_(p_, hooks_of(execs_)), images_(p_) {}
+      : p_(io, workers, std::move(config)),
+        execs_(p_),
+        health_(p_, execs_),
+        life_(p_, hooks_of(execs_, health_)),
+        images_(p_) {}
 
   Task<> prepare();
   Coro<void> close() override;
@@ -48,6 +57,11 @@ class EngineImpl : public Engine {
   [[nodiscard]] SystemInfo info() const override { return system_info(p_); }
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override {
     return p_.events->listen(since, until, std::move(filters));
+  }
+
+  void reloaded(std::map<std::string, std::string> settings) override {
+    settings["name"] = p_.host.name;
+    announce(p_, "daemon", "reload", p_.host.id, std::move(settings));
   }
 
   // -- containers
@@ -59,7 +73,11 @@ class EngineImpl : public Engine {
   }
   [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override {
     TRY(const auto c, p_.table.find(name));
-    return view_of(p_, *c);
+    auto view = view_of(p_, *c);
+    auto hidden = hidden_paths(view.host);
+    view.host.masked_paths = std::move(hidden.masked);
+    view.host.readonly_paths = std::move(hidden.read_only);
+    return view;
   }
   Task<> start(std::string name) override {
     CO_TRY(auto c, p_.table.find(name));
@@ -92,6 +110,18 @@ class EngineImpl : public Engine {
   Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override {
     CO_TRY(auto c, p_.table.find(name));
     co_return co_await resize_terminal(p_, std::move(c), height, width);
+  }
+  Task<> pause(std::string name) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("pause", life_.pause(std::move(c)));
+  }
+  Task<> unpause(std::string name) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("unpause", life_.unpause(std::move(c)));
+  }
+  Task<std::vector<std::string>> update(std::string name, ContainerUpdate update) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await owned("update", life_.update(std::move(c), std::move(update)));
   }
   Result<AttachCheck> check_attach(const std::string& name,
                                    const AttachOptions& /*options*/) override {
@@ -226,6 +256,7 @@ class EngineImpl : public Engine {
   }
   Parts p_;
   Execs execs_;
+  HealthChecks health_;
   Lifecycle life_;
   Images images_;
 };
@@ -254,6 +285,7 @@ Task<> EngineImpl::prepare() {
   CO_TRY(p_.storage, storage::Storage::open(p_.io, p_.workers, std::move(config)));
   for (const auto& d : p_.storage->damaged())
     log::error("storage object damaged path={} reason={}", d.path, d.reason);
+  p_.scope.start("keeper watch", watch_keeper(p_.io, p_.config.exec_root));
   co_return co_await life_.reattach();
 }
 

@@ -15,6 +15,8 @@
 
 namespace coracle {
 
+struct ContainerUpdate;  // engine/update.hpp
+
 // What the daemon was started with (shim/config).
 struct EngineConfig {
   std::string data_root;    // ~/.local/share/coracle
@@ -67,6 +69,8 @@ class Engine {
   [[nodiscard]] virtual SystemInfo info() const = 0;
   //   filters  type, event, container, image, volume, network, label, scope, daemon (spec §15)
   virtual Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) = 0;
+  // Told after the settings were read again (SIGHUP), with what they are now: the event `reload`.
+  virtual void reloaded(std::map<std::string, std::string> settings) = 0;
 
   // -- containers
   //   errors  not_found "No such image: X"; conflict (name, Docker's text); invalid_argument
@@ -85,6 +89,14 @@ class Engine {
   virtual Result<std::unique_ptr<Waiter>> wait(const std::string& name,
                                                WaitCondition condition) = 0;
   virtual Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) = 0;
+
+  // -- pause, unpause, update
+  //   errors  conflict with Docker's texts
+  virtual Task<> pause(std::string name) = 0;
+  virtual Task<> unpause(std::string name) = 0;
+  // Answers warnings: what was asked for and cannot be kept on this host (it is not stored).
+  //   errors  invalid_argument; conflict: --rm and a restart policy, being removed
+  virtual Task<std::vector<std::string>> update(std::string name, ContainerUpdate update) = 0;
 
   // Attach in two steps, because the answer "101" stands between them: check, then hand the
   // connection over. From then on it belongs to the container's monitor (before start: to the

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
+#include "engine/keeper_watch.hpp"
 
 namespace coracle {
 namespace {
@@ -124,6 +125,15 @@ SystemInfo system_info(const Parts& p) {
   s.warnings = p.config.set_up_warnings;
   s.warnings.emplace_back(
       "No cgroup of our own: limits of memory, CPU, PIDs and block I/O are discarded");
+  s.warnings.emplace_back(
+      "No cgroup freezer of our own: docker pause stops a container's processes by SIGSTOP");
+  if (auto trouble = keeper_trouble(p.config.exec_root); !trouble.empty())
+    s.warnings.push_back(std::move(trouble));
+  for (const auto& [id, c] : p.table.all()) {
+    // Of one that runs: what it has lost (reattach.cpp).
+    if (is_alive(c->state.status) && !c->state.error.empty())
+      s.warnings.push_back("container " + c->name() + ": " + c->state.error);
+  }
   for (const auto& d : p.storage->damaged())
     s.warnings.push_back("damaged: " + d.path + ": " + d.reason);
   for (const auto& [id, c] : p.table.all()) {

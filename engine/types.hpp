@@ -326,10 +326,22 @@ void describe(auto& field, MountPoint& m) {
       "Driver", m.driver)("Mode", m.mode)("RW", m.rw)("Propagation", m.propagation);
 }
 
+struct HealthProbe {
+  Time start, end;
+  std::int32_t exit_code = 0;  // -1: it could not run, or took too long
+  std::string output;
+};
+void describe(auto& field, HealthProbe& h) {
+  field("Start", h.start)("End", h.end)("ExitCode", h.exit_code)("Output", h.output);
+}
 struct HealthState {
   std::string status;  // none, starting, healthy, unhealthy
   std::int32_t failing_streak = 0;
+  std::vector<HealthProbe> log;  // the last ones, oldest first
 };
+void describe(auto& field, HealthState& h) {
+  field("Status", h.status)("FailingStreak", h.failing_streak)("Log", h.log);
+}
 
 struct ContainerView {
   std::string id, name;  // name without slash

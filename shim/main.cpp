@@ -2,7 +2,8 @@
 //
 // Order: nothing that makes a thread comes before the keeper's namespaces are entered (setns of a
 // user namespace needs a process of one thread). SIGTERM and SIGINT end the daemon; containers go
-// on without it.
+// on without it. SIGHUP reads daemon.json again: the log level takes effect at once, as at dockerd
+// the rest waits for the next start.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/resource.h>
@@ -127,8 +128,21 @@ struct Daemon {
   int exit_code = 1;
 };
 
+// A file that is wrong changes nothing.
+void reload(Engine& engine, const std::vector<std::string>& args) {
+  const auto loaded = shim::load_config(args, shim::current_surroundings());
+  if (!loaded) {
+    log::error("settings not read again reason={}", loaded.error().message);
+    return;
+  }
+  const auto& config = loaded->config;
+  log::set_up("coracled", log::level_from_name(config.debug ? "debug" : config.log_level));
+  log::info("settings read again log_level={}", config.log_level);
+  engine.reloaded({{"debug", config.debug ? "true" : "false"}, {"log-level", config.log_level}});
+}
+
 Coro<void> serve(Daemon& daemon, Engine& engine, const shim::DaemonConfig& config,
-                 Listeners listeners) {
+                 Listeners listeners, const std::vector<std::string>& args) {
   api::Api api{daemon.io, engine, config.debug};
   http::Router router;
   api::add_all_routes(router, api);
@@ -137,27 +151,32 @@ Coro<void> serve(Daemon& daemon, Engine& engine, const shim::DaemonConfig& confi
   log::info("ready version={} sockets={} data_root={}", CORACLE_VERSION, config.hosts.size(),
             config.data_root);
 
-  asio::signal_set signals(daemon.io, SIGTERM, SIGINT);
-  const auto [ec, number] = co_await signals.async_wait(kToken);
+  asio::signal_set signals(daemon.io, SIGTERM, SIGINT, SIGHUP);
+  int number = SIGHUP;
+  while (number == SIGHUP) {
+    const auto [ec, heard] = co_await signals.async_wait(kToken);
+    number = ec ? SIGTERM : heard;
+    if (number == SIGHUP) reload(engine, args);
+  }
   log::info("ends signal={}", number);
   for (const auto& path : listeners.paths) ::unlink(path.c_str());
   co_await server.shut_down(kGrace);
 }
 
 Coro<void> run(Daemon& daemon, EngineConfig engine_config_value, shim::DaemonConfig config,
-               Listeners listeners) {
+               Listeners listeners, std::vector<std::string> args) {
   auto engine = co_await Engine::open(daemon.io, daemon.workers, std::move(engine_config_value));
   if (!engine) {
     log::error("{}", engine.error().message);
     co_return;
   }
-  co_await serve(daemon, **engine, config, std::move(listeners));
+  co_await serve(daemon, **engine, config, std::move(listeners), args);
   co_await (*engine)->close();
   if (!config.pidfile.empty()) ::unlink(config.pidfile.c_str());
   daemon.exit_code = 0;
 }
 
-Result<int> start(const shim::DaemonConfig& config) {
+Result<int> start(const shim::DaemonConfig& config, const std::vector<std::string>& args) {
   CHECK(make_dirs(config.exec_root));
   TRY(const auto data_lock, lock_root(config.data_root, "data-root"));
   TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
@@ -169,8 +188,8 @@ Result<int> start(const shim::DaemonConfig& config) {
 
   Daemon daemon;
   Scope scope(daemon.io);
-  scope.start("daemon",
-              run(daemon, engine_config(config, std::move(entered)), config, std::move(listeners)));
+  scope.start("daemon", run(daemon, engine_config(config, std::move(entered)), config,
+                            std::move(listeners), args));
   daemon.io.run();
   return daemon.exit_code;
 }
@@ -201,7 +220,7 @@ int run_main(const std::vector<std::string>& args) {
   ::umask(077);
   log::set_up("coracled", log::level_from_name(loaded->config.log_level));
   raise_descriptor_limit();
-  const auto code = start(loaded->config);
+  const auto code = start(loaded->config, args);
   if (!code) {
     log::error("{}", code.error().message);
     return 1;

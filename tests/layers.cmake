@@ -20,7 +20,7 @@ set(RULES
   # main builds the objects and wires them, the one place that does.
   "shim/main[.]cpp|shim/.* engine/.* storage/storage[.]hpp netstack/client[.]hpp"
   # The face speaks of images and volumes in storage's value types.
-  "shim/|shim/.* engine/engine[.]hpp engine/(types|archive)[.]hpp storage/storage[.]hpp ${BASE}")
+  "shim/|shim/.* engine/engine[.]hpp engine/(types|archive|update)[.]hpp storage/storage[.]hpp ${BASE}")
 # What is heavy, or must be there once: "header|the files that may include it".
 set(RESERVED
   "boost/beast|shim/http/[^/]*[.]cpp"

@@ -20,6 +20,7 @@ spdlog::level::level_enum to_spdlog(Level level) {
 }  // namespace
 
 void set_up(const std::string& program, Level level) {
+  spdlog::drop(program);  // set up again: another level
   auto logger = spdlog::stderr_logger_mt(program);
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%f%z %n[%P] %l %v");
   logger->set_level(to_spdlog(level));

@@ -60,7 +60,7 @@ Task<> attach_client(Parts& p, ContainerPtr c, AttachOptions options, UniqueFd c
   co_return Result<>{};
 }
 
-Task<> resize_terminal(Parts& /*p*/, ContainerPtr c, std::uint16_t height, std::uint16_t width) {
+Task<> resize_terminal(Parts& p, ContainerPtr c, std::uint16_t height, std::uint16_t width) {
   CO_CHECK(c->permits(Operation::resize));
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "container {} is not running", c->id());
@@ -70,6 +70,7 @@ Task<> resize_terminal(Parts& /*p*/, ContainerPtr c, std::uint16_t height, std::
   request.size.width = width;
   auto link = running->monitor;
   CO_CHECK(co_await link->request(std::move(request)));
+  announce(p, *c, "resize", {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
   co_return Result<>{};
 }
 

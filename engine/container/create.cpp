@@ -104,6 +104,21 @@ Result<> check_sources(const std::vector<MountRecord>& mounts) {
   return {};
 }
 
+// What inspect shows of a container in another's namespaces was not asked for: it does not conflict
+// when it comes back (inspect, then create, as updaters do).
+ContainerConfig without_echoes(const Parts& p, const CreateRequest& request,
+                               const storage::Image& image) {
+  ContainerConfig config = request.config;
+  const auto& host = request.host;
+  if (host.uts_mode == "host" && config.hostname == p.host.name) config.hostname.clear();
+  if (!host.network_mode.starts_with("container:")) return config;
+  if (const auto other = p.table.find(host.network_mode.substr(10));
+      other && (*other)->record.config.hostname == config.hostname)
+    config.hostname.clear();
+  for (const auto& [port, nothing] : image.config.exposed_ports) config.exposed_ports.erase(port);
+  return config;
+}
+
 const MountRequest* request_of(const ContainerRecord& record, const MountRecord& mount) {
   for (const auto& m : record.host.mounts) {
     if (m.type == "volume" && clean_path(m.target) == mount.destination) return &m;
@@ -115,12 +130,13 @@ const MountRequest* request_of(const ContainerRecord& record, const MountRecord&
 
 Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const storage::Image& image,
                                         std::vector<std::string>& warnings) {
-  CHECK(validate(request.config, request.host, p_.host.cpus));
+  const auto config = without_echoes(p_, request, image);
+  CHECK(validate(config, request.host, p_.host.cpus));
   ContainerRecord r;
   r.id = random_id();
   r.created = now();
   r.image_id = image.id;
-  TRY(r.config, merge_with_image(request.config, image.config));
+  TRY(r.config, merge_with_image(config, image.config));
   r.host = with_defaults(request.host);
   auto& mode = r.host.network_mode;
   for (const auto& [name, id] : p_.network_ids) {

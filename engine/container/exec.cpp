@@ -1,5 +1,6 @@
 #include "engine/container/exec.hpp"
 
+#include <signal.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -100,7 +101,7 @@ Result<ExecView> Execs::inspect(const std::string& id) const {
   return exec->view;
 }
 
-Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover) {
+Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw) {
   const auto& request = exec->view.request;
   auto c = exec->container;
   exec->started = true;
@@ -118,7 +119,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover) {
   e.attach.in = request.attach_stdin;
   e.attach.out = request.attach_stdout;
   e.attach.err = request.attach_stderr;
-  e.attach.raw = request.tty;
+  e.attach.raw = raw;
   CO_TRY(e.attach.detach_keys, parse_detach_keys(request.detach_keys));
   e.attach.leftover_base64 = base64_encode(leftover);
   message.exec = std::move(e);
@@ -140,7 +141,8 @@ Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_
   CO_TRY(auto exec, find(id));
   if (console_size.size() == 2) exec->view.request.console_size = std::move(console_size);
   CO_TRY(auto copy, duplicate(client));
-  auto done = co_await run(exec, std::move(client), std::move(leftover));
+  const bool raw = exec->view.request.tty;
+  auto done = co_await run(exec, std::move(client), std::move(leftover), raw);
   if (done) co_return done;
   const auto code = code_of_failure(done.error());
   finish(*exec, code, now());
@@ -155,12 +157,42 @@ Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_
 Task<> Execs::start_detached(std::string id) {
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
-  auto done = co_await run(exec, UniqueFd{}, std::string{});
+  auto done = co_await run(exec, UniqueFd{}, std::string{}, false);
   if (done) co_return done;
   finish(*exec, code_of_failure(done.error()), now());
   const auto code =
       done.error().code == Errc::unavailable ? Errc::unavailable : Errc::invalid_argument;
   co_return std::unexpected(done.error().within("OCI runtime exec failed").as(code));
+}
+
+Task<> Execs::start_probe(std::string id, UniqueFd output) {
+  CO_CHECK(check_start(id));
+  CO_TRY(auto exec, find(id));
+  auto done = co_await run(exec, std::move(output), std::string{}, true);
+  if (!done) finish(*exec, code_of_failure(done.error()), now());
+  co_return done;
+}
+
+Coro<void> Execs::send_kill(std::shared_ptr<MonitorLink> link, std::string id) {
+  monitor::Request message;
+  message.op = "signal";
+  message.exec_id = std::move(id);
+  message.signal = SIGKILL;
+  (void)co_await link->request(std::move(message));
+}
+
+void Execs::kill(const std::string& id) {
+  const auto exec = find(id);
+  if (!exec || !(*exec)->view.running) return;
+  if (auto* running = (*exec)->container->running())
+    p_.scope.start("kill exec", send_kill(running->monitor, id));
+}
+
+void Execs::forget(const std::string& id) {
+  const auto exec = find(id);
+  if (!exec) return;
+  std::erase((*exec)->container->exec_ids, id);
+  all_.erase(id);
 }
 
 Task<> Execs::resize(std::string id, std::uint16_t height, std::uint16_t width) {

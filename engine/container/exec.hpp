@@ -22,6 +22,12 @@ class Execs {
   Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
                         std::string leftover);
   Task<> start_detached(std::string id);
+  // A health check's: without a client; what it prints goes to `output` as it is.
+  //   errors  of its start
+  Task<> start_probe(std::string id, UniqueFd output);
+  void kill(const std::string& id);  // SIGKILL, when it runs
+  // Before its time: nobody will ask for it.
+  void forget(const std::string& id);
   Task<> resize(std::string id, std::uint16_t height, std::uint16_t width);
   [[nodiscard]] Result<ExecView> inspect(const std::string& id) const;
 
@@ -41,7 +47,8 @@ class Execs {
   using InstancePtr = std::shared_ptr<Instance>;
 
   [[nodiscard]] Result<InstancePtr> find(const std::string& id) const;
-  Task<> run(InstancePtr exec, UniqueFd client, std::string leftover);
+  Task<> run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw);
+  static Coro<void> send_kill(std::shared_ptr<MonitorLink> link, std::string id);
   void finish(Instance& exec, std::int32_t code, Time at);
   void forget_old();
 

@@ -3,6 +3,7 @@
 // order).
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "engine/base/log.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
+#include "engine/container/run_events.hpp"
 
 namespace coracle {
 namespace {
@@ -26,6 +28,11 @@ bool wants_restart(const Container& c) {
   if (policy.name == "always" || policy.name == "unless-stopped") return true;
   if (policy.name != "on-failure" || c.state.exit_code == 0) return false;
   return policy.maximum_retry_count == 0 || c.state.restart_count < policy.maximum_retry_count;
+}
+
+bool of_this_boot(const ProcessIdentity& who) {
+  const auto ours = identify(::getpid());
+  return ours && ours->boot_id == who.boot_id;
 }
 
 // Waits until the process has ended; it was sent SIGKILL.
@@ -47,7 +54,7 @@ void Lifecycle::save(const Container& c) const {
 }
 
 bool Lifecycle::plan_restart(Container& c, bool ran_long) {
-  if (!wants_restart(c) || p_.closing) return false;
+  if (!wants_restart(c)) return false;
   auto& delay = c.state.restart_delay_ms;
   delay = ran_long || delay == 0 ? kFirstDelayMs : std::min(delay * 2, kLongestDelayMs);
   c.state.status = Status::restarting;
@@ -57,17 +64,23 @@ bool Lifecycle::plan_restart(Container& c, bool ran_long) {
 }
 
 void Lifecycle::schedule_restart(const ContainerPtr& c) {
+  if (p_.closing) return;  // the next daemon reads of it in state.json
   p_.scope.start("restart policy", restart_later(c, ++c->restart_round));
 }
 
 Coro<void> Lifecycle::restart_later(ContainerPtr c, std::uint64_t round) {
-  const auto left_ms = (c->state.restart_at.ns - now().ns) / 1'000'000;
+  // The clock may have been set back since.
+  const auto left_ms = std::min<std::int64_t>((c->state.restart_at.ns - now().ns) / 1'000'000,
+                                              c->state.restart_delay_ms);
   if (left_ms > 0) co_await sleep_for(p_.io, std::chrono::milliseconds(left_ms));
   const auto turn = co_await c->turns.take();
   if (p_.closing || round != c->restart_round || c->state.status != Status::restarting) co_return;
   auto started = co_await start_now(c);
-  if (started || p_.closing || c->removing) co_return;
-  if (plan_restart(*c, false)) {
+  if (started || c->removing) co_return;
+  if (p_.closing) {
+    c->state.status = Status::restarting;
+    save(*c);
+  } else if (plan_restart(*c, false)) {
     save(*c);
     schedule_restart(c);
   }
@@ -81,6 +94,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   c->state.oom_killed = end.oom_killed;
   c->state.finished_at = end.finished_at;
   c->state.endpoint.reset();
+  if (c->state.health) c->state.health->status = "unhealthy";  // as at Docker: nobody asks it now
   const bool again = !c->kept_once && plan_restart(*c, ran_ns > kLongRunNs);
   save(*c);
   (void)fail_point("container.exit.saved");
@@ -98,15 +112,16 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
     if (running->identity.monitor.pid != 0) c->ending = running->identity.monitor;
   }
   was = Idle{};  // drops the network
+  announce_left(p_, *c);
   c->changed.notify_all();
+  if (!again) finish_followers(*c);
+  const WaitResult result{end.code, end.error};
+  c->answer_waits(WaitCondition::not_running, result);
+  c->answer_waits(WaitCondition::next_exit, result);
   if (again) {
     schedule_restart(c);
     co_return;
   }
-  finish_followers(*c);
-  const WaitResult result{end.code, end.error};
-  c->answer_waits(WaitCondition::not_running, result);
-  c->answer_waits(WaitCondition::next_exit, result);
   if (!c->record.host.auto_remove || c->kept_once || c->removing || p_.closing) co_return;
   if (auto removed = co_await remove_now(c, true); !removed)
     log::error("container not removed id={} reason={}", c->id(), removed.error().message);
@@ -150,9 +165,15 @@ Coro<void> Lifecycle::settle_unseen_end(ContainerPtr c, monitor::Identity identi
     co_await await_end(p_.io, *init);
   }
   monitor::ExitRecord end;
-  end.code = 128 + SIGKILL;
   end.finished_at = now();
-  end.error = "the container's monitor ended before it: its exit status is not known";
+  if (identity.monitor.pid == 0 || !of_this_boot(identity.monitor)) {
+    // As dockerd tells it after a power cut.
+    end.code = 255;
+    end.error = "the host was restarted while it ran: its exit status is not known";
+  } else {
+    end.code = 128 + SIGKILL;
+    end.error = "the container's monitor ended before it: its exit status is not known";
+  }
   log::warn("container's monitor was lost id={} killed={}", c->id(), init.has_value());
   co_await settle(c, std::move(end), 0);
 }

@@ -1,12 +1,13 @@
-// A container's life: create, start, stop, kill, restart, rename, remove, wait; its end; and
-// finding it again after a restart of the daemon. A file a step: create.cpp, start.cpp, stop.cpp,
-// exit.cpp, remove.cpp, reattach.cpp.
+// A container's life: create, start, stop, kill, pause, restart, update, rename, remove, wait; its
+// end; and finding it again after a restart of the daemon. A file a step: create.cpp, start.cpp,
+// stop.cpp, pause.cpp, update.cpp, exit.cpp, remove.cpp, reattach.cpp.
 //
 // Each operation takes the container's turn and asks permit() after it. Nobody keeps the turn while
 // waiting for an exit, since the exit is worked off under it (exit.cpp):
 //   monitor's event -> turn -> state.json -> `die` -> ack -> network dropped -> waits answered
 //                   -> --rm: removed, `destroy`, name free, waits for `removed` answered
-//                   -> restart policy: status restarting, and a timer
+//                   -> restart policy: status restarting, and a timer; waits for an exit are
+//                      answered then too, as at Docker
 #pragma once
 
 #include <functional>
@@ -19,12 +20,16 @@
 
 namespace coracle {
 
+struct ContainerUpdate;
+
 class Lifecycle {
  public:
   // What the exec instances want to know of a container.
   struct Hooks {
     std::function<void(const ContainerPtr&, const monitor::Answer&)> exec_event;
     std::function<void(const ContainerPtr&, const std::vector<monitor::ExecView>&)> reattached;
+    // It runs: from its start, or found running after a restart of the daemon.
+    std::function<void(const ContainerPtr&)> running;
     std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
     std::function<void(const ContainerPtr&)> removed;  // and are forgotten
   };
@@ -35,6 +40,9 @@ class Lifecycle {
   Task<> stop(ContainerPtr c, StopOptions options);
   Task<> restart(ContainerPtr c, StopOptions options);
   Task<> kill(ContainerPtr c, std::string signal);
+  Task<> pause(ContainerPtr c);
+  Task<> unpause(ContainerPtr c);
+  Task<std::vector<std::string>> update(ContainerPtr c, ContainerUpdate update);
   Task<> rename(ContainerPtr c, std::string to);
   Task<> remove(ContainerPtr c, bool force, bool volumes);
   Result<std::unique_ptr<Waiter>> wait(const ContainerPtr& c, WaitCondition condition);
@@ -57,7 +65,12 @@ class Lifecycle {
   Task<> launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
                 netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec);
   void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
+  // pause.cpp; the caller has the turn
+  Task<> ask_monitor(ContainerPtr c, std::string op);
+  Task<> thaw(ContainerPtr c);
   // stop.cpp
+  void end_restarting(const ContainerPtr& c);
+  Coro<void> let_die(ContainerPtr c);
   Task<> signal(ContainerPtr c, int number);
   Coro<bool> wait_for_end(ContainerPtr c, std::shared_ptr<MonitorLink> link, std::int64_t limit_ms);
   Task<> stop_running(ContainerPtr c, StopOptions options);

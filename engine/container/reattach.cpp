@@ -9,7 +9,9 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
+#include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
 
 namespace coracle {
@@ -23,11 +25,10 @@ std::optional<monitor::Identity> read_identity(const std::string& run_dir) {
   return *std::move(identity);
 }
 
-// Joins, starts again at its time, or is worked off: what an exited container still asks for.
+// `always` means at each start of the daemon too, even when the user has stopped it.
 bool starts_at_boot(const Container& c) {
-  const auto& policy = c.record.host.restart_policy.name;
-  if (c.state.status != Status::exited || c.state.started_at.ns == 0) return false;
-  return policy == "always" && c.state.stopped_by_user;
+  return c.state.status == Status::exited && c.state.started_at.ns != 0 &&
+         c.record.host.restart_policy.name == "always";
 }
 
 }  // namespace
@@ -58,8 +59,18 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
     if (c->state.started_at <= c->state.finished_at) c->state.started_at = now();
     save(*c);
   }
+  c->state.error.clear();
+  if ((mode == "bridge" || mode == "none") && of_another_keeper(c->running()->identity.monitor)) {
+    c->state.error = fmt::format(
+        "its keeper was killed: it runs on without the bridge network and its published ports "
+        "until it is started again; docker restart {}",
+        c->name());
+    log::warn("container cut off id={} reason=\"{}\"", c->id(), c->state.error);
+  }
   hooks_.reattached(c, view->execs);
   listen(c, link);
+  if (!c->state.health) begin_health(*c);
+  hooks_.running(c);
   log::info("container joined id={} pid={}", c->id(), c->running()->identity.init.pid);
   co_return Result<>{};
 }
@@ -94,7 +105,10 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
     co_return co_await remove_now(c, true);
   } else if (starts_at_boot(*c)) {
     c->state.stopped_by_user = false;
-    if (plan_restart(*c, true)) schedule_restart(c);
+    if (plan_restart(*c, true)) {
+      save(*c);
+      schedule_restart(c);
+    }
   }
   co_return Result<>{};
 }

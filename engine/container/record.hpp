@@ -65,12 +65,14 @@ struct StateRecord {
   Time restart_at;               // status restarting: when
   std::int32_t restart_delay_ms = 0;
   std::optional<netstack::Endpoint> endpoint;  // while it runs on bridge or none
+  std::optional<HealthState> health;           // of one with a health check that has run once
 };
 void describe(auto& field, StateRecord& s) {
   field("version", s.version)("status", s.status)("exit_code", s.exit_code)("error", s.error)(
       "oom_killed", s.oom_killed)("started_at", s.started_at)("finished_at", s.finished_at)(
       "restart_count", s.restart_count)("stopped_by_user", s.stopped_by_user)(
-      "restart_at", s.restart_at)("restart_delay_ms", s.restart_delay_ms)("endpoint", s.endpoint);
+      "restart_at", s.restart_at)("restart_delay_ms", s.restart_delay_ms)("endpoint", s.endpoint)(
+      "health", s.health);
 }
 
 }  // namespace coracle

@@ -61,7 +61,8 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
     const auto turn = co_await c->turns.take();
     auto ok = c->permits(Operation::remove);
     const bool alive = is_alive(c->status());
-    if (!ok && !(force && alive)) co_return ok;
+    const bool ends = alive || c->status() == Status::restarting;
+    if (!ok && !(force && ends)) co_return ok;
     c->removing = true;  // no operation begins from here on
     ++c->restart_round;
     if (!alive) co_return co_await remove_now(c, volumes);

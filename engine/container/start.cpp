@@ -9,10 +9,13 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
+#include "engine/container/run_events.hpp"
 #include "engine/container/start_input.hpp"
+#include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
 
 namespace coracle {
@@ -44,7 +47,7 @@ Error runtime_error(const Error& e) {
   return e.within("failed to create task for container: OCI runtime create failed").as(code);
 }
 
-Error network_error(const Error& e, const Container& c) {
+Error network_error(const Error& e, const Container& c, const std::string& exec_root) {
   if (has(e.message, "port is already allocated"))
     return e
         .within(
@@ -52,6 +55,9 @@ Error network_error(const Error& e, const Container& c) {
             "connectivity on endpoint {} ({})",
             c.name(), c.id())
         .as(Errc::internal);
+  const auto trouble = e.code == Errc::unavailable ? keeper_trouble(exec_root) : std::string();
+  if (!trouble.empty())
+    return Error{Errc::unavailable, e.sys, "failed to set up container networking: " + trouble};
   return e.within("failed to set up container networking")
       .as(e.code == Errc::unavailable ? Errc::unavailable : Errc::internal);
 }
@@ -192,11 +198,13 @@ class Abandoned {
 
 Task<> Lifecycle::start(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
+  CO_CHECK(c->permits(Operation::start));
+  c->state.restart_count = 0;  // the policy counts from here
+  c->state.restart_delay_ms = 0;
   co_return co_await start_now(std::move(c));
 }
 
 Task<> Lifecycle::start_now(ContainerPtr c) {
-  CO_CHECK(c->permits(Operation::start));
   ++c->restart_round;  // a timer that waits to start it has nothing to do any more
   c->state.stopped_by_user = false;
   auto done = co_await try_start(c);
@@ -267,7 +275,8 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   auto spec = co_await bundle.get();
   if (network) {
     auto attached = co_await network->get();
-    if (!attached) co_return std::unexpected(network_error(attached.error(), *c));
+    if (!attached)
+      co_return std::unexpected(network_error(attached.error(), *c, p_.config.exec_root));
     attachment = *std::move(attached);
   }
   CO_CHECK(spec);
@@ -313,9 +322,12 @@ Task<> Lifecycle::launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, Netw
   c->state.endpoint.reset();
   if (has_endpoint) c->state.endpoint = std::move(attachment.endpoint);
   c->held = std::move(running);
+  begin_health(*c);
   save(*c);
   log::info("container started id={} pid={}", c->id(), created->pid);
+  announce_joined(p_, *c);
   announce(p_, *c, "start");
+  hooks_.running(c);
   c->changed.notify_all();
   co_return Result<>{};
 }

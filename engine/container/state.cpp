@@ -11,6 +11,11 @@ std::unexpected<Error> conflict_text(Operation what, Status now, const std::stri
       return fail(c, "removal of container {} is already in progress", name);
     if (what == Operation::start)
       return fail(c, "container is marked for removal and cannot be started");
+    if (what == Operation::update)
+      return fail(c,
+                  "Cannot update container {}: container is marked for removal and cannot be "
+                  "\"update\"",
+                  id);
     return fail(c, "container {} is marked for removal", id);
   }
   switch (what) {
@@ -28,7 +33,26 @@ std::unexpected<Error> conflict_text(Operation what, Status now, const std::stri
       if (now == Status::paused)
         return fail(c, "container {} is paused, unpause the container before attach", id);
       return fail(c, "container {} is restarting, wait until the container is running", id);
+    case Operation::pause:
+      if (now == Status::paused) return fail(c, "Container {} is already paused", id);
+      if (now == Status::restarting)
+        return fail(c, "Container {} is restarting, wait until the container is running", id);
+      return fail(c, "Container {} is not running", id);
+    case Operation::unpause:
+      if (now == Status::running || now == Status::restarting)
+        return fail(c, "Container {} is not paused", id);
+      return fail(c, "Container {} is not running", id);
+    case Operation::update:
+      return fail(c,
+                  "Cannot update container {}: container is marked for removal and cannot be "
+                  "\"update\"",
+                  id);
     case Operation::remove:
+      if (now == Status::paused)
+        return fail(c,
+                    "cannot remove container \"{}\": container is paused and must be unpaused "
+                    "first",
+                    name);
       return fail(c,
                   "cannot remove container \"{}\": container is {}: stop the container before "
                   "removing or force remove",

@@ -58,6 +58,27 @@ Coro<void> Lifecycle::end_by_force(ContainerPtr c, std::shared_ptr<MonitorLink> 
   (void)co_await wait_for_end(c, link, kKillLimitMs);
 }
 
+// Stopped while it waited for its next start. The caller has the turn.
+void Lifecycle::end_restarting(const ContainerPtr& c) {
+  ++c->restart_round;
+  c->state.status = Status::exited;
+  c->state.restart_at = {};
+  save(*c);
+  c->changed.notify_all();
+  finish_followers(*c);
+  const WaitResult result{c->state.exit_code, {}};
+  c->answer_waits(WaitCondition::not_running, result);
+  c->answer_waits(WaitCondition::next_exit, result);
+}
+
+// A signal that is to end a paused container is heard only when it runs again. The caller has the
+// turn.
+Coro<void> Lifecycle::let_die(ContainerPtr c) {
+  if (c->state.status != Status::paused || c->running() == nullptr) co_return;
+  if (auto thawed = co_await thaw(c); !thawed)
+    log::warn("paused container not resumed id={} reason={}", c->id(), thawed.error().message);
+}
+
 Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   const auto own = c->record.config.stop_timeout;
   std::int64_t grace_ms = own ? std::int64_t{*own} * 1000 : kDefaultGraceMs;
@@ -68,14 +89,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
     CO_CHECK(c->permits(Operation::stop));
     c->state.stopped_by_user = true;
     if (c->state.status == Status::restarting) {
-      ++c->restart_round;
-      c->state.status = Status::exited;
-      save(*c);
-      c->changed.notify_all();
-      finish_followers(*c);
-      const WaitResult result{c->state.exit_code, {}};
-      c->answer_waits(WaitCondition::not_running, result);
-      c->answer_waits(WaitCondition::next_exit, result);
+      end_restarting(c);
       co_return Result<>{};
     }
     const auto& text = options.signal.empty() ? c->record.config.stop_signal : options.signal;
@@ -85,6 +99,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
     announce(p_, *c, "kill", {{"signal", std::to_string(number)}});
     // One that has just ended, or whose monitor is away, is found out by the wait.
     (void)co_await signal(c, number);
+    co_await let_die(c);
   }
   if (co_await wait_for_end(c, link, grace_ms)) co_return Result<>{};
   {
@@ -124,13 +139,24 @@ Task<> Lifecycle::restart(ContainerPtr c, StopOptions options) {
 Task<> Lifecycle::kill(ContainerPtr c, std::string text) {
   CO_TRY(const int number, parse_signal(text, SIGKILL));
   std::shared_ptr<MonitorLink> link;
+  bool ends = false;
   {
     const auto turn = co_await c->turns.take();
     if (auto ok = c->permits(Operation::kill); !ok)
       co_return std::unexpected(ok.error().within("cannot kill container: {}", c->name()));
     CO_TRY(const int stop_signal, parse_signal(c->record.config.stop_signal, SIGTERM));
-    if (number == SIGKILL || number == stop_signal) {
+    ends = number == SIGKILL || number == stop_signal;
+    if (c->state.status == Status::restarting && !ends)
+      co_return fail(Errc::conflict,
+                     "cannot kill container: {}: Container {} is restarting, wait until the "
+                     "container is running",
+                     c->name(), c->id());
+    if (ends) {
       c->state.stopped_by_user = true;
+      if (c->state.status == Status::restarting) {
+        end_restarting(c);
+        co_return Result<>{};
+      }
       save(*c);
     }
     link = c->running()->monitor;
@@ -139,6 +165,7 @@ Task<> Lifecycle::kill(ContainerPtr c, std::string text) {
     // The end of a container whose monitor has just gone is being worked off.
     if (!sent && sent.error().code != Errc::unavailable && sent.error().code != Errc::not_found)
       co_return std::unexpected(sent.error().within("cannot kill container: {}", c->name()));
+    if (ends) co_await let_die(c);
   }
   if (number != SIGKILL) co_return Result<>{};
   if (!co_await wait_for_end(c, link, kKillLimitMs)) co_await end_by_force(c, link);

@@ -1,18 +1,19 @@
 # engine: containers and the rules across areas, behind engine/engine.hpp.
 add_library(engine STATIC
-  types.cpp engine.cpp parts.cpp events.cpp images.cpp volumes.cpp networks.cpp system.cpp
+  types.cpp engine.cpp parts.cpp events.cpp images.cpp volumes.cpp networks.cpp system.cpp keeper_watch.cpp
   container/state.cpp container/container.cpp container/table.cpp container/store.cpp
   container/monitor_link.cpp container/network_lease.cpp container/merge.cpp container/validate.cpp
   container/ports.cpp container/mounts.cpp container/network_files.cpp container/start_input.cpp
-  container/create.cpp container/start.cpp container/stop.cpp container/exit.cpp
+  container/create.cpp container/start.cpp container/stop.cpp container/pause.cpp container/exit.cpp
+  container/update.cpp container/health.cpp container/run_events.cpp
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
   container/view.cpp container/list.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
-  types.hpp engine.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp
+  types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp keeper_watch.hpp
   container/state.hpp container/container.hpp container/table.hpp container/store.hpp
-  container/record.hpp container/lifecycle.hpp container/monitor_link.hpp
+  container/record.hpp container/lifecycle.hpp container/health.hpp container/run_events.hpp container/monitor_link.hpp
   container/network_lease.hpp container/merge.hpp container/validate.hpp container/ports.hpp
   container/mounts.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp

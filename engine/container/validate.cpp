@@ -97,6 +97,21 @@ Result<> check_resources(const Resources& r, std::int32_t cpus) {
   return {};
 }
 
+Result<> check_health(const std::optional<HealthConfig>& asked) {
+  if (!asked) return {};
+  const auto& h = *asked;
+  constexpr std::int64_t kLeastNs = 1'000'000;
+  const auto short_time = [](std::int64_t ns) { return ns != 0 && ns < kLeastNs; };
+  if (short_time(h.interval_ns)) return bad("Interval in Healthcheck cannot be less than 1ms");
+  if (short_time(h.timeout_ns)) return bad("Timeout in Healthcheck cannot be less than 1ms");
+  if (h.retries < 0) return bad("Retries in Healthcheck cannot be negative");
+  if (short_time(h.start_period_ns))
+    return bad("StartPeriod in Healthcheck cannot be less than 1ms");
+  if (short_time(h.start_interval_ns))
+    return bad("StartInterval in Healthcheck cannot be less than 1ms");
+  return {};
+}
+
 Result<> check_log(const LogConfig& log) {
   if (!is_one_of(log.type, {"", "json-file", "none"}))
     return bad("logger: no log driver named '{}' is registered", log.type);
@@ -169,6 +184,7 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
 
 Result<> validate(const ContainerConfig& c, const HostConfig& h, std::int32_t cpus) {
   CHECK(check_restart(h));
+  CHECK(check_health(c.healthcheck));
   CHECK(check_resources(h.resources, cpus));
   CHECK(check_log(h.log_config));
   CHECK(check_network(c, h));
@@ -231,15 +247,11 @@ std::vector<std::string> discard_limits(HostConfig& host) {
   return warnings;
 }
 
-std::vector<std::string> other_warnings(const ContainerConfig& config, const HostConfig& host) {
+std::vector<std::string> other_warnings(const ContainerConfig& /*config*/, const HostConfig& host) {
   std::vector<std::string> warnings;
   const bool published = !host.port_bindings.empty() || host.publish_all_ports;
   if (host.network_mode == "host" && published)
     warnings.emplace_back("Published ports are discarded when using host network mode");
-  const bool checked = config.healthcheck && !config.healthcheck->test.empty() &&
-                       config.healthcheck->test[0] != "NONE";
-  if (checked)
-    warnings.emplace_back("The health check is kept, but coracle does not run health checks yet");
   return warnings;
 }
 

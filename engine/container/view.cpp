@@ -82,10 +82,7 @@ ContainerView view_of(const Parts& p, const Container& c) {
   }
   show_network(c, v);
   show_storage(p, c, v);
-  if (r.config.healthcheck) {
-    const auto& test = r.config.healthcheck->test;
-    if (!test.empty() && test[0] != "NONE") v.health = HealthState{"none", 0};
-  }
+  v.health = s.health;
   return v;
 }
 

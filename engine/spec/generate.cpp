@@ -318,10 +318,10 @@ void fill_mounts(const GenerateInput& in, const SecurityOptions& security, oci::
 
 // ---- what is masked, what is filtered
 
-void fill_paths(const GenerateInput& in, const SecurityOptions& security, oci::Linux& linux) {
-  if (in.host.privileged || security.system_paths_unconfined) return;
-  linux.masked_paths = in.host.masked_paths.value_or(kMaskedPaths);
-  linux.readonly_paths = in.host.readonly_paths.value_or(kReadonlyPaths);
+void fill_paths(const GenerateInput& in, oci::Linux& linux) {
+  auto hidden = hidden_paths(in.host);
+  linux.masked_paths = std::move(hidden.masked);
+  linux.readonly_paths = std::move(hidden.read_only);
 }
 
 Result<> fill_seccomp(const GenerateInput& in, oci::Spec& spec) {
@@ -334,6 +334,15 @@ Result<> fill_seccomp(const GenerateInput& in, oci::Spec& spec) {
 }
 
 }  // namespace
+
+HiddenPaths hidden_paths(const HostConfig& host) {
+  HiddenPaths out;
+  const auto security = parse_security_options(host.security_opt);
+  if (host.privileged || (security && security->system_paths_unconfined)) return out;
+  out.masked = host.masked_paths.value_or(kMaskedPaths);
+  out.read_only = host.readonly_paths.value_or(kReadonlyPaths);
+  return out;
+}
 
 Result<Generated> generate(const GenerateInput& in) {
   Generated out;
@@ -349,7 +358,7 @@ Result<Generated> generate(const GenerateInput& in) {
   CHECK(fill_namespaces(in, spec.linux));
   CHECK(fill_sysctls(in, spec.linux));
   fill_mounts(in, security, spec);
-  fill_paths(in, security, spec.linux);
+  fill_paths(in, spec.linux);
   CHECK(fill_seccomp(in, spec));
   return out;
 }

@@ -57,6 +57,13 @@ struct Generated {
   std::vector<std::string> warnings;  // what was asked for and cannot be kept here
 };
 
+// What such a container does not see, and what it cannot write: what was asked for, else the
+// defaults; nothing when it is privileged or has its system paths unconfined.
+struct HiddenPaths {
+  std::vector<std::string> masked, read_only;
+};
+HiddenPaths hidden_paths(const HostConfig& host);
+
 // errors: invalid_argument with the field's name and Docker's text
 Result<Generated> generate(const GenerateInput& input);
 

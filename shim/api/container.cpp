@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "engine/update.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/image.hpp"
 
@@ -102,6 +103,26 @@ Task<Reply> kill(Api& api, CallPtr call) {
   co_return http::empty_reply(204);
 }
 
+Task<Reply> pause(Api& api, CallPtr call) {
+  CO_CHECK(co_await api.engine.pause(call->request.params[0]));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> unpause(Api& api, CallPtr call) {
+  CO_CHECK(co_await api.engine.unpause(call->request.params[0]));
+  co_return http::empty_reply(204);
+}
+
+Task<Reply> update(Api& api, CallPtr call) {
+  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(auto asked, wire::parse_update(body));
+  CO_TRY(const auto warnings,
+         co_await api.engine.update(call->request.params[0], std::move(asked)));
+  boost::json::object o;
+  o["Warnings"] = json::to_json(warnings);
+  co_return http::json_reply(json::serialize(o));
+}
+
 Task<Reply> rename(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.rename(call->request.params[0], call->request.query.text("name")));
   co_return http::empty_reply(204);
@@ -132,6 +153,9 @@ void add_container_routes(http::Router& router, Api& api) {
   route(router, api, "POST", "/containers/{}/stop", stop);
   route(router, api, "POST", "/containers/{}/restart", restart);
   route(router, api, "POST", "/containers/{}/kill", kill);
+  route(router, api, "POST", "/containers/{}/pause", pause);
+  route(router, api, "POST", "/containers/{}/unpause", unpause);
+  route(router, api, "POST", "/containers/{}/update", update);
   route(router, api, "POST", "/containers/{}/rename", rename);
   route(router, api, "POST", "/containers/{}/resize", resize);
   route(router, api, "DELETE", "/containers/{}", remove);

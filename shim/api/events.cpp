@@ -17,6 +17,20 @@ Result<Time> time_of(const http::Request& request, const char* name) {
   return *t;
 }
 
+// How the stream is written. From 1.52 on a client may ask for one of three kinds.
+struct Framing {
+  const char* type = "application/json";
+  const char* before = "";  // each object
+};
+Framing framing_of(const http::Request& request) {
+  if (request.version < http::ApiVersion{1, 52}) return {};
+  const auto accept = request.header("accept");
+  if (accept.find("application/json-seq") != std::string::npos)
+    return {"application/json-seq", "\x1e"};
+  if (accept.find("application/x-ndjson") != std::string::npos) return {"application/x-ndjson", ""};
+  return {"application/jsonl", ""};
+}
+
 Task<Reply> events(Api& api, CallPtr call) {
   CO_TRY(const auto since, time_of(call->request, "since"));
   CO_TRY(const auto until, time_of(call->request, "until"));
@@ -27,12 +41,15 @@ Task<Reply> events(Api& api, CallPtr call) {
   CO_TRY(const auto stream, api.engine.events(since, until, std::move(filters)));
   call->end_when_client_leaves();
   Reply head;
-  head.type = "application/json";
+  const auto framing = framing_of(call->request);
+  head.type = framing.type;
   CO_CHECK(co_await call->begin(std::move(head)));
   for (;;) {
     CO_TRY(const auto event, co_await stream->next());
     if (!event) break;
-    CO_CHECK(co_await call->write(json::serialize(wire::event_json(*event)) + "\n"));
+    auto line =
+        framing.before + json::serialize(wire::event_json(*event, call->request.version)) + "\n";
+    CO_CHECK(co_await call->write(std::move(line)));
   }
   co_return http::sent_reply();
 }

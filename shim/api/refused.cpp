@@ -17,9 +17,6 @@ struct Refusal {
 };
 constexpr Refusal kNotYet[] = {
     {"GET", "/system/df", "disk usage (system df)"},
-    {"POST", "/containers/{}/pause", "pausing a container"},
-    {"POST", "/containers/{}/unpause", "unpausing a container"},
-    {"POST", "/containers/{}/update", "updating a container"},
     {"GET", "/containers/{}/attach/ws", "attaching by WebSocket"},
     {"GET", "/containers/{}/top", "listing a container's processes (top)"},
     {"GET", "/containers/{}/stats", "container statistics (stats)"},

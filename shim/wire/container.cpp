@@ -40,28 +40,6 @@ object config_json(const ContainerConfig& config) {
   return o;
 }
 
-// The defaults of the paths that a container does not see (null in the request).
-const std::vector<std::string>& default_masked() {
-  static const std::vector<std::string> kPaths = {"/proc/acpi",
-                                                  "/proc/asound",
-                                                  "/proc/interrupts",
-                                                  "/proc/kcore",
-                                                  "/proc/keys",
-                                                  "/proc/latency_stats",
-                                                  "/proc/sched_debug",
-                                                  "/proc/scsi",
-                                                  "/proc/timer_list",
-                                                  "/proc/timer_stats",
-                                                  "/sys/devices/virtual/powercap",
-                                                  "/sys/firmware"};
-  return kPaths;
-}
-const std::vector<std::string>& default_readonly() {
-  static const std::vector<std::string> kPaths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-                                                  "/proc/sysrq-trigger"};
-  return kPaths;
-}
-
 object host_json(const HostConfig& host) {
   object o = json::to_json(host).get_object();
   null_if_empty(o,
@@ -78,12 +56,6 @@ object host_json(const HostConfig& host) {
   o["CpuPercent"] = 0;
   o["IOMaximumIOps"] = 0;
   o["IOMaximumBandwidth"] = 0;
-  if (!host.masked_paths)
-    o["MaskedPaths"] =
-        json::to_json(host.privileged ? std::vector<std::string>{} : default_masked());
-  if (!host.readonly_paths)
-    o["ReadonlyPaths"] =
-        json::to_json(host.privileged ? std::vector<std::string>{} : default_readonly());
   if (host.privileged) null_if_empty(o, {"MaskedPaths", "ReadonlyPaths"});
   // Sections of a mount that were not given are left out by the writer already; these are not.
   if (auto* mounts = o.if_contains("Mounts")) {
@@ -162,6 +134,16 @@ array mounts_json(const std::vector<MountPoint>& mounts) {
   return out;
 }
 
+array health_log(const std::vector<HealthProbe>& log) {
+  array out;
+  for (const auto& probe : log)
+    out.push_back(object{{"Start", to_rfc3339(probe.start)},
+                         {"End", to_rfc3339(probe.end)},
+                         {"ExitCode", probe.exit_code},
+                         {"Output", probe.output}});
+  return out;
+}
+
 object state_json(const ContainerView& view) {
   const Status s = view.status;
   object o;
@@ -179,7 +161,7 @@ object state_json(const ContainerView& view) {
   if (view.health) {
     o["Health"] = object{{"Status", view.health->status},
                          {"FailingStreak", view.health->failing_streak},
-                         {"Log", array{}}};
+                         {"Log", health_log(view.health->log)}};
   }
   return o;
 }

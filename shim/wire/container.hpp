@@ -6,11 +6,18 @@
 #include "engine/types.hpp"
 #include "shim/http/message.hpp"
 
+namespace coracle {
+struct ContainerUpdate;  // engine/update.hpp
+}
+
 namespace coracle::wire {
 
 // The flat body of POST /containers/create: Config's fields at the top, HostConfig,
 // NetworkingConfig. What is wrong is named by its place ("HostConfig.Memory: expected a number").
 Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version);
+
+// The flat body of POST /containers/{c}/update: limits, RestartPolicy.
+Result<ContainerUpdate> parse_update(const json::Value& body);
 
 // GET /containers/{c}/json
 json::Value container_json(const ContainerView& view, http::ApiVersion version);

@@ -1,6 +1,7 @@
-// The body of POST /containers/create -> CreateRequest.
+// The bodies of POST /containers/create and /containers/{}/update.
 #include <algorithm>
 
+#include "engine/update.hpp"
 #include "shim/wire/container.hpp"
 
 namespace coracle::wire {
@@ -74,7 +75,29 @@ Result<> check_host(HostConfig& h, http::ApiVersion version) {
   return {};
 }
 
+struct UpdateBody {
+  Resources resources;
+  std::optional<RestartPolicy> restart_policy;
+};
+void describe(auto& field, UpdateBody& u) {
+  describe(field, u.resources);  // stands flat
+  field("RestartPolicy", u.restart_policy);
+}
+
 }  // namespace
+
+Result<ContainerUpdate> parse_update(const json::Value& body) {
+  if (!body.is_object())
+    return fail(Errc::invalid_argument, "expected an object with limits or a RestartPolicy");
+  TRY(auto asked, json::from_json<UpdateBody>(body));
+  auto& r = asked.resources;
+  if (r.memory_swappiness == -1) r.memory_swappiness.reset();
+  if (r.pids_limit && *r.pids_limit <= 0) r.pids_limit.reset();
+  ContainerUpdate out;
+  out.resources = std::move(r);
+  out.restart_policy = std::move(asked.restart_policy);
+  return out;
+}
 
 Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version) {
   if (!body.is_object()) return fail(Errc::invalid_argument, "expected an object with a Config");

@@ -180,10 +180,11 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug) {
   return o;
 }
 
-json::Value event_json(const Event& event) {
+json::Value event_json(const Event& event, http::ApiVersion version) {
   object o;
   // The fields of old, which CLIs before 25 cannot do without.
-  if (event.type == "container" || event.type == "image") {
+  const bool had_them = event.type == "container" || event.type == "image";
+  if (had_them && version < http::ApiVersion{1, 52}) {
     o["status"] = event.action;
     o["id"] = event.actor_id;
     const auto image = event.attributes.find("image");

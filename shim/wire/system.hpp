@@ -14,7 +14,7 @@ std::string server_version();
 
 json::Value version_json(const SystemInfo& info);
 json::Value info_json(const SystemInfo& info, Time at, bool debug);
-json::Value event_json(const Event& event);
+json::Value event_json(const Event& event, http::ApiVersion version);
 
 // One line of pull, load, import.
 std::string progress_line(const storage::Progress& progress);

@@ -105,6 +105,47 @@ class Life(Case):
         self.assertRegex(self.ok("ps", "-a", "--filter", "name=fc", "--format", "{{.Status}}"),
                          r"^Exited \(3\) ")
 
+    def test_inspect_goes_back_into_create(self):
+        """As watchtower replaces a container: Config, HostConfig and networks from inspect."""
+        source = self.daemon.scratch + "/bind"
+        os.makedirs(source, exist_ok=True)
+        rich = ("--hostname", "h1", "--user", "web", "--workdir", "/tmp", "-e", "A=b c", "-it",
+                "--label", "k=v", "-p", "127.0.0.1::80", "-p", "0:53/udp", "--expose", "81",
+                "-v", f"{source}:/bind:ro", "-v", "named:/named", "-v", "/anonymous", "--mount",
+                "type=tmpfs,target=/t2,tmpfs-size=1m", "--tmpfs", "/t1:size=1m", "--mount",
+                "type=volume,source=other,target=/other,volume-nocopy", "--cap-add", "NET_ADMIN",
+                "--cap-drop", "CHOWN", "--security-opt", "no-new-privileges", "--read-only",
+                "--restart", "on-failure:3", "--stop-signal", "INT", "--stop-timeout", "3",
+                "--init", "--ulimit", "nofile=100:200", "--shm-size", "16m", "--dns", "192.0.2.1",
+                "--add-host", "db:192.0.2.2", "--oom-score-adj", "100", "--health-cmd", "true",
+                "--health-interval", "5s", "--log-opt", "max-size=1m", "--sysctl",
+                "net.ipv4.ip_default_ttl=65", "--group-add", "44", "--device", "/dev/null:/dev/n2",
+                "--entrypoint", "sh", "--annotation", "a=1", "--memory", "64m", "--pids-limit",
+                "50", "--cpus", "0.5", "--ipc", "shareable", "--mac-address",
+                "02:42:ac:11:00:09")
+        for number, (flags, command) in enumerate((
+                (rich, ("-c", "sleep 1000")), (("--privileged",), ("sleep", "1000")),
+                (("--network", "host", "--uts", "host"), ("sleep", "1000")),
+                (("--network", "none", "--security-opt", "systempaths=unconfined"),
+                 ("sleep", "1000")))):
+            with self.subTest(flags=flags[:2]):
+                name = f"once{number}"
+                self.ok("run", "-d", "--name", name, *flags, "busybox", *command)
+                for _ in range(2):
+                    before = self.inspect(name)
+                    body = dict(before["Config"], HostConfig=before["HostConfig"],
+                                NetworkingConfig={"EndpointsConfig":
+                                                  before["NetworkSettings"]["Networks"]})
+                    self.ok("rm", "-f", name)
+                    status, _, answer = self.daemon.request(
+                        "POST", f"/containers/create?name={name}", body)
+                    self.assertEqual(status, 201, answer)
+                    self.ok("start", name)
+                    after = self.inspect(name)
+                    self.assertEqual(after["Config"], before["Config"])
+                    self.assertEqual(after["HostConfig"], before["HostConfig"])
+                self.ok("rm", "-fv", name)
+
     def test_logs(self):
         self.docker("run", "--name", "l1", "busybox", "sh", "-c",
                     "for i in 1 2 3 4 5; do echo line $i; done; echo err >&2")

@@ -166,6 +166,13 @@ Result<std::unique_ptr<Waiter>> FakeEngine::wait(const std::string& name, WaitCo
 Task<> FakeEngine::resize(std::string name, std::uint16_t height, std::uint16_t width) {
   co_return co_await asked(fmt::format("resize {} {} {}", name, height, width));
 }
+Task<> FakeEngine::pause(std::string name) { co_return co_await asked("pause " + name); }
+Task<> FakeEngine::unpause(std::string name) { co_return co_await asked("unpause " + name); }
+Task<std::vector<std::string>> FakeEngine::update(std::string name, ContainerUpdate update) {
+  last = "update " + name;
+  updated = std::move(update);
+  co_return std::vector<std::string>{};
+}
 Result<Engine::AttachCheck> FakeEngine::check_attach(const std::string& name,
                                                      const AttachOptions&) {
   TRY(const auto view, inspect(name));

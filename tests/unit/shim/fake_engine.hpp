@@ -10,6 +10,7 @@
 
 #include "engine/archive.hpp"
 #include "engine/engine.hpp"
+#include "engine/update.hpp"
 
 namespace coracle::test {
 
@@ -30,6 +31,7 @@ class FakeEngine final : public Engine {
 
   // What tests look at afterwards.
   CreateRequest created;
+  ContainerUpdate updated;
   std::string last;  // "stop web 5 INT"
   Filters last_filters;
   LogOptions last_logs;
@@ -42,6 +44,7 @@ class FakeEngine final : public Engine {
   Coro<void> close() override;
   [[nodiscard]] SystemInfo info() const override;
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
+  void reloaded(std::map<std::string, std::string> /*settings*/) override { last = "reloaded"; }
   Task<Created> create(CreateRequest request) override;
   [[nodiscard]] Result<std::vector<ContainerView>> list(const ListOptions& options) const override;
   [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override;
@@ -53,6 +56,9 @@ class FakeEngine final : public Engine {
   Task<> remove(std::string name, bool force, bool volumes) override;
   Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override;
   Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override;
+  Task<> pause(std::string name) override;
+  Task<> unpause(std::string name) override;
+  Task<std::vector<std::string>> update(std::string name, ContainerUpdate update) override;
   Result<AttachCheck> check_attach(const std::string& name, const AttachOptions& options) override;
   Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
                 std::string leftover) override;

@@ -12,9 +12,10 @@ constexpr Status kAll[] = {Status::created,  Status::running, Status::paused, St
 
 // In the order of kAll: g go, u unchanged (304), c conflict (409).
 const std::map<Operation, const char*> kTable = {
-    {Operation::start, "gucgcgc"},  {Operation::stop, "ugggcuu"},   {Operation::kill, "cggcccc"},
-    {Operation::exec, "cgccccc"},   {Operation::attach, "ggcccgg"}, {Operation::resize, "cgccccc"},
-    {Operation::rename, "ggggcgc"}, {Operation::remove, "gccgcgg"},
+    {Operation::start, "gucucgc"},  {Operation::stop, "ugggcuu"},    {Operation::kill, "cgggccc"},
+    {Operation::pause, "cgccccc"},  {Operation::unpause, "ccgcccc"}, {Operation::update, "ggggcgc"},
+    {Operation::exec, "cgccccc"},   {Operation::attach, "ggcccgg"},  {Operation::resize, "cgccccc"},
+    {Operation::rename, "ggggcgc"}, {Operation::remove, "gccccgg"},
 };
 
 TEST(State, EveryOperationInEveryStateAnswersAsDockerd) {
@@ -46,6 +47,17 @@ TEST(State, ConflictsCarryDockersTexts) {
             "cannot start a paused container, try unpause instead");
   EXPECT_EQ(permit(Operation::exec, Status::paused, "abc", "web").error().message,
             "Container abc is paused, unpause the container before exec");
+  EXPECT_EQ(permit(Operation::pause, Status::paused, "abc", "web").error().message,
+            "Container abc is already paused");
+  EXPECT_EQ(permit(Operation::pause, Status::exited, "abc", "web").error().message,
+            "Container abc is not running");
+  EXPECT_EQ(permit(Operation::unpause, Status::running, "abc", "web").error().message,
+            "Container abc is not paused");
+  EXPECT_EQ(permit(Operation::remove, Status::paused, "abc", "web").error().message,
+            "cannot remove container \"web\": container is paused and must be unpaused first");
+  EXPECT_EQ(permit(Operation::remove, Status::restarting, "abc", "web").error().message,
+            "cannot remove container \"web\": container is restarting: stop the container before "
+            "removing or force remove");
 }
 
 }  // namespace

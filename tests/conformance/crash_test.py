@@ -1,0 +1,102 @@
+"""kill -9 of one process: the state is true at once, and the others are not touched."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from harness import Case, free_port, main, wait_until
+
+TICK = "while :; do date +%s%N > /tick; sleep 0.05; done"
+
+
+class Crash(Case):
+    def start(self, name, *command, flags=()):
+        return self.ok("run", "-d", "--name", name, *flags, "busybox",
+                       *(command or ("sh", "-c", TICK)))
+
+    def monitor_of(self, whole):
+        with open(f"{self.daemon.exec}/containers/{whole}/monitor.json") as f:
+            return json.load(f)["monitor"]["pid"]
+
+    def untouched(self, name):
+        before = self.ok("exec", name, "cat", "/tick")
+        wait_until(lambda: self.ok("exec", name, "cat", "/tick") != before, 5, f"{name} goes on")
+
+    def test_the_first_process(self):
+        self.start("other")
+        self.start("victim", flags=("--label", "x=1"))
+        waiter = self.daemon.popen("wait", "victim")
+        time.sleep(0.3)
+        begin = f"{time.time():.6f}"
+        os.kill(self.inspect("victim", "State.Pid"), signal.SIGKILL)
+        wait_until(lambda: self.inspect("victim", "State.Status") == "exited", 5, "it has ended")
+        state = self.inspect("victim", "State")
+        self.assertEqual((state["ExitCode"], state["OOMKilled"], state["Pid"]), (137, False, 0))
+        self.assertEqual(waiter.communicate(timeout=5)[0], b"137\n")
+        out = self.ok("events", "--since", begin, "--until", f"{time.time():.6f}", "--filter",
+                      "container=victim", "--filter", "type=container", "--format", "{{.Action}}")
+        self.assertEqual(out.split(), ["die"])
+        self.untouched("other")
+        self.ok("start", "victim")
+        self.untouched("victim")
+
+    def test_the_first_process_while_the_daemon_is_away(self):
+        self.start("away")
+        pid = self.inspect("away", "State.Pid")
+        self.daemon.kill()
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.3)
+        self.daemon.start()
+        state = self.inspect("away", "State")
+        self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 137))
+
+    def test_a_monitor_with_a_policy(self):
+        self.start("other")
+        whole = self.start("kept", flags=("--restart", "always"))
+        first = self.inspect("kept", "State.Pid")
+        os.kill(self.monitor_of(whole), signal.SIGKILL)
+        wait_until(lambda: self.inspect("kept", "State.Pid") not in (0, first), 8, "it runs again")
+        self.untouched("kept")
+        self.assertEqual(self.inspect("kept", "RestartCount"), 1)
+        self.untouched("other")
+
+    def test_the_daemon_again_and_again(self):
+        self.start("other")
+        pid = self.inspect("other", "State.Pid")
+        for _ in range(4):
+            self.daemon.kill()
+            self.daemon.start()
+        self.assertEqual(self.inspect("other", "State.Pid"), pid)
+        self.untouched("other")
+
+    def test_the_keeper(self):
+        """Its containers run on; what they have lost is said, and a next daemon gives it back."""
+        port = free_port()
+        self.start("web", "sh", "-c", "echo hi > index.html; httpd -p 80; " + TICK,
+                   flags=("-p", f"127.0.0.1:{port}:80"))
+        fetch = lambda: subprocess.run(["curl", "-s", "-m", "2", f"http://127.0.0.1:{port}/"],
+                                       capture_output=True).stdout
+        wait_until(lambda: fetch() == b"hi\n", 5, "it answers")
+        with open(f"{self.daemon.exec}/keeper.json") as f:
+            os.kill(json.load(f)["identity"]["pid"], signal.SIGKILL)
+        warned = lambda: [w for w in self.daemon.request("GET", "/info")[2]["Warnings"]
+                          if "keeper was killed" in w]
+        wait_until(warned, 5, "/info says so")
+        wait_until(lambda: "coracle-keeper was killed" in self.daemon.log_tail(), 5, "the log too")
+        self.untouched("web")
+        self.assertEqual((fetch(), self.run_box("echo", "still")), (b"hi\n", "still"))
+        self.daemon.stop()
+        self.daemon.start()
+        self.untouched("web")
+        self.assertIn("keeper was killed", self.inspect("web", "State.Error"))
+        self.assertTrue([w for w in warned() if "container web" in w])
+        self.assertEqual(self.run_box("echo", "a new one"), "a new one")
+        self.ok("restart", "-t", "0", "web")
+        wait_until(lambda: fetch() == b"hi\n", 5, "it answers again")
+        self.assertEqual(self.inspect("web", "State.Error"), "")
+        self.assertEqual(warned(), [])
+
+
+if __name__ == "__main__":
+    main()
