@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from client_flags import RUN
-from harness import DOCKER, Case, free_port, main, wait_until
+from harness import DOCKER, Case, client_version, free_port, main, wait_until
 from tty_test import Terminal
 
 COVERED = {}  # (command, flag) -> [test]
@@ -64,8 +64,8 @@ class Client(Case):
         if not shutil.which(DOCKER):
             raise AssertionError(f"there is no docker CLI {DOCKER}; tests/fetch-clients DIR has it")
         super().setUpClass()
-        text = cls.daemon.docker("version", "--format", "{{.Client.Version}} {{.Client.APIVersion}}").out
-        cls.version = tuple(map(int, re.match(r"(\d+)\.(\d+)", text).groups()))
+        cls.version = client_version()
+        text = cls.daemon.docker("version", "--format", "{{.Client.Version}}, API {{.Client.APIVersion}}").out
         print(f"docker CLI {text.strip()}", file=sys.stderr)
 
     def setUp(self):

@@ -6,9 +6,11 @@ Everything runs as the calling user, who must not be root. The environment:
   CORACLE_DOCKER    the docker CLI (default: docker)
   CORACLE_KEEP      keep the scratch folders of failed runs
 """
+import functools
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +57,13 @@ def host_address():
         if not address.startswith("127."):
             return address
     return None
+
+
+@functools.cache
+def client_version():
+    """(major, minor) of the docker CLI; it is asked without a daemon."""
+    text = subprocess.run([DOCKER, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.search(r"(\d+)\.(\d+)", text).groups()))
 
 
 def busybox_rootfs(folder):
