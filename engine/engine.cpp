@@ -18,12 +18,16 @@
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/list.hpp"
 #include "engine/container/logs.hpp"
+#include "engine/container/stats.hpp"
+#include "engine/container/top.hpp"
 #include "engine/container/view.hpp"
+#include "engine/disk_usage.hpp"
 #include "engine/images.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
 #include "engine/networks.hpp"
 #include "engine/parts.hpp"
+#include "engine/prune.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/system.hpp"
 #include "engine/update.hpp"
@@ -249,6 +253,33 @@ class EngineImpl : public Engine {
     return find_network(p_, name);
   }
 
+  // -- what is used, and what is given back
+  Result<std::unique_ptr<StatsStream>> stats(const std::string& name,
+                                             StatsOptions options) override {
+    TRY(auto c, p_.table.find(name));
+    return open_stats(p_, std::move(c), options);
+  }
+  Task<ProcessList> top(std::string name, std::string ps_args) override {
+    CO_TRY(auto c, p_.table.find(name));
+    co_return co_await list_processes(p_, std::move(c), std::move(ps_args));
+  }
+  Task<std::map<std::string, ContainerSize>> container_sizes(
+      std::vector<std::string> ids) override {
+    return coracle::container_sizes(p_, std::move(ids));
+  }
+  Task<DiskUsage> disk_usage(DiskUsageParts wanted) override {
+    return coracle::disk_usage(p_, wanted);
+  }
+  Task<Pruned> prune_containers(Filters filters) override {
+    return owned("prune containers", prune_.containers(std::move(filters)));
+  }
+  Task<PrunedImages> prune_images(Filters filters) override {
+    return owned("prune images", prune_.images(std::move(filters)));
+  }
+  Task<Pruned> prune_volumes(Filters filters) override {
+    return owned("prune volumes", prune_.volumes(std::move(filters)));
+  }
+
  private:
   template <class T>
   Task<T> owned(const char* what, Task<T> task) {
@@ -259,6 +290,7 @@ class EngineImpl : public Engine {
   HealthChecks health_;
   Lifecycle life_;
   Images images_;
+  Prune prune_{p_, life_, images_};
 };
 
 std::string helper_or_empty(const char* name) {

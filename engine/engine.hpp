@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
+#include "engine/stats.hpp"
 #include "engine/types.hpp"
+#include "engine/usage.hpp"
 #include "storage/storage.hpp"
 
 namespace coracle {
@@ -161,6 +163,21 @@ class Engine {
   virtual Task<> remove_volume(std::string name, bool force) = 0;
   [[nodiscard]] virtual Result<std::vector<NetworkView>> networks(const Filters& filters) const = 0;
   [[nodiscard]] virtual Result<NetworkView> network(const std::string& name) const = 0;
+
+  // -- what is used, and what is given back
+  virtual Result<std::unique_ptr<StatsStream>> stats(const std::string& name,
+                                                     StatsOptions options) = 0;
+  //   ps_args  of ps(1); "" is -ef.   errors  conflict (not running), ps's own
+  virtual Task<ProcessList> top(std::string name, std::string ps_args) = 0;
+  // By id; a container that is gone meanwhile is left out.
+  virtual Task<std::map<std::string, ContainerSize>> container_sizes(
+      std::vector<std::string> ids) = 0;
+  virtual Task<DiskUsage> disk_usage(DiskUsageParts wanted) = 0;
+  // Filters: until, label, label!; images: dangling; volumes: all, and no until.
+  //   errors  conflict "a prune operation is already running"
+  virtual Task<Pruned> prune_containers(Filters filters) = 0;
+  virtual Task<PrunedImages> prune_images(Filters filters) = 0;
+  virtual Task<Pruned> prune_volumes(Filters filters) = 0;
 };
 
 }  // namespace coracle

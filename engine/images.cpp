@@ -6,6 +6,7 @@
 #include <fnmatch.h>
 
 #include "engine/container/list.hpp"
+#include "engine/until.hpp"
 
 namespace coracle {
 namespace {
@@ -83,7 +84,7 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
         TRY(const auto image, p_.storage->find(value));
         (key == "before" ? w.before : w.after) = image.created;
       } else if (key == "until") {
-        TRY(w.before, parse_timestamp(value));
+        TRY(w.before, parse_until(value, now()));
       }
     }
   }

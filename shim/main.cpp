@@ -23,6 +23,7 @@
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process.hpp"
+#include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "shim/api/api.hpp"
@@ -194,9 +195,49 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
   return daemon.exit_code;
 }
 
+constexpr const char* kCheckHelp =
+    "Usage: coracle check [--repair] [--deep] [OPTIONS of coracled]\n\n"
+    "Looks through the data root for what is damaged or missing; one line a finding.\n\n"
+    "      --repair   move damaged objects to lost+found; no daemon may run\n"
+    "      --deep     read and hash every blob\n\n"
+    "Exit status: 0 all is well, 1 something is left to mend, 2 it cannot be looked at.\n";
+
+// `coracle check`: the flags of coracled say where everything lies.
+int run_check(std::vector<std::string> args) {
+  CheckRequest request;
+  std::erase_if(args, [&](const std::string& arg) {
+    if (arg == "--repair") request.repair = true;
+    if (arg == "--deep") request.deep = true;
+    return arg == "--repair" || arg == "--deep";
+  });
+  const auto loaded = shim::load_config(args, shim::current_surroundings());
+  if (!loaded) {
+    std::fprintf(stderr, "coracle: %s\n", loaded.error().message.c_str());
+    return 2;
+  }
+  if (loaded->what == shim::Loaded::What::show_help) {
+    std::fputs(kCheckHelp, stdout);
+    return 0;
+  }
+  if (::geteuid() == 0) {
+    std::fputs("coracle: check runs as the user whose containers they are, not as root\n", stderr);
+    return 2;
+  }
+  request.data_root = loaded->config.data_root;
+  request.exec_root = loaded->config.exec_root;
+  const auto report = check(request);
+  if (!report) {
+    std::fprintf(stderr, "coracle: %s\n", report.error().message.c_str());
+    return 2;
+  }
+  std::fputs(to_text(*report).c_str(), stdout);
+  return report->open() == 0 ? 0 : 1;
+}
+
 int run_main(const std::vector<std::string>& args) {
   ignore_sigpipe();
   set_up_memory();
+  if (!args.empty() && args[0] == "check") return run_check({args.begin() + 1, args.end()});
   const auto loaded = shim::load_config(args, shim::current_surroundings());
   if (!loaded) {
     std::fprintf(stderr, "coracled: %s\n", loaded.error().message.c_str());

@@ -14,13 +14,13 @@ set(RULES
   "engine/init/|engine/init/.* ${BASE}"
   "engine/rootless/|engine/rootless/.* netstack/(client|protocol)[.]hpp ${BASE}"
   # The engine proper: the monitor is met through its protocol only. engine/build is part of it.
-  "engine/|engine/[^/]*[.]hpp engine/(container|build|spec|runtime)/.* engine/monitor/protocol[.]hpp storage/(storage|files)[.]hpp netstack/(client|protocol)[.]hpp ${BASE}"
+  "engine/|engine/[^/]*[.]hpp engine/(container|build|spec|runtime)/.* engine/monitor/protocol[.]hpp storage/(storage|files|check)[.]hpp netstack/(client|protocol)[.]hpp ${BASE}"
   "storage/|storage/.* ${BASE}"
   "netstack/|netstack/.* ${BASE}"
   # main builds the objects and wires them, the one place that does.
   "shim/main[.]cpp|shim/.* engine/.* storage/storage[.]hpp netstack/client[.]hpp"
   # The face speaks of images and volumes in storage's value types.
-  "shim/|shim/.* engine/engine[.]hpp engine/(types|archive|update)[.]hpp storage/storage[.]hpp ${BASE}")
+  "shim/|shim/.* engine/engine[.]hpp engine/(types|archive|update|stats|usage)[.]hpp storage/storage[.]hpp ${BASE}")
 # What is heavy, or must be there once: "header|the files that may include it".
 set(RESERVED
   "boost/beast|shim/http/[^/]*[.]cpp"

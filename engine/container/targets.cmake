@@ -9,7 +9,9 @@ add_library(engine STATIC
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
-  container/view.cpp container/list.cpp)
+  container/view.cpp container/list.cpp
+  container/list_filter.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
+  until.cpp disk_usage.cpp prune.cpp check.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
   types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp keeper_watch.hpp
   container/state.hpp container/container.hpp container/table.hpp container/store.hpp
@@ -18,7 +20,9 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/mounts.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
   container/log_files.hpp container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
-  container/view.hpp container/list.hpp)
+  container/view.hpp container/list.hpp
+  container/list_filter.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
+  stats.hpp usage.hpp until.hpp disk_usage.hpp prune.hpp check.hpp)
 target_link_libraries(engine PUBLIC base spec_generate)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client)

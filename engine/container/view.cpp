@@ -48,7 +48,7 @@ void show_storage(const Parts& p, const Container& c, ContainerView& view) {
 
 }  // namespace
 
-ContainerView view_of(const Parts& p, const Container& c) {
+ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
   ContainerView v;
   const auto& r = c.record;
   const auto& s = c.state;
@@ -64,8 +64,16 @@ ContainerView view_of(const Parts& p, const Container& c) {
   v.finished_at = s.finished_at;
   v.image_id = r.image_id;
   v.restart_count = s.restart_count;
-  v.config = r.config;
-  v.host = r.host;
+  if (depth == Depth::inspect) {
+    v.config = r.config;
+    v.host = r.host;
+  } else {
+    v.config.image = r.config.image;
+    v.config.labels = r.config.labels;
+    v.config.exposed_ports = r.config.exposed_ports;
+    v.host.network_mode = r.host.network_mode;
+    v.host.annotations = r.host.annotations;
+  }
   v.exec_ids = c.exec_ids;
   if (const auto* running = std::get_if<Running>(&c.held)) v.pid = running->identity.init.pid;
   show_command(r.config, v);
@@ -81,7 +89,7 @@ ContainerView view_of(const Parts& p, const Container& c) {
     if (!short_tmpfs) v.mounts.push_back(shown_mount(m));
   }
   show_network(c, v);
-  show_storage(p, c, v);
+  if (depth == Depth::inspect) show_storage(p, c, v);
   v.health = s.health;
   return v;
 }

@@ -6,6 +6,8 @@
 
 namespace coracle {
 
-ContainerView view_of(const Parts& parts, const Container& c);
+// What a view is for: a list leaves out most of the configuration, and where the layers lie.
+enum class Depth : std::uint8_t { inspect, list };
+ContainerView view_of(const Parts& parts, const Container& c, Depth depth = Depth::inspect);
 
 }  // namespace coracle

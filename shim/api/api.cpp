@@ -55,6 +55,7 @@ void add_all_routes(http::Router& router, Api& api) {
   add_volume_routes(router, api);
   add_network_routes(router, api);
   add_event_routes(router, api);
+  add_usage_routes(router, api);
   add_refused_routes(router, api);
 }
 

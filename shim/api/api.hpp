@@ -52,6 +52,7 @@ void add_image_routes(http::Router& router, Api& api);
 void add_volume_routes(http::Router& router, Api& api);
 void add_network_routes(http::Router& router, Api& api);
 void add_event_routes(http::Router& router, Api& api);
+void add_usage_routes(http::Router& router, Api& api);
 // What Docker knows and we do not do: fixed answers.
 void add_refused_routes(http::Router& router, Api& api);
 void add_all_routes(http::Router& router, Api& api);

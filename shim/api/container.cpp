@@ -46,6 +46,13 @@ class ImageNames {
   std::map<std::string, std::string> known_;  // name -> id, "" = gone
 };
 
+using Sizes = std::map<std::string, ContainerSize>;
+std::optional<ContainerSize> size_in(const Sizes& sizes, const std::string& id) {
+  const auto found = sizes.find(id);
+  if (found == sizes.end()) return std::nullopt;
+  return found->second;
+}
+
 Task<Reply> list(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   ListOptions options;
@@ -54,17 +61,31 @@ Task<Reply> list(Api& api, CallPtr call) {
   options.limit = limit.value_or(0);
   CO_TRY(options.filters, filters_of(call->request, kListFilters));
   CO_TRY(const auto views, api.engine.list(options));
+  Sizes sizes;
+  if (query.flag("size")) {
+    std::vector<std::string> ids;
+    for (const auto& view : views) ids.push_back(view.id);
+    CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
+  }
   const Time at = now();
   ImageNames images(api.engine);
   boost::json::array out;
+  out.reserve(views.size());
   for (const auto& view : views)
-    out.push_back(wire::container_summary(view, images.shown(view), call->request.version, at));
+    out.push_back(wire::container_summary(view, images.shown(view), call->request.version, at,
+                                          size_in(sizes, view.id)));
   co_return http::json_reply(json::serialize(out));
 }
 
 Task<Reply> inspect(Api& api, CallPtr call) {
   CO_TRY(const auto view, api.engine.inspect(call->request.params[0]));
-  co_return http::json_reply(json::serialize(wire::container_json(view, call->request.version)));
+  Sizes sizes;
+  if (call->request.query.flag("size")) {
+    std::vector<std::string> ids{view.id};
+    CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
+  }
+  co_return http::json_reply(
+      json::serialize(wire::container_json(view, call->request.version, size_in(sizes, view.id))));
 }
 
 Task<Reply> start(Api& api, CallPtr call) {

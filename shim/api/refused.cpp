@@ -16,27 +16,19 @@ struct Refusal {
   const char* what;
 };
 constexpr Refusal kNotYet[] = {
-    {"GET", "/system/df", "disk usage (system df)"},
     {"GET", "/containers/{}/attach/ws", "attaching by WebSocket"},
-    {"GET", "/containers/{}/top", "listing a container's processes (top)"},
-    {"GET", "/containers/{}/stats", "container statistics (stats)"},
-    {"POST", "/containers/prune", "pruning containers"},
     {"POST", "/images/{*}/push", "pushing an image"},
     {"GET", "/images/search", "searching for images"},
-    {"POST", "/images/prune", "pruning images"},
     {"GET", "/images/{*}/attestations", "showing attestations"},
     {"GET", "/distribution/{*}/json", "looking an image up in its registry"},
     {"POST", "/build", "building"},
-    {"POST", "/build/prune", "pruning the build cache"},
     {"POST", "/build/cancel", "cancelling a build"},
     {"POST", "/session", "build sessions"},
     {"POST", "/grpc", "BuildKit's protocol"},
     {"POST", "/networks/create", "creating a network"},
-    {"POST", "/networks/prune", "pruning networks"},
     {"POST", "/networks/{}/connect", "connecting a container to a network"},
     {"POST", "/networks/{}/disconnect", "disconnecting a container from a network"},
     {"DELETE", "/networks/{}", "removing a network"},
-    {"POST", "/volumes/prune", "pruning volumes"},
     {"POST", "/swarm/init", "swarm mode"},
     {"POST", "/swarm/join", "swarm mode"},
 };

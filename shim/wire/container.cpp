@@ -172,6 +172,12 @@ object graph_driver_json(const ContainerView& view) {
   return {{"Name", view.driver}, {"Data", data.empty() ? json::Value(nullptr) : json::Value(data)}};
 }
 
+void put_size(object& o, const std::optional<ContainerSize>& size) {
+  if (!size) return;
+  o["SizeRw"] = size->rw;
+  o["SizeRootFs"] = size->root_fs;
+}
+
 // "80/tcp" -> 80, "tcp"
 std::pair<int, std::string> split_port(const std::string& text) {
   int port = 0;
@@ -208,7 +214,8 @@ std::string command_text(const ContainerView& view) {
 
 }  // namespace
 
-json::Value container_json(const ContainerView& view, http::ApiVersion version) {
+json::Value container_json(const ContainerView& view, http::ApiVersion version,
+                           const std::optional<ContainerSize>& size) {
   object o;
   o["Id"] = view.id;
   o["Created"] = to_rfc3339(view.created);
@@ -230,6 +237,7 @@ json::Value container_json(const ContainerView& view, http::ApiVersion version) 
   o["ExecIDs"] = view.exec_ids.empty() ? json::Value(nullptr) : json::to_json(view.exec_ids);
   o["HostConfig"] = host_json(view.host);
   o["GraphDriver"] = graph_driver_json(view);
+  put_size(o, size);
   o["Mounts"] = mounts_json(view.mounts);
   o["Config"] = config_json(view.config);
   o["NetworkSettings"] = network_settings_json(view, version);
@@ -237,7 +245,8 @@ json::Value container_json(const ContainerView& view, http::ApiVersion version) 
 }
 
 json::Value container_summary(const ContainerView& view, const std::string& image,
-                              http::ApiVersion version, Time at) {
+                              http::ApiVersion version, Time at,
+                              const std::optional<ContainerSize>& size) {
   object host;
   host["NetworkMode"] = view.host.network_mode;
   if (version >= http::ApiVersion{1, 46} && !view.host.annotations.empty())
@@ -250,10 +259,14 @@ json::Value container_summary(const ContainerView& view, const std::string& imag
   o["Command"] = command_text(view);
   o["Created"] = view.created.ns / 1'000'000'000;
   o["Ports"] = ports_summary(view);
+  put_size(o, size);
   o["Labels"] = json::to_json(view.config.labels);
   o["State"] = view.damaged ? "dead" : name_of(view.status);
   o["Status"] = status_text(view, at);
   o["HostConfig"] = std::move(host);
+  if (version >= http::ApiVersion{1, 52} && view.health)
+    o["Health"] =
+        object{{"Status", view.health->status}, {"FailingStreak", view.health->failing_streak}};
   o["NetworkSettings"] = object{{"Networks", endpoints_json(view, version)}};
   o["Mounts"] = mounts_json(view.mounts);
   return o;

@@ -1,9 +1,11 @@
 // Containers in Docker's JSON: the body of create, the answers of list and inspect, exec instances.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/types.hpp"
+#include "engine/usage.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle {
@@ -20,11 +22,13 @@ Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion ver
 Result<ContainerUpdate> parse_update(const json::Value& body);
 
 // GET /containers/{c}/json
-json::Value container_json(const ContainerView& view, http::ApiVersion version);
+json::Value container_json(const ContainerView& view, http::ApiVersion version,
+                           const std::optional<ContainerSize>& size = std::nullopt);
 // One element of GET /containers/json.
 //   image  what the Image column shows: the name as given, or the id when the name has moved away
 json::Value container_summary(const ContainerView& view, const std::string& image,
-                              http::ApiVersion version, Time at);
+                              http::ApiVersion version, Time at,
+                              const std::optional<ContainerSize>& size = std::nullopt);
 
 // GET /exec/{e}/json
 json::Value exec_json(const ExecView& view);

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import Case, Daemon, busybox_tar, main, wait_until
+from harness import BIN, Case, Daemon, busybox_tar, main, wait_until
 
 TOP = os.path.join(os.path.dirname(__file__), "..", "..")
 
@@ -62,6 +62,13 @@ class Faults(Case):
                     found += [f"{path}/{name}" for name in os.listdir(path)]
         return found
 
+    def assert_whole(self):
+        """What coracle check says of the stopped daemon's files: left-overs, no damage."""
+        p = subprocess.run(
+            [os.path.join(BIN, "coracle"), "check", "--deep", "--data-root", self.daemon.data,
+             "--exec-root", self.daemon.exec], capture_output=True, text=True, timeout=60)
+        self.assertEqual((p.returncode, p.stderr), (0, ""), p.stdout)
+
     def test_kill_at_every_step(self):
         names = points()
         self.assertGreater(len(names), 8, names)
@@ -77,6 +84,7 @@ class Faults(Case):
                 if self.daemon.process.poll() is None:
                     self.daemon.stop()
                 self.daemon.process = None
+                self.assert_whole()
                 self.daemon.start()
                 self.ok("ps", "-a")
                 self.ok("images", "-a")
@@ -97,6 +105,7 @@ class Faults(Case):
                     self.assertEqual(self.daemon.request("GET", "/_ping")[0], 200)
                     self.daemon.stop()
                 self.daemon.process = None
+                self.assert_whole()
                 self.daemon.start()
                 self.clean()
 

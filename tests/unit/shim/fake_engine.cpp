@@ -360,4 +360,42 @@ Result<NetworkView> FakeEngine::network(const std::string& name) const {
   return n;
 }
 
+Result<std::unique_ptr<StatsStream>> FakeEngine::stats(const std::string& name, StatsOptions) {
+  return fail(Errc::not_found, "No such container: {}", name);
+}
+Task<ProcessList> FakeEngine::top(std::string name, std::string ps_args) {
+  last = "top " + name + " " + ps_args;
+  ProcessList list;
+  list.titles = {"PID", "CMD"};
+  list.rows = {{"1", "sh"}};
+  co_return list;
+}
+Task<std::map<std::string, ContainerSize>> FakeEngine::container_sizes(
+    std::vector<std::string> ids) {
+  std::map<std::string, ContainerSize> sizes;
+  for (const auto& id : ids) sizes[id] = ContainerSize{7, 1007};
+  co_return sizes;
+}
+Task<DiskUsage> FakeEngine::disk_usage(DiskUsageParts) {
+  DiskUsage usage;
+  usage.images.emplace();
+  usage.layers = 5;
+  co_return usage;
+}
+Task<Pruned> FakeEngine::prune_containers(Filters filters) {
+  last_filters = std::move(filters);
+  Pruned pruned;
+  pruned.deleted = {"abc"};
+  pruned.reclaimed = 3;
+  co_return pruned;
+}
+Task<PrunedImages> FakeEngine::prune_images(Filters filters) {
+  last_filters = std::move(filters);
+  co_return PrunedImages{};
+}
+Task<Pruned> FakeEngine::prune_volumes(Filters filters) {
+  last_filters = std::move(filters);
+  co_return Pruned{};
+}
+
 }  // namespace coracle::test

@@ -97,6 +97,14 @@ class FakeEngine final : public Engine {
   Task<> remove_volume(std::string name, bool force) override;
   [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override;
   [[nodiscard]] Result<NetworkView> network(const std::string& name) const override;
+  Result<std::unique_ptr<StatsStream>> stats(const std::string& name,
+                                             StatsOptions options) override;
+  Task<ProcessList> top(std::string name, std::string ps_args) override;
+  Task<std::map<std::string, ContainerSize>> container_sizes(std::vector<std::string> ids) override;
+  Task<DiskUsage> disk_usage(DiskUsageParts wanted) override;
+  Task<Pruned> prune_containers(Filters filters) override;
+  Task<PrunedImages> prune_images(Filters filters) override;
+  Task<Pruned> prune_volumes(Filters filters) override;
 
   // Lets waiters, followers and event streams go on (from any thread).
   void happen();

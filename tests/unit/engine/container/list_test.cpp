@@ -1,6 +1,6 @@
-#include "engine/container/list.hpp"
-
 #include <gtest/gtest.h>
+
+#include "engine/container/list_filter.hpp"
 
 namespace coracle {
 namespace {
@@ -36,6 +36,7 @@ TEST(List, FiltersSelectAsDockers) {
       {"name", {"^/project-web-1$"}, true},
       {"name", {"^web"}, false},
       {"name", {"[broken"}, false},
+      {"name", {"(?i)WEB-\\d$"}, true},
       {"status", {"running", "exited"}, true},
       {"status", {"running"}, false},
       {"exited", {"3"}, true},
@@ -43,9 +44,11 @@ TEST(List, FiltersSelectAsDockers) {
       {"label", {"k"}, true},
       {"label", {"k=v", "empty="}, true},
       {"label", {"k=v", "missing"}, false},
-      {"publish", {"80"}, true},
-      {"publish", {"70-90/tcp"}, true},
-      {"publish", {"443"}, false},
+      {"publish", {"8080"}, true},
+      {"publish", {"8000-8090/tcp"}, true},
+      {"publish", {"8080/udp"}, false},
+      {"publish", {"80"}, false},
+      {"expose", {"80"}, true},
       {"expose", {"443"}, true},
       {"expose", {"80/udp"}, false},
       {"volume", {"data"}, true},
@@ -60,9 +63,9 @@ TEST(List, FiltersSelectAsDockers) {
       {"is-task", {"false"}, true},
   };
   for (const auto& c : cases) {
-    EXPECT_EQ(container_matches(view(), {{c.key, c.values}}), c.expected)
-        << c.key << "=" << c.values[0];
-    EXPECT_TRUE(check_container_filters({{c.key, c.values}})) << c.key;
+    const Filters filters{{c.key, c.values}};
+    EXPECT_EQ(ContainerFilter(filters).matches(view()), c.expected) << c.key << "=" << c.values[0];
+    EXPECT_TRUE(check_container_filters(filters)) << c.key;
   }
 }
 
@@ -72,6 +75,9 @@ TEST(List, UnknownFiltersAndValuesAreRefused) {
             "invalid filter 'status=odd'");
   EXPECT_FALSE(check_container_filters({{"exited", {"x"}}}));
   EXPECT_FALSE(check_container_filters({{"publish", {"x"}}}));
+  EXPECT_FALSE(check_container_filters({{"is-task", {"x"}}}));
+  EXPECT_EQ(check_container_filters({{"health", {"odd"}}}).error().message,
+            "Unrecognised filter value for health: odd");
 }
 
 }  // namespace

@@ -1,0 +1,221 @@
+#include "engine/disk_usage.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <memory>
+#include <set>
+#include <utility>
+
+#include "engine/container/list.hpp"
+
+namespace coracle {
+namespace {
+
+struct CloseDir {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+using Dir = std::unique_ptr<DIR, CloseDir>;
+
+// Depth first, by descriptors: nothing can be exchanged for a link under our feet.
+class Walk {
+ public:
+  explicit Walk(dev_t device) : device_(device) {}
+  std::int64_t bytes = 0;
+
+  void into(UniqueFd fd, int depth) {
+    constexpr int kDeepest = 1024;  // a descriptor a level
+    const Dir dir(::fdopendir(fd.get()));
+    if (!dir) return;
+    (void)fd.release();
+    while (const dirent* entry = ::readdir(dir.get())) {
+      const std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      struct stat st {};
+      if (::fstatat(::dirfd(dir.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+      if (!S_ISDIR(st.st_mode)) {
+        if (st.st_nlink < 2 || seen_.insert(st.st_ino).second) bytes += st.st_size;
+        continue;
+      }
+      if (st.st_dev != device_ || depth >= kDeepest) continue;
+      UniqueFd below(::openat(::dirfd(dir.get()), entry->d_name,
+                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (below) into(std::move(below), depth + 1);
+    }
+  }
+
+ private:
+  dev_t device_;
+  std::set<ino_t> seen_;
+};
+
+std::map<std::string, std::int64_t> sizes_of_trees(
+    const std::vector<std::pair<std::string, std::string>>& trees) {
+  std::map<std::string, std::int64_t> sizes;
+  for (const auto& [name, path] : trees) {
+    if (const auto size = tree_size(path)) sizes[name] = *size;
+  }
+  return sizes;
+}
+
+Task<std::map<std::string, std::int64_t>> walk(
+    Parts& p, std::vector<std::pair<std::string, std::string>> trees) {
+  auto job = [trees = std::move(trees)]() -> Result<std::map<std::string, std::int64_t>> {
+    return sizes_of_trees(trees);
+  };
+  co_return co_await p.workers.run(std::move(job));
+}
+
+Task<std::vector<DiskUsage::ContainerUse>> container_uses(Parts& p) {
+  ListOptions all;
+  all.all = true;
+  CO_TRY(auto views, list_containers(p, all));
+  std::vector<std::string> ids;
+  for (const auto& view : views) ids.push_back(view.id);
+  CO_TRY(const auto sizes, co_await container_sizes(p, std::move(ids)));
+  std::vector<DiskUsage::ContainerUse> uses;
+  for (auto& view : views) {
+    const auto found = sizes.find(view.id);
+    if (found != sizes.end()) uses.push_back({std::move(view), found->second});
+  }
+  co_return uses;
+}
+
+Task<std::vector<DiskUsage::VolumeUse>> volume_uses(Parts& p) {
+  auto volumes = p.storage->volumes();
+  std::vector<std::pair<std::string, std::string>> trees;
+  for (const auto& v : volumes) trees.emplace_back(v.name, v.mountpoint);
+  CO_TRY(const auto sizes, co_await walk(p, std::move(trees)));
+  std::vector<DiskUsage::VolumeUse> uses;
+  for (auto& v : volumes) {
+    DiskUsage::VolumeUse use;
+    const auto found = sizes.find(v.name);
+    if (found != sizes.end()) use.size = found->second;
+    use.containers = containers_with_volume(p, v.name);
+    use.volume = std::move(v);
+    uses.push_back(std::move(use));
+  }
+  co_return uses;
+}
+
+std::map<std::string, std::size_t> containers_by_image(const Parts& p) {
+  std::map<std::string, std::size_t> counts;
+  for (const auto& [id, c] : p.table.all()) ++counts[c->record.image_id];
+  return counts;
+}
+
+}  // namespace
+
+void LayerSums::add(const storage::Image& image, bool used) {
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < image.diff_ids.size(); ++i) {
+    const auto [found, is_new] = nodes_[at].above.try_emplace(image.diff_ids[i], nodes_.size());
+    const auto next = found->second;
+    if (is_new) nodes_.emplace_back();
+    at = next;
+    if (i < image.layer_sizes.size()) nodes_[at].size = image.layer_sizes[i];
+    ++nodes_[at].images;
+    nodes_[at].used = nodes_[at].used || used;
+  }
+}
+
+std::int64_t LayerSums::total() const {
+  std::int64_t sum = 0;
+  for (const auto& node : nodes_) sum += node.size;
+  return sum;
+}
+
+std::int64_t LayerSums::unused() const {
+  std::int64_t sum = 0;
+  for (const auto& node : nodes_) sum += node.used ? 0 : node.size;
+  return sum;
+}
+
+std::int64_t LayerSums::shared(const storage::Image& image) const {
+  std::int64_t sum = 0;
+  std::size_t at = 0;
+  for (const auto& diff_id : image.diff_ids) {
+    const auto found = nodes_[at].above.find(diff_id);
+    if (found == nodes_[at].above.end()) break;
+    at = found->second;
+    if (nodes_[at].images > 1) sum += nodes_[at].size;
+  }
+  return sum;
+}
+
+LayerSums sums_of(const Parts& p) {
+  const auto containers = containers_by_image(p);
+  LayerSums sums;
+  for (const auto& image : p.storage->images()) sums.add(image, containers.contains(image.id));
+  return sums;
+}
+
+Result<std::int64_t> tree_size(const std::string& path) {
+  UniqueFd top(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top) return sys_error("open {}", path);
+  struct stat st {};
+  if (::fstat(top.get(), &st) != 0) return sys_error("look at {}", path);
+  Walk walk(st.st_dev);
+  walk.into(std::move(top), 0);
+  return walk.bytes;
+}
+
+std::size_t containers_with_volume(const Parts& p, const std::string& name) {
+  return static_cast<std::size_t>(std::ranges::count_if(p.table.all(), [&](const auto& entry) {
+    return std::ranges::any_of(entry.second->record.mounts, [&](const MountRecord& m) {
+      return m.type == "volume" && m.name == name;
+    });
+  }));
+}
+
+Task<std::map<std::string, ContainerSize>> container_sizes(Parts& p, std::vector<std::string> ids) {
+  std::map<std::string, std::int64_t> images;
+  for (const auto& image : p.storage->images()) images[image.id] = image.size;
+  std::map<std::string, ContainerSize> sizes;
+  std::vector<std::pair<std::string, std::string>> trees;
+  for (const auto& id : ids) {
+    const auto found = p.table.all().find(id);
+    if (found == p.table.all().end()) continue;
+    sizes[id].root_fs = images[found->second->record.image_id];
+    if (const auto plan = p.storage->mount_plan(id); plan && !plan->upper.empty())
+      trees.emplace_back(id, plan->upper);
+  }
+  CO_TRY(const auto written, co_await walk(p, std::move(trees)));
+  for (const auto& [id, bytes] : written) {
+    sizes[id].rw = bytes;
+    sizes[id].root_fs += bytes;
+  }
+  co_return sizes;
+}
+
+Task<DiskUsage> disk_usage(Parts& p, DiskUsageParts wanted) {
+  DiskUsage usage;
+  if (wanted.containers) {
+    CO_TRY(auto containers, co_await container_uses(p));
+    usage.containers = std::move(containers);
+  }
+  if (wanted.volumes) {
+    CO_TRY(auto volumes, co_await volume_uses(p));
+    usage.volumes = std::move(volumes);
+  }
+  if (!wanted.images) co_return usage;
+  const auto sums = sums_of(p);
+  const auto containers = containers_by_image(p);
+  usage.layers = sums.total();
+  usage.layers_unused = sums.unused();
+  usage.images.emplace();
+  for (auto& image : p.storage->images()) {
+    DiskUsage::ImageUse use;
+    use.shared = sums.shared(image);
+    const auto found = containers.find(image.id);
+    if (found != containers.end()) use.containers = found->second;
+    use.image = std::move(image);
+    usage.images->push_back(std::move(use));
+  }
+  co_return usage;
+}
+
+}  // namespace coracle

@@ -1,0 +1,151 @@
+#include "engine/prune.hpp"
+
+#include <algorithm>
+
+#include "engine/base/log.hpp"
+#include "engine/container/list.hpp"
+#include "engine/disk_usage.hpp"
+#include "engine/until.hpp"
+
+namespace coracle {
+namespace {
+
+// Sets a flag for as long as it lives.
+class Once {
+ public:
+  explicit Once(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Once() { flag_ = false; }
+  Once(const Once&) = delete;
+  Once& operator=(const Once&) = delete;
+
+ private:
+  bool& flag_;
+};
+
+std::unexpected<Error> already_running() {
+  return fail(Errc::conflict, "a prune operation is already running");
+}
+
+// "true", "1", "false", "0": the values of filters that are switches.
+Result<std::optional<bool>> switch_of(const Filters& filters, const std::string& key) {
+  const auto found = filters.find(key);
+  if (found == filters.end() || found->second.empty()) return std::optional<bool>();
+  if (found->second.size() > 1)
+    return fail(Errc::invalid_argument, "invalid filter '{}': got more than one value", key);
+  const auto& v = found->second[0];
+  if (v == "true" || v == "1" || v == "True" || v == "TRUE" || v == "t" || v == "T")
+    return std::optional<bool>(true);
+  if (v == "false" || v == "0" || v == "False" || v == "FALSE" || v == "f" || v == "F")
+    return std::optional<bool>(false);
+  return fail(Errc::invalid_argument, "invalid filter '{}={}'", key, v);
+}
+
+}  // namespace
+
+bool PruneRule::takes(Time created, const std::map<std::string, std::string>& labels_of) const {
+  if (before.ns != 0 && created > before) return false;
+  const auto has = [&](const std::string& label) { return has_label(labels_of, label); };
+  if (!std::ranges::all_of(labels, has)) return false;
+  return not_labels.empty() || !std::ranges::all_of(not_labels, has);
+}
+
+Result<PruneRule> prune_rule(const Filters& filters, Time at) {
+  PruneRule rule;
+  if (const auto found = filters.find("until"); found != filters.end() && !found->second.empty()) {
+    if (found->second.size() > 1)
+      return fail(Errc::invalid_argument, "more than one until filter specified");
+    TRY(rule.before, parse_until(found->second[0], at));
+  }
+  if (const auto found = filters.find("label"); found != filters.end()) rule.labels = found->second;
+  if (const auto found = filters.find("label!"); found != filters.end())
+    rule.not_labels = found->second;
+  return rule;
+}
+
+Task<Pruned> Prune::containers(Filters filters) {
+  if (containers_) co_return already_running();
+  const Once once(containers_);
+  CO_TRY(const auto rule, prune_rule(filters, now()));
+  std::vector<std::string> ids;
+  for (const auto& [id, c] : p_.table.all()) {
+    const auto status = c->status();
+    if (is_alive(status) || status == Status::restarting || status == Status::removing) continue;
+    if (rule.takes(c->record.created, c->record.config.labels)) ids.push_back(id);
+  }
+  auto asked = ids;
+  CO_TRY(const auto sizes, co_await container_sizes(p_, std::move(asked)));
+  Pruned pruned;
+  for (const auto& id : ids) {
+    auto c = p_.table.find(id);
+    // Removed or started meanwhile: not ours to take.
+    if (!c) continue;
+    auto gone = co_await life_.remove(*std::move(c), false, false);
+    if (!gone) {
+      log::warn("container not pruned id={} reason={}", id, gone.error().message);
+      continue;
+    }
+    pruned.deleted.push_back(id);
+    const auto size = sizes.find(id);
+    if (size != sizes.end()) pruned.reclaimed += size->second.rw;
+  }
+  announce(p_, "container", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  co_return pruned;
+}
+
+Task<PrunedImages> Prune::images(Filters filters) {
+  if (images_run_) co_return already_running();
+  const Once once(images_run_);
+  CO_TRY(const auto rule, prune_rule(filters, now()));
+  CO_TRY(const auto dangling, switch_of(filters, "dangling"));
+  const bool only_nameless = dangling.value_or(true);
+  const auto all = p_.storage->images();
+  const auto before = sums_of(p_).total();
+  PrunedImages pruned;
+  for (const auto& image : all) {
+    if (only_nameless && !image.repo_tags.empty()) continue;
+    const auto is_child = [&](const auto& other) { return other.parent == image.id; };
+    if (only_nameless && std::ranges::any_of(all, is_child)) continue;
+    if (!rule.takes(image.created, image.config.labels)) continue;
+    if (images_.containers_of(image.id) != 0) continue;
+    auto gone = co_await images_.remove(image.id, true);
+    if (!gone) {
+      log::warn("image not pruned id={} reason={}", image.id, gone.error().message);
+      continue;
+    }
+    auto& removed = pruned.removed;
+    removed.untagged.insert(removed.untagged.end(), gone->untagged.begin(), gone->untagged.end());
+    removed.deleted.insert(removed.deleted.end(), gone->deleted.begin(), gone->deleted.end());
+  }
+  pruned.reclaimed = std::max<std::int64_t>(0, before - sums_of(p_).total());
+  announce(p_, "image", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  co_return pruned;
+}
+
+Task<Pruned> Prune::volumes(Filters filters) {
+  if (volumes_) co_return already_running();
+  const Once once(volumes_);
+  CO_TRY(const auto rule, prune_rule(filters, now()));
+  CO_TRY(const auto all, switch_of(filters, "all"));
+  Pruned pruned;
+  for (const auto& volume : p_.storage->volumes()) {
+    if (!all.value_or(false) && !volume.anonymous) continue;
+    if (!rule.takes(volume.created, volume.labels)) continue;
+    if (containers_with_volume(p_, volume.name) != 0) continue;
+    auto job = [path = volume.mountpoint] { return tree_size(path); };
+    const auto size = co_await p_.workers.run(std::move(job));
+    // Asked again: a container may have taken it during the walk.
+    if (containers_with_volume(p_, volume.name) != 0) continue;
+    auto gone = co_await p_.storage->remove_volume(volume.name);
+    if (!gone) {
+      log::warn("volume not pruned name={} reason={}", volume.name, gone.error().message);
+      continue;
+    }
+    announce(p_, "volume", "destroy", volume.name, {{"driver", volume.driver}});
+    pruned.deleted.push_back(volume.name);
+    if (size) pruned.reclaimed += *size;
+  }
+  announce(p_, "volume", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  co_return pruned;
+}
+
+}  // namespace coracle

@@ -1,0 +1,39 @@
+// docker container|image|volume prune: what nothing uses, by filters, and how much that was.
+#pragma once
+
+#include "engine/container/lifecycle.hpp"
+#include "engine/images.hpp"
+#include "engine/parts.hpp"
+#include "engine/usage.hpp"
+
+namespace coracle {
+
+// One prune of a kind at a time.
+class Prune {
+ public:
+  Prune(Parts& parts, Lifecycle& life, Images& images) : p_(parts), life_(life), images_(images) {}
+
+  // Filters: until, label, label!. All: errors invalid_argument; conflict "a prune operation is
+  // already running"
+  Task<Pruned> containers(Filters filters);
+  // Also dangling: only images without a name (the default), or all that no container uses.
+  Task<PrunedImages> images(Filters filters);
+  // Filters: label, label!, all: not only the anonymous ones.
+  Task<Pruned> volumes(Filters filters);
+
+ private:
+  Parts& p_;
+  Lifecycle& life_;
+  Images& images_;
+  bool containers_ = false, images_run_ = false, volumes_ = false;  // under way
+};
+
+// The filters of a prune, taken apart. Pure.
+struct PruneRule {
+  Time before;  // 0: any time
+  std::vector<std::string> labels, not_labels;
+  [[nodiscard]] bool takes(Time created, const std::map<std::string, std::string>& labels_of) const;
+};
+Result<PruneRule> prune_rule(const Filters& filters, Time at);
+
+}  // namespace coracle

@@ -1,0 +1,118 @@
+// What containers, images and volumes use, and giving it back: stats, top, system df, prune.
+#include "shim/wire/usage.hpp"
+
+#include "shim/api/api.hpp"
+
+namespace coracle::api {
+namespace {
+
+constexpr std::string_view kPruneFilters[] = {"label", "label!", "until"};
+constexpr std::string_view kImagePruneFilters[] = {"dangling", "label", "label!", "until"};
+constexpr std::string_view kVolumePruneFilters[] = {"all", "label", "label!"};
+constexpr std::string_view kBuildPruneFilters[] = {"description", "id",     "inuse", "parent",
+                                                   "private",     "shared", "type",  "until"};
+
+Task<Reply> stats(Api& api, CallPtr call) {
+  StatsOptions options;
+  options.stream = call->request.query.flag("stream", true);
+  options.one_shot = call->request.query.flag("one-shot");
+  if (options.stream && options.one_shot)
+    co_return fail(Errc::invalid_argument, "cannot have stream=true and one-shot=true");
+  CO_TRY(const auto stream, api.engine.stats(call->request.params[0], options));
+  call->end_when_client_leaves();
+  const auto version = call->request.version;
+  if (!options.stream) {
+    CO_TRY(const auto view, co_await stream->next());
+    if (!view) co_return fail(Errc::not_found, "No such container: {}", call->request.params[0]);
+    co_return http::json_reply(json::serialize(wire::stats_json(*view, version)));
+  }
+  Reply head;
+  head.type = "application/json";
+  CO_CHECK(co_await call->begin(std::move(head)));
+  for (;;) {
+    CO_TRY(const auto view, co_await stream->next());
+    if (!view) break;
+    CO_CHECK(co_await call->write(json::serialize(wire::stats_json(*view, version)) + "\n"));
+  }
+  co_return http::sent_reply();
+}
+
+Task<Reply> top(Api& api, CallPtr call) {
+  CO_TRY(const auto list,
+         co_await api.engine.top(call->request.params[0], call->request.query.text("ps_args")));
+  co_return http::json_reply(json::serialize(wire::top_json(list)));
+}
+
+Task<Reply> disk_usage(Api& api, CallPtr call) {
+  const auto& query = call->request.query;
+  DiskUsageParts parts;
+  bool build_cache = true;
+  const auto types = query.list("type");
+  if (!types.empty() && call->request.version >= http::ApiVersion{1, 42}) {
+    parts = {false, false, false};
+    build_cache = false;
+    for (const auto& type : types) {
+      if (type == "image") {
+        parts.images = true;
+      } else if (type == "container") {
+        parts.containers = true;
+      } else if (type == "volume") {
+        parts.volumes = true;
+      } else if (type == "build-cache") {
+        build_cache = true;
+      } else {
+        co_return fail(Errc::invalid_argument, "unknown object type: {}", type);
+      }
+    }
+  }
+  CO_TRY(const auto usage, co_await api.engine.disk_usage(parts));
+  co_return http::json_reply(json::serialize(wire::disk_usage_json(
+      usage, build_cache, query.flag("verbose"), call->request.version, now())));
+}
+
+Task<Reply> prune_containers(Api& api, CallPtr call) {
+  CO_TRY(auto filters, filters_of(call->request, kPruneFilters));
+  CO_TRY(const auto pruned, co_await api.engine.prune_containers(std::move(filters)));
+  co_return http::json_reply(json::serialize(wire::pruned_json("ContainersDeleted", pruned)));
+}
+
+Task<Reply> prune_images(Api& api, CallPtr call) {
+  CO_TRY(auto filters, filters_of(call->request, kImagePruneFilters));
+  CO_TRY(const auto pruned, co_await api.engine.prune_images(std::move(filters)));
+  co_return http::json_reply(json::serialize(wire::pruned_images_json(pruned)));
+}
+
+Task<Reply> prune_volumes(Api& api, CallPtr call) {
+  CO_TRY(auto filters, filters_of(call->request, kVolumePruneFilters));
+  // Until 1.41 every volume was taken.
+  if (call->request.version < http::ApiVersion{1, 42}) filters["all"] = {"true"};
+  CO_TRY(const auto pruned, co_await api.engine.prune_volumes(std::move(filters)));
+  co_return http::json_reply(json::serialize(wire::pruned_json("VolumesDeleted", pruned)));
+}
+
+// There are the predefined networks only, which stay.
+Task<Reply> prune_networks(Api& /*api*/, CallPtr call) {
+  CO_CHECK(filters_of(call->request, kPruneFilters));
+  co_return http::json_reply(R"({"NetworksDeleted":null})");
+}
+
+// Nothing is built here yet, so there is no cache.
+Task<Reply> prune_builds(Api& /*api*/, CallPtr call) {
+  CO_CHECK(filters_of(call->request, kBuildPruneFilters));
+  co_return http::json_reply(R"({"CachesDeleted":null,"SpaceReclaimed":0})");
+}
+
+}  // namespace
+
+void add_usage_routes(http::Router& router, Api& api) {
+  route(router, api, "GET", "/containers/{}/stats", stats);
+  route(router, api, "GET", "/containers/{}/top", top);
+  route(router, api, "GET", "/system/df", disk_usage);
+  route(router, api, "POST", "/containers/prune", prune_containers);
+  route(router, api, "POST", "/images/prune", prune_images);
+  route(router, api, "POST", "/volumes/prune", prune_volumes);
+  route(router, api, "POST", "/networks/prune", prune_networks);
+  route(router, api, "POST", "/build/prune", prune_builds);
+}
+
+}  // namespace coracle::api

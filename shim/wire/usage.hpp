@@ -1,0 +1,26 @@
+// What is used, in Docker's JSON: stats, top, system df, prune.
+#pragma once
+
+#include <string>
+
+#include "engine/stats.hpp"
+#include "engine/usage.hpp"
+#include "shim/http/message.hpp"
+
+namespace coracle::wire {
+
+// One object of GET /containers/{c}/stats. One that does not run is all zeros.
+json::Value stats_json(const StatsView& view, http::ApiVersion version);
+json::Value top_json(const ProcessList& list);
+
+// GET /system/df. Below 1.52: lists, null for what was not asked for. From 1.52: sums, beside the
+// lists or, when `verbose`, with the lists inside.
+//   build_cache  was it asked for? There is none, so its list is empty
+json::Value disk_usage_json(const DiskUsage& usage, bool build_cache, bool verbose,
+                            http::ApiVersion version, Time at);
+
+// {"<what>": [ids] or null, "SpaceReclaimed": n}
+json::Value pruned_json(const char* what, const Pruned& pruned);
+json::Value pruned_images_json(const PrunedImages& pruned);
+
+}  // namespace coracle::wire
