@@ -5,12 +5,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <deque>
 #include <memory>
 #include <set>
 #include <utility>
 
 #include "engine/container/list.hpp"
+#include "engine/later.hpp"
 
 namespace coracle {
 namespace {
@@ -175,18 +176,25 @@ Task<std::map<std::string, ContainerSize>> container_sizes(Parts& p, std::vector
   std::map<std::string, std::int64_t> images;
   for (const auto& image : p.storage->images()) images[image.id] = image.size;
   std::map<std::string, ContainerSize> sizes;
-  std::vector<std::pair<std::string, std::string>> trees;
+  std::deque<std::pair<std::string, Later<storage::LayerUsage>>> asked;
   for (const auto& id : ids) {
     const auto found = p.table.all().find(id);
     if (found == p.table.all().end()) continue;
-    sizes[id].root_fs = images[found->second->record.image_id];
-    if (const auto plan = p.storage->mount_plan(id); plan && !plan->upper.empty())
-      trees.emplace_back(id, plan->upper);
+    const auto& c = *found->second;
+    // Nothing writes to the layer of one that does not run.
+    const auto version = is_alive(c.status()) ? "" : "ended " + to_rfc3339(c.state.finished_at);
+    sizes[id].root_fs = images[c.record.image_id];
+    asked.emplace_back(id, Later<storage::LayerUsage>(p.io, p.scope, "measure layer",
+                                                      p.storage->layer_usage(id, version)));
   }
-  CO_TRY(const auto written, co_await walk(p, std::move(trees)));
-  for (const auto& [id, bytes] : written) {
-    sizes[id].rw = bytes;
-    sizes[id].root_fs += bytes;
+  for (auto& [id, later] : asked) {
+    const auto usage = co_await later.get();
+    if (!usage) {
+      sizes.erase(id);
+      continue;
+    }
+    sizes[id].rw = usage->bytes;
+    sizes[id].root_fs += usage->bytes;
   }
   co_return sizes;
 }

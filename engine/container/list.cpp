@@ -1,6 +1,7 @@
 #include "engine/container/list.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "engine/container/list_filter.hpp"
 #include "engine/container/view.hpp"
@@ -8,17 +9,40 @@
 namespace coracle {
 namespace {
 
-// The image, or one that is built on it.
-bool descends_from(const Parts& p, const ContainerView& v, const std::string& wanted) {
-  if (v.config.image == wanted) return true;
-  const auto ancestor = p.storage->find(wanted);
-  if (!ancestor) return false;
-  if (ancestor->id == v.image_id) return true;
-  const auto own = p.storage->find(v.image_id);
-  if (!own || ancestor->diff_ids.empty() || own->diff_ids.size() < ancestor->diff_ids.size())
-    return false;
-  return std::equal(ancestor->diff_ids.begin(), ancestor->diff_ids.end(), own->diff_ids.begin());
-}
+// Which images are one of those that are wanted, or built on one; asked once an image.
+class Ancestors {
+ public:
+  Ancestors(const Parts& p, const Filters& filters) : p_(p) {
+    const auto found = filters.find("ancestor");
+    if (found == filters.end()) return;
+    wanted_ = found->second;
+    for (const auto& name : wanted_) {
+      if (auto image = p.storage->find(name)) images_.push_back(*std::move(image));
+    }
+  }
+  bool has(const ContainerView& v) {
+    if (wanted_.empty() || std::ranges::find(wanted_, v.config.image) != wanted_.end()) return true;
+    const auto [at, is_new] = known_.try_emplace(v.image_id, false);
+    if (is_new) at->second = descends(v.image_id);
+    return at->second;
+  }
+
+ private:
+  [[nodiscard]] bool descends(const std::string& id) const {
+    const auto own = p_.storage->find(id);
+    return std::ranges::any_of(images_, [&](const storage::Image& ancestor) {
+      if (ancestor.id == id) return true;
+      const auto& below = ancestor.diff_ids;
+      return own && !below.empty() && own->diff_ids.size() >= below.size() &&
+             std::equal(below.begin(), below.end(), own->diff_ids.begin());
+    });
+  }
+
+  const Parts& p_;
+  std::vector<std::string> wanted_;
+  std::vector<storage::Image> images_;
+  std::map<std::string, bool> known_;
+};
 
 struct TimeWindow {
   Time after{-1}, before;
@@ -53,17 +77,14 @@ Result<std::vector<ContainerView>> list_containers(const Parts& p, const ListOpt
   std::ranges::stable_sort(wanted, [](const Container* a, const Container* b) {
     return a->record.created > b->record.created;
   });
-  const auto ancestors = options.filters.find("ancestor");
+  Ancestors ancestors(p, options.filters);
   const ContainerFilter filter(options.filters);
   std::vector<ContainerView> out;
   out.reserve(wanted.size());
   for (const auto* c : wanted) {
     auto view = view_of(p, *c, Depth::list);
     if (!filter.matches(view)) continue;
-    if (ancestors != options.filters.end() && !ancestors->second.empty() &&
-        std::ranges::none_of(ancestors->second,
-                             [&](const auto& a) { return descends_from(p, view, a); }))
-      continue;
+    if (!ancestors.has(view)) continue;
     out.push_back(std::move(view));
     if (options.limit > 0 && out.size() == static_cast<std::size_t>(options.limit)) break;
   }

@@ -1,8 +1,6 @@
 #include "shim/wire/container.hpp"
 
-#include <charconv>
-
-#include "shim/wire/text.hpp"
+#include "shim/wire/list_text.hpp"
 
 namespace coracle::wire {
 namespace {
@@ -67,11 +65,7 @@ object host_json(const HostConfig& host) {
 
 object endpoint_json(EndpointSettings endpoint, const ContainerView& view,
                      http::ApiVersion version) {
-  // Until 1.44 the short id stood among the aliases.
-  if (version < http::ApiVersion{1, 45} && view.host.network_mode != "bridge" &&
-      view.host.network_mode != "default" && view.host.network_mode != "host" &&
-      view.host.network_mode != "none" && !view.id.empty())
-    endpoint.aliases.push_back(short_id(view.id));
+  if (has_id_alias(view, version)) endpoint.aliases.push_back(short_id(view.id));
   object o = json::to_json(endpoint).get_object();
   if (!o.contains("IPAMConfig")) o["IPAMConfig"] = nullptr;
   if (auto* ipam = o.if_contains("IPAMConfig"); ipam != nullptr && ipam->is_object())
@@ -178,40 +172,6 @@ void put_size(object& o, const std::optional<ContainerSize>& size) {
   o["SizeRootFs"] = size->root_fs;
 }
 
-// "80/tcp" -> 80, "tcp"
-std::pair<int, std::string> split_port(const std::string& text) {
-  int port = 0;
-  std::from_chars(text.data(), text.data() + text.size(), port);
-  const auto slash = text.find('/');
-  return {port, slash == std::string::npos ? "tcp" : text.substr(slash + 1)};
-}
-
-array ports_summary(const ContainerView& view) {
-  array out;
-  for (const auto& [key, bindings] : view.ports) {
-    const auto [port, type] = split_port(key);
-    if (bindings.empty()) out.push_back(object{{"PrivatePort", port}, {"Type", type}});
-    for (const auto& b : bindings) {
-      object o;
-      o["IP"] = b.host_ip.empty() ? "0.0.0.0" : b.host_ip;
-      o["PrivatePort"] = port;
-      o["PublicPort"] = split_port(b.host_port).first;
-      o["Type"] = type;
-      out.push_back(std::move(o));
-    }
-  }
-  return out;
-}
-
-std::string command_text(const ContainerView& view) {
-  std::string out = view.path;
-  for (const auto& arg : view.args) {
-    if (!out.empty()) out += ' ';
-    out += arg.find(' ') == std::string::npos ? arg : "'" + arg + "'";
-  }
-  return out;
-}
-
 }  // namespace
 
 json::Value container_json(const ContainerView& view, http::ApiVersion version,
@@ -241,34 +201,6 @@ json::Value container_json(const ContainerView& view, http::ApiVersion version,
   o["Mounts"] = mounts_json(view.mounts);
   o["Config"] = config_json(view.config);
   o["NetworkSettings"] = network_settings_json(view, version);
-  return o;
-}
-
-json::Value container_summary(const ContainerView& view, const std::string& image,
-                              http::ApiVersion version, Time at,
-                              const std::optional<ContainerSize>& size) {
-  object host;
-  host["NetworkMode"] = view.host.network_mode;
-  if (version >= http::ApiVersion{1, 46} && !view.host.annotations.empty())
-    host["Annotations"] = json::to_json(view.host.annotations);
-  object o;
-  o["Id"] = view.id;
-  o["Names"] = array{"/" + view.name};
-  o["Image"] = image;
-  o["ImageID"] = view.image_id;
-  o["Command"] = command_text(view);
-  o["Created"] = view.created.ns / 1'000'000'000;
-  o["Ports"] = ports_summary(view);
-  put_size(o, size);
-  o["Labels"] = json::to_json(view.config.labels);
-  o["State"] = view.damaged ? "dead" : name_of(view.status);
-  o["Status"] = status_text(view, at);
-  o["HostConfig"] = std::move(host);
-  if (version >= http::ApiVersion{1, 52} && view.health)
-    o["Health"] =
-        object{{"Status", view.health->status}, {"FailingStreak", view.health->failing_streak}};
-  o["NetworkSettings"] = object{{"Networks", endpoints_json(view, version)}};
-  o["Mounts"] = mounts_json(view.mounts);
   return o;
 }
 

@@ -72,6 +72,34 @@ TEST(ContainerSummary, HasARowForEachHostAddress) {
   EXPECT_TRUE(j.at("Labels").is_object());
 }
 
+TEST(ContainerSummary, IsValidWhateverStandsInIt) {
+  auto v = sample();
+  v.args = {"\"quoted\" \\ \n\t\r\x01", "ümlaut"};
+  v.config.labels = {{"a\"b", "c\\d"}};
+  const auto j = container_summary(v, "busybox", http::kMaxVersion, now(), ContainerSize{5, 1005});
+  EXPECT_EQ(j.at("Command").as_string(), "sh '\"quoted\" \\ \n\t\r\x01' ümlaut");
+  EXPECT_EQ(j.at("Labels").at("a\"b").as_string(), "c\\d");
+  EXPECT_EQ(j.at("SizeRw").as_int64(), 5);
+  EXPECT_EQ(j.at("SizeRootFs").as_int64(), 1005);
+}
+
+TEST(ContainerSummary, HasTheFieldsOfItsVersion) {
+  auto v = sample();
+  v.health.emplace().status = "healthy";
+  EXPECT_FALSE(container_summary(v, "", {1, 51}, now()).as_object().contains("Health"));
+  EXPECT_EQ(container_summary(v, "", {1, 52}, now()).at("Health").at("Status").as_string(),
+            "healthy");
+  v.endpoints["mine"] = {};
+  v.host.network_mode = "mine";
+  v.id = std::string(64, 'a');
+  const auto old = container_summary(v, "", {1, 43}, now());
+  const auto& mine = old.at("NetworkSettings").at("Networks").at("mine").as_object();
+  EXPECT_EQ(mine.at("Aliases").as_array()[0].as_string(), "aaaaaaaaaaaa");
+  EXPECT_FALSE(mine.contains("DNSNames"));
+  EXPECT_FALSE(mine.contains("GwPriority"));
+  EXPECT_TRUE(mine.at("IPAMConfig").is_null());
+}
+
 TEST(ContainerSummary, ListsADamagedOneWithItsReason) {
   auto v = sample();
   v.damaged = true;
