@@ -41,7 +41,7 @@ constexpr int kAnswer_ms = 10'000;
 constexpr int kLockTries = 1500;  // of 20 ms
 constexpr int kLockPause_ms = 20;
 constexpr int kControlFd = 3;
-constexpr std::size_t kEnterFds = 3;  // user, mount, lifeline
+constexpr std::size_t kEnterFds = 3;  // user, mount, lifeline; since version 2 the guests' listener
 
 // Runs newuidmap or newgidmap; what it says on stderr is the error.
 Result<> run_helper(const std::string& program, pid_t pid, const IdMap& map) {
@@ -276,10 +276,12 @@ Result<Entered> enter(const std::string& exec_root) {
                 "it was started by a newer coracle (protocol {}, this one knows {}); use that one",
                 reply.version, kKeeperVersion);
   }
-  if (message.fds.size() != kEnterFds)
+  if (message.fds.size() != kEnterFds + (reply.version >= 2 ? 1 : 0))
     return fail(Errc::internal, "it sent {} descriptors", message.fds.size());
   CHECK(join_namespaces(message));
-  return Entered{reply.one_id, std::move(reply.warnings), std::move(message.fds[2])};
+  Entered out{reply.one_id, std::move(reply.warnings), std::move(message.fds[2]), UniqueFd{}};
+  if (reply.version >= 2) out.guest_listener = std::move(message.fds[3]);
+  return out;
 }
 
 Result<std::string> absolute(const std::string& path) {

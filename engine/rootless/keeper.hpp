@@ -16,6 +16,8 @@ struct Entered {
   std::vector<std::string> warnings;  // for /info and the log, each with its remedy
   UniqueFd lifeline;                  // copies are held by the daemon and every monitor: when the
                                       // last one is closed, the keeper goes
+  UniqueFd guest_listener;            // exec_root/guest.sock (protocol.hpp); none from a keeper of
+                                      // an older coracle
 };
 
 // Joins the keeper of this exec root, or starts one, and enters its user and mount namespaces. The

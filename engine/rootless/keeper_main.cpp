@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -135,6 +136,7 @@ class Keeper {
   UniqueFd lock_;
   Pipe lifeline_;  // our write end is closed when the first coracled is through
   UniqueFd listener_, signals_;
+  UniqueFd guest_listener_;  // the daemons accept from it, we never
   std::vector<UniqueFd> guests_;
   bool asked_to_end_ = false;
   Supervisor netstack_;
@@ -152,6 +154,9 @@ Result<> Keeper::publish() {
   signals_ = UniqueFd(::signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return sys_error("make a signalfd");
   TRY(listener_, listen_unix(join_path(exec_root_, kSocketName), SOCK_SEQPACKET));
+  const auto guests = join_path(exec_root_, kGuestSocketName);
+  TRY(guest_listener_, listen_unix(guests, SOCK_STREAM));
+  if (::chmod(guests.c_str(), 0666) != 0) return sys_error("set the mode of {}", guests);
   TRY(auto who, identify(::getpid()));
   CHECK(write_file_atomic(join_path(exec_root_, kRecordName),
                           json::to_text(KeeperRecord{std::move(who), kKeeperVersion}), 0600,
@@ -269,19 +274,24 @@ Result<Message> Keeper::admit(const UniqueFd& guest) {
   UniqueFd lifeline(::open(proc_path(lifeline_.read).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   if (!lifeline) return sys_error("open the lifeline");
   Message reply;
-  reply.text =
-      json::to_text(EnterReply{kKeeperVersion, maps_.one_id, maps_.warnings, std::string{}});
+  reply.text = json::to_text(EnterReply{std::min(request.version, kKeeperVersion), maps_.one_id,
+                                        maps_.warnings, std::string{}});
   TRY(auto user, duplicate(user_));
   TRY(auto mount, duplicate(mount_));
   reply.fds.push_back(std::move(user));
   reply.fds.push_back(std::move(mount));
   reply.fds.push_back(std::move(lifeline));
+  if (request.version >= 2) {
+    TRY(auto guests, duplicate(guest_listener_));
+    reply.fds.push_back(std::move(guests));
+  }
   return reply;
 }
 
 void Keeper::end() {
   netstack_.stop();
-  for (const char* name : {kRecordName, kSocketName, kNetstackRecordName, netstack::kSocketName})
+  for (const char* name :
+       {kRecordName, kSocketName, kGuestSocketName, kNetstackRecordName, netstack::kSocketName})
     ::unlinkat(directory_.get(), name, 0);
   keeper_log("ended");
 }

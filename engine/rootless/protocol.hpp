@@ -9,7 +9,12 @@
 //   {error}                            ->                    in place of either: why not
 // Afterwards, on <exec-root>/keeper.sock, for that coracled and all later ones:
 //                                      <-  {op: enter, version}
-//   {version, one_id, warnings} + fds  ->                    user and mount namespace, lifeline
+//   {version, one_id, warnings} + fds  ->                    user and mount namespace, lifeline;
+//                                                            from version 2 on: the guests'
+//                                                            listener
+// The guests' listener is the API's socket for containers that bind it: made once by the keeper, so
+// that a bind of it outlives every daemon. Its mode lets any id of a container connect; on the host
+// only the user gets to it, since the exec root is 0700. While no daemon runs, guests wait.
 //
 // <exec-root>/keeper.lock (flock) is held by a coracled from its look at keeper.json until it has
 // entered, and by the keeper from its decision to end until it has ended.
@@ -25,10 +30,11 @@
 
 namespace coracle::rootless {
 
-constexpr std::int32_t kKeeperVersion = 1;
+constexpr std::int32_t kKeeperVersion = 2;
 constexpr const char* kKeeperProgram = "coracle-keeper";
 constexpr const char* kRecordName = "keeper.json";
 constexpr const char* kSocketName = "keeper.sock";
+constexpr const char* kGuestSocketName = "guest.sock";
 constexpr const char* kLockName = "keeper.lock";
 constexpr const char* kNetstackRecordName = "netstack.json";  // the ProcessIdentity of netstack
 
