@@ -240,11 +240,11 @@ class EngineImpl : public Engine {
   Task<storage::Volume> create_volume(std::string name, std::string driver,
                                       std::map<std::string, std::string> options,
                                       std::map<std::string, std::string> labels) override {
-    return coracle::create_volume(p_, std::move(name), std::move(driver), std::move(options),
-                                  std::move(labels));
+    return owned("create volume", coracle::create_volume(p_, std::move(name), std::move(driver),
+                                                         std::move(options), std::move(labels)));
   }
   Task<> remove_volume(std::string name, bool force) override {
-    return coracle::remove_volume(p_, std::move(name), force);
+    return owned("remove volume", coracle::remove_volume(p_, std::move(name), force));
   }
   [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override {
     return list_networks(p_, filters);

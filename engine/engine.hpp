@@ -23,7 +23,10 @@ struct ContainerUpdate;  // engine/update.hpp
 struct EngineConfig {
   std::string data_root;    // ~/.local/share/coracle
   std::string exec_root;    // $XDG_RUNTIME_DIR/coracle
-  std::string socket_path;  // the first -H: what a bind of /var/run/docker.sock is translated to
+  std::string socket_path;  // the first -H
+  // What a bind of /var/run/docker.sock (or of socket_path) is translated to: a socket that any id
+  // of a container may connect to, and that outlives this daemon. "": the keeper has none.
+  std::string guest_socket_path;
   storage::Config storage;
   bool one_id = false;                       // from rootless/keeper: no id range
   std::vector<std::string> set_up_warnings;  // from rootless/keeper: shown in /info

@@ -13,6 +13,7 @@
 #include "engine/engine.hpp"
 #include "engine/events.hpp"
 #include "engine/spec/seccomp_profile.hpp"
+#include "engine/volume_users.hpp"
 #include "netstack/client.hpp"
 
 namespace coracle {
@@ -37,6 +38,7 @@ struct Parts {
         config(std::move(config_)),
         store(config.data_root, config.exec_root),
         netstack(io_, config.exec_root + "/" + netstack::kSocketName),
+        volume_users(io_),
         network_ready(io_),
         log_watch(io_, scope),
         scope(io_) {}
@@ -53,6 +55,7 @@ struct Parts {
   Time networks_created;
   std::shared_ptr<EventLog> events;
   ContainerTable table;
+  VolumeUsers volume_users;
   std::string monitor_program, init_program;  // "" when it is missing
   // Endpoints of containers that are gone have been given up: only now may new ones be attached.
   bool network_is_ready = false;

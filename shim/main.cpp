@@ -26,6 +26,7 @@
 #include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/rootless/keeper.hpp"
+#include "engine/rootless/protocol.hpp"
 #include "shim/api/api.hpp"
 #include "shim/config.hpp"
 #include "shim/http/server.hpp"
@@ -186,11 +187,17 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
   TRY(auto entered, rootless::enter_keeper(config.exec_root));
   for (const auto& warning : entered.warnings) log::warn("{}", warning);
   TRY(auto listeners, open_sockets(config));
+  UniqueFd guests = std::move(entered.guest_listener);
+  auto for_engine = engine_config(config, std::move(entered));
+  if (guests) {
+    for_engine.guest_socket_path = join_path(config.exec_root, rootless::kGuestSocketName);
+    listeners.sockets.push_back(std::move(guests));  // its file is the keeper's: it stays
+  }
 
   Daemon daemon;
   Scope scope(daemon.io);
-  scope.start("daemon", run(daemon, engine_config(config, std::move(entered)), config,
-                            std::move(listeners), args));
+  scope.start("daemon",
+              run(daemon, std::move(for_engine), config, std::move(listeners), args));
   daemon.io.run();
   return daemon.exit_code;
 }

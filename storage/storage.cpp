@@ -290,11 +290,16 @@ class Store final : public Storage {
     trash_.empty();
     co_return Result<>{};
   }
-  Task<> fill_volume(std::string name, std::string image_id, std::string path) override {
-    CO_TRY(const auto image, images_.by_id(image_id));
+  Task<> fill_volume(VolumeFill what) override {
+    CO_TRY(const auto image, images_.by_id(what.image_id));
     auto pin = pin_image(image);
     CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
-    co_return co_await volumes_.fill(std::move(name), std::move(stack), std::move(path));
+    co_return co_await volumes_.fill(std::move(what), std::move(stack));
+  }
+  Task<> mount_volume(std::string name) override { return volumes_.mount(std::move(name)); }
+  Task<> unmount_volume(std::string name) override { return volumes_.unmount(std::move(name)); }
+  [[nodiscard]] std::vector<std::string> mounted_volumes() const override {
+    return volumes_.mounted();
   }
 
   Coro<void> close() override {

@@ -157,16 +157,33 @@ struct CommitOptions {
 // ---- volumes
 // ----------------------------------------------------------------------------------------------
 
+// errors: invalid_argument, "create X: …" in Docker's words
+Result<> check_volume_name(const std::string& name);
+
 struct Volume {
   std::string name, driver = "local", mountpoint;
   std::map<std::string, std::string> labels, options;
   Time created;
   bool anonymous = false;
+  // It is mounted while containers use it (a tmpfs): mount_volume before the first starts,
+  // unmount_volume after the last has ended.
+  [[nodiscard]] bool needs_mount() const;
+  // Words of `o` that are attributes of each bind of it: ro, nosuid, nodev, noexec, …
+  [[nodiscard]] std::vector<std::string> attributes() const;
 };
 void describe(auto& field, Volume& v) {
   field("name", v.name)("driver", v.driver)("mountpoint", v.mountpoint)("labels", v.labels)(
       "options", v.options)("created", v.created)("anonymous", v.anonymous);
 }
+
+// What an empty volume is to be filled with.
+struct VolumeFill {
+  std::string name;
+  std::string subpath;  // a directory of the volume, or ""
+  std::string image_id;
+  std::string path;     // of the image; one that it has not, or that is no directory, gives nothing
+  bool in_use = false;  // a container has it mounted: the directory may not be another one then
+};
 
 struct Damaged {
   std::string path, reason;
@@ -261,9 +278,18 @@ class Storage {
   virtual Task<Volume> create_volume(std::string name, std::map<std::string, std::string> labels,
                                      std::map<std::string, std::string> options) = 0;
   virtual Task<> remove_volume(std::string name) = 0;
-  // Fills an empty volume from `path` of an image (owners, modes, links kept), once: a volume that
-  // has been filled or written to is left alone.
-  virtual Task<> fill_volume(std::string name, std::string image_id, std::string path) = 0;
+  // Fills a volume that is empty from an image (owners, modes, links kept); all or nothing, also
+  // when the daemon is killed meanwhile. A tmpfs stays empty, as at Docker.
+  //   errors  not_found (volume, image, subpath)
+  virtual Task<> fill_volume(VolumeFill what) = 0;
+  // A tmpfs is mounted at its mountpoint; of a bind volume the directory is looked at. Twice is
+  // fine.
+  //   errors  Docker's "failed to mount local volume: mount …"
+  virtual Task<> mount_volume(std::string name) = 0;
+  virtual Task<> unmount_volume(std::string name) = 0;
+  // The volumes that are mounted now; blocking, for the start: a daemon before this one may have
+  // left some.
+  [[nodiscard]] virtual std::vector<std::string> mounted_volumes() const = 0;
   // A layer's upper directory's entry of `path` in an image's file system, read-only and without
   // mounting: the file's text, for /etc/passwd and the like. errors: not_found
   virtual Task<std::string> read_image_file(std::string image_id, std::string path,

@@ -1,6 +1,7 @@
 #include "storage/volume_store.hpp"
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,18 +14,22 @@
 #include "engine/base/path.hpp"
 #include "storage/copy_tree.hpp"
 #include "storage/merged_tree.hpp"
+#include "storage/volume_options.hpp"
 
 namespace coracle::storage {
 namespace {
 
 constexpr const char* kRecord = "volume.json";
 constexpr const char* kNew = ".new-";
+constexpr const char* kFilling = ".filling";  // what becomes _data once it is whole
 
 bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-Result<> check_name(const std::string& name) {
+}  // namespace
+
+Result<> check_volume_name(const std::string& name) {
   if (name.size() < 2) {
     return fail(Errc::invalid_argument,
                 "create {}: volume name is too short, names should be at least two alphanumeric "
@@ -45,50 +50,13 @@ Result<> check_name(const std::string& name) {
       name, name);
 }
 
-bool has_word(const std::string& list, const std::string& word) {
-  return ("," + list + ",").find("," + word + ",") != std::string::npos;
-}
+namespace {
 
-// The directory of the host that a bind volume stands for; "" for a volume of our own.
-std::string bound_directory(const std::map<std::string, std::string>& options) {
-  const auto device = options.find("device");
-  return device == options.end() ? std::string{} : device->second;
-}
+using Kind = VolumeMount::Kind;
 
-Result<> check_options(const std::string& name, const std::map<std::string, std::string>& options) {
-  for (const auto& [key, value] : options) {
-    if (key != "type" && key != "o" && key != "device")
-      return fail(Errc::invalid_argument, "create {}: invalid option: \"{}\"", name, key);
-  }
-  if (options.empty()) return {};
-  const auto get = [&options](const char* key) {
-    const auto found = options.find(key);
-    return found == options.end() ? std::string{} : found->second;
-  };
-  const std::string type = get("type");
-  const std::string device = get("device");
-  if (type.empty())
-    return fail(Errc::invalid_argument, "create {}: missing required option: \"type\"", name);
-  if (device.empty())
-    return fail(Errc::invalid_argument, "create {}: missing required option: \"device\"", name);
-  if (type == "tmpfs") {
-    return fail(Errc::unsupported,
-                "create {}: volumes of type tmpfs are not supported yet; use --tmpfs or --mount "
-                "type=tmpfs",
-                name);
-  }
-  if ((type == "none" || type == "bind") &&
-      (has_word(get("o"), "bind") || has_word(get("o"), "rbind"))) {
-    if (!device.starts_with('/'))
-      return fail(Errc::invalid_argument, "create {}: device must be an absolute path: {}", name,
-                  device);
-    return {};
-  }
-  return fail(
-      Errc::unsupported,
-      "create {}: a volume of type {} cannot be mounted without root (rootless); mount it on "
-      "the host and use type=none, o=bind, device=/path",
-      name, type);
+// As it was checked when the volume was made; a record that somebody edited counts as plain.
+VolumeMount mount_of(const Volume& v) {
+  return read_volume_options(v.name, v.options).value_or(VolumeMount{});
 }
 
 Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool with_data) {
@@ -115,10 +83,12 @@ Result<VolumeRecord> read_record(const std::string& path) {
 }
 
 struct Fill {
-  std::string data;                 // the volume's directory
+  std::string dir;                  // the volume's own: volumes/NAME
+  std::string data, subpath;        // what is filled
   std::vector<std::string> layers;  // topmost first
   std::string path;
-  std::string record_path, record_text;  // volume.json with the mark, written at the end
+  VolumeMount mount;
+  bool swap = false;  // data is ours and nobody has it mounted: it may become another directory
 };
 
 Result<> empty_directory(const std::string& dir) {
@@ -127,20 +97,86 @@ Result<> empty_directory(const std::string& dir) {
   return {};
 }
 
+// A bind volume's directory is bound by each container itself; here it is only looked at.
+Result<> look_at_device(const std::string& dir, const VolumeMount& what) {
+  struct stat st {};
+  if (what.kind != Kind::bind || ::stat(what.device.c_str(), &st) == 0) return {};
+  const int reason = errno;
+  const auto flags = mount_flags(what.flags) | MS_BIND;
+  if (reason == ENOENT)
+    return fail(
+        Errc::not_found,
+        "failed to mount local volume: mount {}:{}, flags: {:#x}: no such file or directory",
+        what.device, dir, flags);
+  return sys_error_of(reason, "failed to mount local volume: mount {}:{}, flags: {:#x}",
+                      what.device, dir, flags);
+}
+
+// The directory to fill: the volume's, or one below it that no link leads out of; nothing when
+// that is a file.
+Result<UniqueFd> open_target(const Fill& fill) {
+  TRY(auto root, open_dir(fill.data));
+  if (fill.subpath.empty()) return root;
+  auto inside = open_in_root(root, fill.subpath, O_PATH);
+  if (!inside && inside.error().sys == ENOENT)
+    return fail(Errc::not_found, "cannot access path {}/{}: no such file or directory", fill.data,
+                fill.subpath);
+  struct stat st {};
+  if (inside && ::fstat(inside->get(), &st) == 0 && !S_ISDIR(st.st_mode)) return UniqueFd{};
+  return inside;
+}
+
 Result<> fill_volume(const Fill& fill) {
-  TRY(const auto names, list_dir(fill.data));
-  if (names.empty()) {
-    const auto from = lookup_path(fill.layers, fill.path);
-    if (!from && from.error().code != Errc::not_found) return std::unexpected(from.error());
-    if (from && !from->dirs.empty()) {
-      if (auto copied = copy_tree(*from, fill.data); !copied) {
-        // Nothing half: the next start tries again.
-        static_cast<void>(empty_directory(fill.data));
-        return copied;
-      }
-    }
+  const auto from = lookup_path(fill.layers, fill.path);
+  if (!from && from.error().code != Errc::not_found) return std::unexpected(from.error());
+  const bool has_files = from && !from->dirs.empty();
+  if (!has_files && fill.subpath.empty()) return {};
+  if (auto there = look_at_device(join_path(fill.dir, "_data"), fill.mount); !there)
+    return std::unexpected(there.error().within("error while mounting volume '{}'", fill.data));
+  TRY(const auto target, open_target(fill));
+  if (!target) return {};
+  const std::string place = proc_path(target);
+  TRY(const auto names, list_dir(place));
+  if (!has_files || !names.empty()) return {};
+  if (!fill.swap) {
+    auto copied = copy_tree(*from, place);
+    if (!copied) static_cast<void>(empty_directory(place));  // nothing half: it is tried again
+    return copied;
   }
-  return write_file_atomic(fill.record_path, fill.record_text);
+  const std::string fresh = join_path(fill.dir, kFilling);
+  CHECK(remove_tree(fresh));  // of a daemon that was killed
+  if (::mkdir(fresh.c_str(), 0755) != 0) return sys_error("make {}", fresh);
+  auto copied = copy_tree(*from, fresh);
+  if (copied) copied = fail_point("volume.fill");
+  if (copied && ::rename(fresh.c_str(), fill.data.c_str()) != 0)
+    copied = sys_error("name the data");
+  if (!copied) static_cast<void>(remove_tree(fresh));
+  return copied;
+}
+
+Result<bool> is_mount_point(const std::string& dir) {
+  struct statx st {};
+  if (::statx(AT_FDCWD, dir.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st) != 0)
+    return sys_error("look at {}", dir);
+  return (st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
+Result<> mount_tmpfs(const std::string& dir, const VolumeMount& what) {
+  TRY(const auto mounted, is_mount_point(dir));
+  if (mounted) return {};
+  const auto flags = mount_flags(what.flags);
+  if (::mount(what.device.c_str(), dir.c_str(), "tmpfs", flags, what.data.c_str()) == 0) return {};
+  return sys_error("failed to mount local volume: mount {}:{}{}{}", what.device, dir,
+                   flags == 0 ? "" : fmt::format(", flags: {:#x}", flags),
+                   what.data.empty() ? "" : ", data: " + what.data);
+}
+
+// Containers that have it bound keep what is in it; nobody new finds it.
+Result<> unmount_tmpfs(const std::string& dir) {
+  const auto mounted = is_mount_point(dir);
+  if (!mounted || !*mounted) return {};
+  if (::umount2(dir.c_str(), MNT_DETACH) != 0) return sys_error("unmount {}", dir);
+  return {};
 }
 
 }  // namespace
@@ -150,8 +186,17 @@ VolumeStore::VolumeStore(asio::io_context& io, Workers& workers, Trash& trash,
     : io_(io), workers_(workers), trash_(trash), dir_(std::move(volumes_dir)), changes_(io) {}
 
 std::string VolumeStore::data_dir(const Volume& v) const {
-  const std::string bound = bound_directory(v.options);
-  return bound.empty() ? dir_ + "/" + v.name + "/_data" : bound;
+  const auto mount = mount_of(v);
+  return mount.kind == Kind::bind ? mount.device : dir_ + "/" + v.name + "/_data";
+}
+
+bool Volume::needs_mount() const { return mount_of(*this).kind == Kind::tmpfs; }
+
+std::vector<std::string> Volume::attributes() const {
+  auto mount = mount_of(*this);
+  if (mount.kind != Kind::bind) return {};  // a tmpfs has them itself
+  std::erase_if(mount.flags, [](const std::string& word) { return word == "sync"; });
+  return mount.flags;
 }
 
 Result<std::vector<Damaged>> VolumeStore::load() {
@@ -196,15 +241,15 @@ Task<Volume> VolumeStore::create(std::string name, std::map<std::string, std::st
   record.volume.name = name.empty() ? random_id() : std::move(name);
   record.volume.labels = std::move(labels);
   if (record.volume.anonymous) record.volume.labels.try_emplace("com.docker.volume.anonymous", "");
-  CO_CHECK(check_name(record.volume.name));
-  CO_CHECK(check_options(record.volume.name, options));
+  CO_CHECK(check_volume_name(record.volume.name));
+  CO_TRY(const auto mount, read_volume_options(record.volume.name, options));
   const auto turn = co_await changes_.take();
   if (const auto found = entries_.find(record.volume.name); found != entries_.end())
     co_return found->second->record.volume;
   record.volume.options = std::move(options);
   record.volume.created = now();
   record.volume.mountpoint = data_dir(record.volume);
-  auto job = [dir = dir_, record, own = bound_directory(record.volume.options).empty()] {
+  auto job = [dir = dir_, record, own = mount.kind != Kind::bind] {
     return make_volume(dir, record, own);
   };
   CO_CHECK(co_await workers_.run(std::move(job)));
@@ -220,7 +265,11 @@ Task<> VolumeStore::remove(std::string name) {
   const auto entry = found->second;
   const auto quiet = co_await entry->turns.take();  // not while it is being filled
   CO_CHECK(fail_point("volume.remove"));
-  auto job = [trash = &trash_, path = join_path(dir_, name)] { return trash->take(path); };
+  auto job = [trash = &trash_, path = join_path(dir_, name),
+              mounted = entry->record.volume.needs_mount()]() -> Result<> {
+    if (mounted) CHECK(unmount_tmpfs(join_path(path, "_data")));
+    return trash->take(path);
+  };
   auto taken = co_await workers_.run(std::move(job));
   if (!taken) co_return std::unexpected(taken.error().within("remove {}", name));
   entries_.erase(name);
@@ -228,28 +277,62 @@ Task<> VolumeStore::remove(std::string name) {
   co_return Result<>{};
 }
 
-Task<> VolumeStore::fill(std::string name, std::vector<std::string> layers, std::string path) {
+Result<std::shared_ptr<VolumeStore::Entry>> VolumeStore::entry_of(const std::string& name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) co_return fail(Errc::not_found, "get {}: no such volume", name);
-  const auto entry = found->second;
+  if (found == entries_.end()) return fail(Errc::not_found, "get {}: no such volume", name);
+  return found->second;
+}
+
+Task<> VolumeStore::fill(VolumeFill what, std::vector<std::string> layers) {
+  CO_TRY(const auto entry, entry_of(what.name));
   const auto turn = co_await entry->turns.take();
-  if (entry->record.filled) co_return Result<>{};
-  if (const auto now_there = entries_.find(name);
-      now_there == entries_.end() || now_there->second != entry)
-    co_return fail(Errc::not_found, "get {}: no such volume", name);
-  VolumeRecord marked = entry->record;
-  marked.filled = true;
+  CO_TRY(const auto now_there, entry_of(what.name));
+  if (now_there != entry) co_return fail(Errc::not_found, "get {}: no such volume", what.name);
+  const auto kind = mount_of(entry->record.volume).kind;
+  if (kind == Kind::tmpfs) co_return Result<>{};
   Fill fill;
+  fill.dir = join_path(dir_, what.name);
   fill.data = entry->record.volume.mountpoint;
+  fill.subpath = std::move(what.subpath);
   fill.layers = std::move(layers);
-  fill.path = std::move(path);
-  fill.record_path = join_path(join_path(dir_, name), kRecord);
-  fill.record_text = json::to_text(marked);
+  fill.path = std::move(what.path);
+  fill.swap = kind == Kind::none && fill.subpath.empty() && !what.in_use;
+  fill.mount = mount_of(entry->record.volume);
   auto job = [fill = std::move(fill)] { return fill_volume(fill); };
   auto filled = co_await workers_.run(std::move(job));
-  if (!filled) co_return std::unexpected(filled.error().within("fill the volume {}", name));
-  entry->record = std::move(marked);
-  co_return Result<>{};
+  if (!filled && filled.error().code != Errc::not_found)
+    co_return std::unexpected(filled.error().within("fill the volume {}", what.name));
+  co_return filled;
+}
+
+Task<> VolumeStore::mount(std::string name) {
+  CO_TRY(const auto entry, entry_of(name));
+  auto what = mount_of(entry->record.volume);
+  if (what.kind == Kind::none) co_return Result<>{};
+  const auto turn = co_await entry->turns.take();
+  CO_CHECK(entry_of(name));
+  auto job = [what = std::move(what), dir = dir_ + "/" + name + "/_data"]() -> Result<> {
+    return what.kind == Kind::tmpfs ? mount_tmpfs(dir, what) : look_at_device(dir, what);
+  };
+  co_return co_await workers_.run(std::move(job));
+}
+
+Task<> VolumeStore::unmount(std::string name) {
+  CO_TRY(const auto entry, entry_of(name));
+  if (!entry->record.volume.needs_mount()) co_return Result<>{};
+  const auto turn = co_await entry->turns.take();
+  auto job = [dir = dir_ + "/" + name + "/_data"] { return unmount_tmpfs(dir); };
+  co_return co_await workers_.run(std::move(job));
+}
+
+std::vector<std::string> VolumeStore::mounted() const {
+  std::vector<std::string> out;
+  for (const auto& [name, entry] : entries_) {
+    if (!entry->record.volume.needs_mount()) continue;
+    const auto mounted = is_mount_point(entry->record.volume.mountpoint);
+    if (mounted && *mounted) out.push_back(name);
+  }
+  return out;
 }
 
 }  // namespace coracle::storage

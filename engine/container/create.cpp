@@ -1,8 +1,6 @@
 // create: what was asked for, merged with the image and decided to the last default, becomes a
 // record; then volumes, the writable layer and the record's file are made, and undone together when
 // one fails.
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -10,9 +8,11 @@
 #include "engine/base/path.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/merge.hpp"
+#include "engine/container/mount_sources.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/validate.hpp"
 #include "engine/later.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -65,43 +65,39 @@ Result<Endpoints> plan_endpoints(const Parts& p, const CreateRequest& request,
   return out;
 }
 
-// Mounts of other containers: "name[:ro|rw]".
-Result<> add_volumes_from(const ContainerTable& table, const std::vector<std::string>& from,
-                          std::vector<MountRecord>& mounts) {
-  for (const auto& spec : from) {
-    const auto colon = spec.find(':');
-    const std::string mode = colon == std::string::npos ? "" : spec.substr(colon + 1);
-    if (mode != "" && mode != "ro" && mode != "rw" && mode != "z" && mode != "Z")
-      return fail(Errc::invalid_argument, "invalid mode for volumes-from: {}", mode);
-    TRY(const auto other, table.find(spec.substr(0, colon)));
-    for (MountRecord m : other->record.mounts) {
-      if (m.type == "tmpfs") continue;
-      m.anonymous = false;  // it goes with the other container
-      m.no_copy = true;
-      if (mode == "ro") m.rw = false;
-      if (!mode.empty()) m.mode = mode;
-      const bool taken = std::ranges::any_of(
-          mounts, [&](const auto& have) { return have.destination == m.destination; });
-      if (!taken) mounts.push_back(std::move(m));
-    }
+// Mounts of other containers, whatever their state.
+Result<std::vector<MountRecord>> volumes_from(const ContainerTable& table,
+                                              const std::vector<std::string>& specs) {
+  std::vector<MountRecord> out;
+  for (const auto& spec : specs) {
+    TRY(const auto from, parse_volumes_from(spec));
+    TRY(const auto other, table.find(from.container));
+    for (auto& m : inherited_mounts(other->record, from.rw)) out.push_back(std::move(m));
+  }
+  return out;
+}
+
+// Images that are mounted get a layer each, as a root file system does; nothing is written to it.
+Result<> plan_image_mounts(const Parts& p, ContainerRecord& r) {
+  for (std::size_t i = 0; i < r.mounts.size(); ++i) {
+    auto& m = r.mounts[i];
+    if (m.type != "image") continue;
+    TRY(const auto image, p.storage->find(m.image_id.empty() ? m.source : m.image_id));
+    m.image_id = image.id;
+    m.layer = fmt::format("{}.image-{}", r.id, i);
   }
   return {};
 }
 
-bool is_engine_socket(const std::string& source) {
-  return source == "/var/run/docker.sock" || source == "/run/docker.sock";
-}
-
-Result<> check_sources(const std::vector<MountRecord>& mounts) {
+void warn_of_propagation(const std::vector<MountRecord>& mounts,
+                         std::vector<std::string>& warnings) {
   for (const auto& m : mounts) {
-    if (m.type != "bind" || m.create_source || is_engine_socket(m.source)) continue;
-    struct stat st {};
-    if (::stat(m.source.c_str(), &st) == 0) continue;
-    return fail(Errc::invalid_argument,
-                "invalid mount config for type \"bind\": bind source path does not exist: {}",
-                m.source);
+    if (m.propagation == "shared" || m.propagation == "rshared")
+      warnings.push_back(fmt::format(
+          "Mounts made below {} are not seen on the host: without root a mount is shared among the "
+          "namespaces inside the container only",
+          m.destination));
   }
-  return {};
 }
 
 // What inspect shows of a container in another's namespaces was not asked for: it does not conflict
@@ -152,9 +148,11 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
   }
   if (r.config.network_disabled && mode == "bridge") mode = "none";
   TRY(r.endpoints, plan_endpoints(p_, request, mode));
-  TRY(r.mounts, plan_mounts(r.host, r.config));
-  CHECK(add_volumes_from(p_.table, r.host.volumes_from, r.mounts));
-  CHECK(check_sources(r.mounts));
+  TRY(auto inherited, volumes_from(p_.table, r.host.volumes_from));
+  TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));
+  CHECK(plan_image_mounts(p_, r));
+  warn_of_propagation(r.mounts, warnings);
+  CHECK(check_bind_sources(p_.config, r.mounts));
   for (auto& w : discard_limits(r.host)) warnings.push_back(std::move(w));
   for (auto& w : other_warnings(r.config, r.host)) warnings.push_back(std::move(w));
   // What the specification cannot say is refused now, not at the start.
@@ -174,22 +172,34 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
                                std::vector<std::string>& made) {
   for (auto& m : c->record.mounts) {
     if (m.type != "volume" || (!m.name.empty() && m.anonymous)) continue;
+    std::string driver = c->record.host.volume_driver;
     std::map<std::string, std::string> labels, options;
-    if (m.anonymous) labels["com.docker.volume.anonymous"] = "";
     if (const auto* request = request_of(c->record, m); request != nullptr && request->volume) {
-      labels.insert(request->volume->labels.begin(), request->volume->labels.end());
-      if (request->volume->driver_config) options = request->volume->driver_config->options;
+      labels = request->volume->labels;
+      if (const auto& asked = request->volume->driver_config) {
+        driver = asked->name;
+        options = asked->options;
+      }
     }
-    const bool is_new = m.name.empty() || !p_.storage->find_volume(m.name);
-    CO_TRY(auto volume, co_await p_.storage->create_volume(m.name, labels, options));
-    m.name = volume.name;
-    m.source = volume.mountpoint;
-    if (is_new) {
-      made.push_back(m.name);
-      announce(p_, "volume", "create", m.name, {{"driver", "local"}});
-    }
+    auto volume = co_await make_volume(p_, m.name, driver, options, labels);
+    // A 404 is the image's, for the client: it would pull it.
+    if (!volume && volume.error().code == Errc::not_found)
+      co_return std::unexpected(volume.error().as(Errc::invalid_argument));
+    CO_CHECK(volume);
+    m.name = volume->volume.name;
+    m.source = volume->volume.mountpoint;
+    if (volume->is_new) made.push_back(m.name);
     if (m.no_copy) continue;
-    CO_CHECK(co_await p_.storage->fill_volume(m.name, image.id, m.destination));
+    storage::VolumeFill fill;
+    fill.name = m.name;
+    fill.subpath = m.subpath;
+    fill.image_id = image.id;
+    fill.path = m.destination;
+    fill.in_use = p_.volume_users.mounted.contains(m.name);
+    auto filled = co_await p_.storage->fill_volume(std::move(fill));
+    if (!filled && filled.error().code == Errc::not_found)
+      co_return std::unexpected(filled.error().as(Errc::invalid_argument));
+    CO_CHECK(filled);
   }
   co_return Result<>{};
 }
@@ -198,6 +208,10 @@ Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
                        std::vector<std::string>& made_volumes) {
   Later<> layer(p_.io, p_.scope, "create layer", p_.storage->create_layer(c->id(), image.id));
   auto volumes = co_await make_volumes(c, image, made_volumes);
+  for (std::size_t i = 0; volumes && i < c->record.mounts.size(); ++i) {
+    const MountRecord m = c->record.mounts[i];
+    if (!m.layer.empty()) volumes = co_await p_.storage->create_layer(m.layer, m.image_id);
+  }
   Result<> written;
   if (volumes) {
     auto job = [store = p_.store, id = c->id(), text = json::to_text(c->record)] {
@@ -229,13 +243,19 @@ Task<Created> Lifecycle::create(CreateRequest request) {
     CO_CHECK(p_.table.take_name(request.name, c->id()));
     c->record.name = request.name;
   }
+  VolumeClaims claims(p_.volume_users, c->id());
+  for (const auto& m : c->record.mounts) {
+    if (m.type == "volume" && !m.name.empty()) claims.add(m.name);
+  }
   std::vector<std::string> made_volumes;
   auto made = co_await make(c, std::move(image), made_volumes);
   if (!made) {
     p_.table.free_name(c->name(), c->id());
     (void)p_.store.discard(c->id());
     (void)co_await p_.storage->remove_layer(c->id());
-    for (const auto& name : made_volumes) (void)co_await p_.storage->remove_volume(name);
+    for (std::size_t i = 0; i < c->record.mounts.size(); ++i)
+      (void)co_await p_.storage->remove_layer(c->record.mounts[i].layer);
+    for (const auto& name : made_volumes) (void)co_await discard_volume(p_, name, c->id());
     p_.scope.start("empty trash", empty_trash());
     co_return std::unexpected(made.error().within("create {}", c->name()));
   }

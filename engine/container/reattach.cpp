@@ -13,6 +13,7 @@
 #include "engine/container/lifecycle.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -52,6 +53,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   if (mode == "bridge" || mode == "none")
     running.network = NetworkLease(p_.netstack, p_.scope, c->id());
   c->held = std::move(running);
+  adopt_volumes(p_, *c);
   const auto status = view->status == "paused" ? Status::paused : Status::running;
   if (c->state.status != status) {
     // The daemon ended between the container's start (or pause) and the note of it.
@@ -139,9 +141,12 @@ Task<> Lifecycle::reattach() {
       log::error("container not taken over reason={}", done.error().message);
   }
   p_.scope.start("look through network", look_through_network());
+  p_.scope.start("look through volumes", look_through_volumes(p_));
   // Writable layers whose container was removed, or never came to be.
   for (const auto& id : p_.storage->layers()) {
-    if (!p_.table.all().contains(id)) (void)co_await p_.storage->remove_layer(id);
+    // "ID.image-N" is of an image that the container ID mounts.
+    if (!p_.table.all().contains(id.substr(0, id.find('.'))))
+      (void)co_await p_.storage->remove_layer(id);
   }
   p_.scope.start("empty trash", empty_trash());
   co_return Result<>{};

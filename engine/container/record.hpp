@@ -16,9 +16,9 @@ namespace coracle {
 
 // A mount as it was decided at create. A volume's place is looked up at each start.
 struct MountRecord {
-  std::string type;         // bind, volume, tmpfs
+  std::string type;         // bind, volume, tmpfs, image
   std::string name;         // volume
-  std::string source;       // bind: host path; volume: its mountpoint
+  std::string source;       // bind: host path; volume: its mountpoint; image: its name
   std::string destination;  // clean, absolute
   std::string mode;         // as given: "ro,z"
   bool rw = true;
@@ -27,14 +27,16 @@ struct MountRecord {
   bool create_source = false;        // bind: a missing source becomes a directory
   bool no_copy = false;              // volume: not filled from the image
   bool anonymous = false;            // volume: goes with the container (--rm, rm -v)
-  std::string subpath;               // volume: this directory of it
+  std::string subpath;               // volume, image: this directory or file of it
+  std::string image_id, layer;       // image: what it is, and the layer of ours that mounts it
   std::vector<std::string> options;  // tmpfs
 };
 void describe(auto& field, MountRecord& m) {
   field("type", m.type)("name", m.name)("source", m.source)("destination", m.destination)(
       "mode", m.mode)("rw", m.rw)("propagation", m.propagation)("recursive", m.recursive)(
       "recursive_read_only", m.recursive_read_only)("create_source", m.create_source)(
-      "no_copy", m.no_copy)("anonymous", m.anonymous)("subpath", m.subpath)("options", m.options);
+      "no_copy", m.no_copy)("anonymous", m.anonymous)("subpath", m.subpath)("image_id", m.image_id)(
+      "layer", m.layer)("options", m.options);
 }
 
 struct ContainerRecord {

@@ -8,6 +8,7 @@
 #include "engine/base/log.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -31,15 +32,6 @@ class ContainerWaiter : public Waiter {
   }
   std::shared_ptr<Wait> wait_;
 };
-
-bool used_by_another(const ContainerTable& table, const Container& c, const std::string& volume) {
-  return std::ranges::any_of(table.all(), [&](const auto& entry) {
-    return entry.second.get() != &c &&
-           std::ranges::any_of(entry.second->record.mounts, [&](const MountRecord& m) {
-             return m.type == "volume" && m.name == volume;
-           });
-  });
-}
 
 }  // namespace
 
@@ -111,11 +103,17 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   // From here on it is gone whatever fails: a layer that stays is found at the next start.
   if (auto gone = co_await p_.storage->remove_layer(c->id()); !gone)
     log::warn("writable layer stays id={} reason={}", c->id(), gone.error().message);
+  for (const auto& m : c->record.mounts) {
+    if (m.layer.empty()) continue;
+    if (auto gone = co_await p_.storage->remove_layer(m.layer); !gone)
+      log::warn("layer of a mounted image stays id={} reason={}", m.layer, gone.error().message);
+  }
   if (volumes) {
     for (const auto& m : c->record.mounts) {
-      if (m.type != "volume" || !m.anonymous || used_by_another(p_.table, *c, m.name)) continue;
-      if (auto gone = co_await p_.storage->remove_volume(m.name); gone)
-        announce(p_, "volume", "destroy", m.name, {{"driver", "local"}});
+      if (m.type != "volume" || !m.anonymous) continue;
+      auto gone = co_await discard_volume(p_, m.name, c->id());
+      if (!gone && gone.error().code != Errc::not_found)
+        log::warn("volume stays name={} reason={}", m.name, gone.error().message);
     }
   }
   hooks_.removed(c);

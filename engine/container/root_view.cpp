@@ -27,17 +27,28 @@ namespace {
 constexpr int kFuseEndMs = 5000;
 constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
 
+Result<UniqueFd> open_source(const ResolvedMount& m) {
+  if (!m.subpath.empty()) {
+    TRY(const auto top, open_dir(m.source));
+    return open_in_root(top, m.subpath, O_PATH);
+  }
+  UniqueFd fd(::open(m.source.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd) return sys_error("open {}", m.source);
+  return fd;
+}
+
 // A source that is gone is passed over: the copy may be about something else.
 Result<> mount_one(const ResolvedMount& m, const UniqueFd& root) {
+  const auto source = open_source(m);
   struct stat st {};
-  if (::stat(m.source.c_str(), &st) != 0) {
+  if (!source || ::fstat(source->get(), &st) != 0) {
     log::debug("mount left out of a view source={} destination={}", m.source, m.destination);
     return {};
   }
   const auto kind = S_ISDIR(st.st_mode) ? runtime::PlaceKind::directory : runtime::PlaceKind::file;
   TRY(const auto place, runtime::mount_point(root, m.destination, kind));
   const auto depth = m.recursive ? runtime::Depth::recursive : runtime::Depth::one;
-  TRY(const auto mount, runtime::clone_mount(m.source, depth));
+  TRY(const auto mount, runtime::clone_mount(*source, depth));
   if (!m.rw) {
     runtime::MountChange read_only;
     read_only.set = MOUNT_ATTR_RDONLY;

@@ -11,12 +11,14 @@
 #include "engine/base/log.hpp"
 #include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
+#include "engine/container/mount_sources.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
 #include "engine/container/run_events.hpp"
 #include "engine/container/start_input.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -74,10 +76,7 @@ struct BundleJob {
 // Blocks: for a worker.
 Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
   for (const auto& source : job.make_sources) {
-    if (exists(source)) continue;
-    if (auto made = make_dirs(source, 0755); !made)
-      return std::unexpected(
-          made.error().within("error while creating mount source path '{}'", source));
+    CHECK(make_source(source));
   }
   TRY(auto generated, generate(job.input));
   for (const auto& w : generated.warnings)
@@ -127,7 +126,7 @@ Result<runtime::RootMount> root_mount(const Parts& p, const Container& c) {
 BundleJob bundle_job(const Parts& p, const Container& c, GenerateInput input) {
   BundleJob job;
   job.input = std::move(input);
-  job.make_sources = sources_to_make(c);
+  job.make_sources = sources_to_make(p.config, c.record.mounts);
   job.bundle = p.store.bundle(c.id());
   job.hostname_path = p.store.file(c.id(), "hostname");
   job.resolv_conf_path = p.store.file(c.id(), "resolv.conf");
@@ -212,6 +211,7 @@ Task<> Lifecycle::start_now(ContainerPtr c) {
   const auto& e = done.error();
   log::warn("container not started id={} reason={}", c->id(), e.message);
   c->attaching.clear();
+  co_await unmount_volumes(p_, c);
   if (c->state.status == Status::restarting) c->state.status = Status::exited;
   c->state.error = e.message;
   c->state.exit_code = exit_code_of(e);
@@ -240,6 +240,7 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
 Task<> Lifecycle::try_start(ContainerPtr c) {
   co_await await_last_monitor(c);
   const auto& mode = c->record.host.network_mode;
+  CO_CHECK(co_await mount_volumes(p_, c));
   CO_TRY(auto input, generate_input(p_, *c));
   std::optional<Later<netstack::Attachment>> network;
   NetworkLease lease;

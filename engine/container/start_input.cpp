@@ -10,27 +10,50 @@
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 #include "engine/container/host_devices.hpp"
+#include "engine/container/mount_sources.hpp"
 #include "engine/spec/security_options.hpp"
 
 namespace coracle {
 namespace {
 
-// The daemon's own socket under the names that clients know it by.
-bool names_our_socket(const std::string& source) {
-  if (source == "/var/run/docker.sock" || source == "/run/docker.sock") return true;
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  return runtime != nullptr && source == std::string(runtime) + "/docker.sock";
+// It is opened by the monitor, when it is mounted; here only for the error.
+Result<> check_subpath(const std::string& mountpoint, const std::string& path) {
+  TRY(const auto root, open_dir(mountpoint));
+  const auto inside = open_in_root(root, path, O_PATH);
+  if (!inside && inside.error().code == Errc::not_found)
+    return fail(Errc::not_found, "cannot access path {}/{}: no such file or directory", mountpoint,
+                path);
+  if (!inside)
+    return std::unexpected(inside.error().within("cannot access path {}/{}", mountpoint, path));
+  return {};
 }
 
-// A directory of a volume, with no link leading outside.
-Result<std::string> sub_path(const std::string& mountpoint, const std::string& path) {
-  TRY(const auto root, open_dir(mountpoint));
-  auto inside = open_in_root(root, path, O_PATH);
-  if (!inside) return std::unexpected(inside.error().within("volume subpath {}", path));
-  char text[4096];
-  const auto n = ::readlink(proc_path(*inside).c_str(), text, sizeof text);
-  if (n < 0) return sys_error("volume subpath {}", path);
-  return std::string(text, static_cast<std::size_t>(n));
+Result<> resolve_volume(const Parts& p, const MountRecord& m, ResolvedMount& out) {
+  TRY(const auto volume, p.storage->find_volume(m.name));
+  out.source = volume.mountpoint;
+  for (auto& word : volume.attributes()) {
+    if (word == "ro") {
+      out.rw = false;
+    } else {
+      out.options.push_back(std::move(word));
+    }
+  }
+  if (!m.subpath.empty()) CHECK(check_subpath(volume.mountpoint, m.subpath));
+  return {};
+}
+
+// The layer's own directory is empty and stays on top: an overlay needs two.
+Result<> resolve_image(const Parts& p, const MountRecord& m, ResolvedMount& out) {
+  TRY(auto plan, p.storage->mount_plan(m.layer));
+  out.type = plan.type;
+  if (plan.type == "bind") {
+    out.source = plan.lower.front();
+    return {};
+  }
+  out.source = plan.type == "fuse-overlayfs" ? plan.program : plan.type;
+  out.lower = std::move(plan.lower);
+  if (!plan.upper.empty()) out.lower.insert(out.lower.begin(), plan.upper);
+  return {};
 }
 
 Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
@@ -41,16 +64,12 @@ Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
   out.recursive = m.recursive;
   out.recursive_read_only = m.recursive_read_only;
   out.propagation = m.propagation;
+  out.subpath = m.subpath;
   out.options = m.options;
-  if (m.type == "bind") {
-    out.source = names_our_socket(m.source) ? p.config.socket_path : m.source;
-  } else if (m.type == "volume") {
-    TRY(const auto volume, p.storage->find_volume(m.name));
-    out.source = volume.mountpoint;
-    if (!m.subpath.empty()) {
-      TRY(out.source, sub_path(volume.mountpoint, m.subpath));
-    }
-  }
+  if (m.type == "bind")
+    out.source = names_our_socket(p.config, m.source) ? socket_for_guests(p.config) : m.source;
+  if (m.type == "volume") CHECK(resolve_volume(p, m, out));
+  if (m.type == "image") CHECK(resolve_image(p, m, out));
   return out;
 }
 
@@ -182,14 +201,6 @@ Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {
   // Asked again after the opening: now the descriptor is surely that process's.
   TRY(const auto again, proc_of(p, id, "network namespace"));
   return fd;
-}
-
-std::vector<std::string> sources_to_make(const Container& c) {
-  std::vector<std::string> out;
-  for (const auto& m : c.record.mounts) {
-    if (m.type == "bind" && m.create_source && !names_our_socket(m.source)) out.push_back(m.source);
-  }
-  return out;
 }
 
 Result<monitor::LogOptions> log_options(const ContainerRecord& record, const std::string& path) {

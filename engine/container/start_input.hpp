@@ -21,9 +21,6 @@ Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& parts, const Cont
 // The network namespace of the container that `container:<id>` names.
 Result<UniqueFd> open_netns_of(const Parts& parts, const std::string& id);
 
-// Sources of old-style binds that do not exist, to be made as directories.
-std::vector<std::string> sources_to_make(const Container& c);
-
 // errors  invalid_argument: max-size or max-file
 Result<monitor::LogOptions> log_options(const ContainerRecord& record, const std::string& path);
 

@@ -3,7 +3,7 @@ add_library(engine STATIC
   types.cpp engine.cpp parts.cpp events.cpp images.cpp volumes.cpp networks.cpp system.cpp keeper_watch.cpp
   container/state.cpp container/container.cpp container/table.cpp container/store.cpp
   container/monitor_link.cpp container/network_lease.cpp container/merge.cpp container/validate.cpp
-  container/ports.cpp container/mounts.cpp container/network_files.cpp container/start_input.cpp
+  container/ports.cpp container/mounts.cpp container/mount_request.cpp container/mount_sources.cpp container/network_files.cpp container/start_input.cpp
   container/create.cpp container/start.cpp container/stop.cpp container/pause.cpp container/exit.cpp
   container/update.cpp container/health.cpp container/run_events.cpp
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
@@ -13,11 +13,11 @@ add_library(engine STATIC
   container/list_filter.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
   until.cpp disk_usage.cpp prune.cpp check.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
-  types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp keeper_watch.hpp
+  types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp volume_users.hpp networks.hpp system.hpp keeper_watch.hpp
   container/state.hpp container/container.hpp container/table.hpp container/store.hpp
   container/record.hpp container/lifecycle.hpp container/health.hpp container/run_events.hpp container/monitor_link.hpp
   container/network_lease.hpp container/merge.hpp container/validate.hpp container/ports.hpp
-  container/mounts.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
+  container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
   container/log_files.hpp container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
   container/view.hpp container/list.hpp

@@ -173,8 +173,8 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
   if (!is_one_of(h.runtime, {"", "coracle", "runc", "crun", "io.containerd.runc.v2"}))
     return bad("unknown or invalid runtime name: {}", h.runtime);
   if (!is_one_of(h.volume_driver, {"", "local"}))
-    return fail(Errc::unsupported, "volume driver \"{}\": coracle has the driver \"local\" only",
-                h.volume_driver);
+    return bad("error looking up volume plugin {}: plugin \"{}\" not found", h.volume_driver,
+               h.volume_driver);
   if (!h.storage_opt.empty())
     return fail(Errc::unsupported, "storage-opt is not supported by coracle yet");
   return {};

@@ -45,6 +45,7 @@ Result<> close_foreign_descriptors(const InitInput& in) {
                            in.fuse_root.get(),  in.request.stdio.in, in.request.stdio.out,
                            in.request.stdio.err};
   for (const auto& n : in.join) keep.push_back(n.file.get());
+  for (const auto& mount : in.fuse_mounts) keep.push_back(mount.get());
   return close_all_but(std::move(keep));
 }
 
@@ -146,6 +147,7 @@ Result<Prepared> set_up(InitInput& in) {
   const auto& request = in.request;
   const auto& spec = *request.spec;
   Prepared out;
+  ::umask(0);  // mount points get the modes that are named here; the process has its own later
   CHECK(close_foreign_descriptors(in));
   CHECK(become_root_of_user_namespace(in));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
@@ -163,7 +165,7 @@ Result<Prepared> set_up(InitInput& in) {
   CHECK(set_propagation_of_old_tree(in.plan));
   TRY(const auto root, mount_root(request.root, in.root_path, std::move(in.fuse_root),
                                   in.plan.root_propagation == MS_SHARED));
-  TRY(const auto read_only, mount_all(in.plan, root));
+  TRY(const auto read_only, mount_all(in.plan, root, std::move(in.fuse_mounts)));
   if (!request.init_program.empty()) CHECK(bind_file(root, request.init_program, kDockerInit));
   if (spec.process.terminal) {
     TRY(auto terminal, open_terminal(root, spec.process));

@@ -29,6 +29,7 @@ struct InitInput {
   int new_namespaces = 0;  // CLONE_NEW* that clone3 made
   UniqueFd go;             // one byte "m": ids are mapped (only with a new user namespace); "g": go
   UniqueFd report;
+  std::vector<UniqueFd> fuse_mounts;  // for rootfs::mount_all
 };
 
 // noexcept: nothing may unwind into a copy of the parent.

@@ -138,6 +138,19 @@ Result<> refuse_hooks(const oci::Spec& spec) {
   return {};
 }
 
+// Images that are mounted by fuse-overlayfs; its programs live outside of the container.
+Result<> start_fuse_mounts(const Plan& plan, std::vector<UniqueFd>& out) {
+  for (const auto& m : plan.mounts) {
+    if (m.type != "fuse-overlayfs") continue;
+    RootMount layers;
+    layers.lower = m.layers();
+    layers.fuse_program = m.source;
+    TRY(auto mount, start_fuse_overlay(layers));
+    out.push_back(std::move(mount));
+  }
+  return {};
+}
+
 // The descriptors that came with "ready": the mount namespace, and the pty's master if any.
 Result<> take_descriptors(std::vector<UniqueFd> fds, bool terminal, UniqueFd& mount_namespace,
                           UniqueFd& console) {
@@ -159,11 +172,12 @@ Result<Launched> launch(const LaunchRequest& request) {
     TRY(filter, seccomp_filter(*spec.linux.seccomp, request.seccomp_cache));
   }
   TRY(auto path, root_path(request));
-  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}};
+  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}, {}};
   CHECK(plan_namespaces(request, in));
   if (request.root.type == "fuse-overlayfs") {
     TRY(in.fuse_root, start_fuse_overlay(request.root));
   }
+  CHECK(start_fuse_mounts(plan, in.fuse_mounts));
   TRY(auto go, make_pipe());
   TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
   in.go = std::move(go.read);

@@ -39,6 +39,9 @@ constexpr std::array kAttributes = {
     Attribute{"symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
 };
 
+// Ours, beyond the specification's: a path below the source.
+constexpr std::string_view kSubpath = "coracle.subpath=";
+
 struct Propagation {
   std::string_view name;
   std::uint64_t value;
@@ -86,6 +89,8 @@ Result<> take_option(PlannedMount& m, const std::string& option) {
              option.starts_with('r') && r != nullptr) {
     apply(m.change, *r);
     apply(m.change_recursive, *r);
+  } else if (option.starts_with(kSubpath)) {
+    m.subpath = option.substr(kSubpath.size());
   } else if (const auto equal = option.find('='); equal != std::string::npos) {
     m.data.push_back(FsOption{option.substr(0, equal), option.substr(equal + 1)});
   } else {
@@ -97,6 +102,14 @@ Result<> take_option(PlannedMount& m, const std::string& option) {
 }  // namespace
 
 bool PlannedMount::read_only() const { return (change.set & MOUNT_ATTR_RDONLY) != 0; }
+
+std::vector<std::string> PlannedMount::layers() const {
+  std::vector<std::string> out;
+  for (const auto& o : data) {
+    if (o.key == "lowerdir+") out.push_back(o.value.value_or(""));
+  }
+  return out;
+}
 
 Result<Plan> make_plan(const oci::Spec& spec) {
   Plan plan;

@@ -24,7 +24,10 @@ struct PlannedMount {
   bool recursive_propagation = false;
   std::vector<FsOption> data;  // what is the file system's own
   bool copy_up = false;        // tmpfs: begins with what the image has there
+  std::string subpath;         // bind, overlay: only this below it; no link leads out
   [[nodiscard]] bool read_only() const;
+  // overlay, fuse-overlayfs: the layers that `data` names, topmost first.
+  [[nodiscard]] std::vector<std::string> layers() const;
 };
 
 struct Plan {

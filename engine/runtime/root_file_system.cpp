@@ -48,23 +48,6 @@ Result<UniqueFd> legacy_overlay(const RootMount& root, const std::string& path) 
   return open_dir(path);
 }
 
-Result<UniqueFd> make_overlay(const RootMount& root) {
-  std::vector<UniqueFd> keep;
-  std::vector<FsOption> options{{"userxattr", std::nullopt}};
-  for (const auto& lower : root.lower) {
-    TRY(auto name, option_path(lower, keep));
-    options.push_back({root.lower.size() == 1 ? "lowerdir" : "lowerdir+", std::move(name)});
-  }
-  if (!root.upper.empty()) {
-    TRY(auto upper, option_path(root.upper, keep));
-    TRY(auto work, option_path(root.work, keep));
-    options.push_back({"upperdir", std::move(upper)});
-    options.push_back({"workdir", std::move(work)});
-    if (root.volatile_upper) options.push_back({"volatile", std::nullopt});
-  }
-  return make_file_system("overlay", "overlay", options, 0);
-}
-
 // A separator inside a path is escaped, as fuse-overlayfs reads it.
 std::string escaped(const std::string& path) {
   std::string out;
@@ -134,6 +117,23 @@ std::unexpected<Error> ended_early(const RootMount& root, const UniqueFd& said, 
 }
 
 }  // namespace
+
+Result<UniqueFd> make_overlay(const RootMount& root) {
+  std::vector<UniqueFd> keep;
+  std::vector<FsOption> options{{"userxattr", std::nullopt}};
+  for (const auto& lower : root.lower) {
+    TRY(auto name, option_path(lower, keep));
+    options.push_back({root.lower.size() == 1 ? "lowerdir" : "lowerdir+", std::move(name)});
+  }
+  if (!root.upper.empty()) {
+    TRY(auto upper, option_path(root.upper, keep));
+    TRY(auto work, option_path(root.work, keep));
+    options.push_back({"upperdir", std::move(upper)});
+    options.push_back({"workdir", std::move(work)});
+    if (root.volatile_upper) options.push_back({"volatile", std::nullopt});
+  }
+  return make_file_system("overlay", "overlay", options, 0);
+}
 
 Result<UniqueFd> start_fuse_overlay(const RootMount& root) {
   TRY(auto started, spawn_fuse_overlay(root, false));

@@ -24,6 +24,10 @@ struct FuseOverlay {
 };
 Result<FuseOverlay> serve_fuse_overlay(const RootMount& root);
 
+// A detached overlay of its layers. errors: invalid_argument (EINVAL) also where the kernel takes
+// no layer on its own (before 6.8)
+Result<UniqueFd> make_overlay(const RootMount& root);
+
 // Mounts the root file system at `path`, an existing directory of ours, in this mount namespace.
 //   prepared  what start_fuse_overlay gave, or empty
 //   shared    the mount it stands on may not be shared, or pivot_root(2) is refused: with a shared

@@ -15,6 +15,7 @@
 #include "engine/runtime/copy_up.hpp"
 #include "engine/runtime/devices.hpp"
 #include "engine/runtime/mount_point.hpp"
+#include "engine/runtime/root_file_system.hpp"
 
 namespace coracle::runtime {
 namespace {
@@ -76,10 +77,25 @@ Result<UniqueFd> make_tmpfs(const PlannedMount& m, const UniqueFd& place, bool& 
   return mount;
 }
 
+// What a bind begins with: by its path, or below it without leaving it.
+Result<UniqueFd> clone_source(const PlannedMount& m) {
+  const Depth depth = m.recursive ? Depth::recursive : Depth::one;
+  if (m.subpath.empty()) return clone_mount(m.source, depth);
+  TRY(const auto top, open_dir(m.source));
+  auto inside = open_in_root(top, m.subpath, O_PATH);
+  if (!inside) return std::unexpected(inside.error().within("cannot access path {}", m.subpath));
+  return clone_mount(*inside, depth);
+}
+
 Result<UniqueFd> make_bind(const PlannedMount& m) {
-  auto made = clone_mount(m.source, m.recursive ? Depth::recursive : Depth::one);
-  if (!made && made.error().sys == ENOENT)
+  auto made = clone_source(m);
+  if (!made && m.subpath.empty() && made.error().sys == ENOENT)
     return fail(Errc::invalid_argument, "bind source path does not exist: {}", m.source);
+  if (!made && made.error().sys == EINVAL && !m.recursive)
+    return fail(Errc::unsupported,
+                "bind {}: it has mounts below it that the host made, and without root the kernel "
+                "does not let them be left out; bind it recursively",
+                m.source);
   if (!made) return made;
   // Without a wish of its own a bind is private: nothing of it is seen outside.
   MountChange propagation{0, 0, m.change.propagation != 0 ? m.change.propagation : kPrivate};
@@ -97,6 +113,45 @@ Result<UniqueFd> make_bind(const PlannedMount& m) {
   CHECK(change(m.change, Depth::one));
   CHECK(change(m.change_recursive, Depth::recursive));
   return made;
+}
+
+PlaceKind kind_of(const UniqueFd& at) {
+  struct stat st {};
+  return ::fstat(at.get(), &st) == 0 && S_ISDIR(st.st_mode) ? PlaceKind::directory
+                                                            : PlaceKind::file;
+}
+
+Result<> fits(const UniqueFd& place, PlaceKind kind) {
+  struct stat st {};
+  if (::fstat(place.get(), &st) != 0) return sys_error("look at the mount point");
+  if (S_ISDIR(st.st_mode) == (kind == PlaceKind::directory)) return {};
+  return fail(Errc::invalid_argument,
+              "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? "
+              "Check if the specified host path exists and is the expected type");
+}
+
+// The layers of an image, read-only.
+Result<UniqueFd> make_layers(const PlannedMount& m, UniqueFd prepared) {
+  if (!prepared) {
+    RootMount layers;
+    layers.lower = m.layers();
+    TRY(prepared, make_overlay(layers));
+  }
+  CHECK(change_mount(prepared, {.set = m.change.set}, Depth::one));
+  return prepared;
+}
+
+// Only a part of it. A mount that is attached nowhere cannot be cloned on every kernel, so it
+// stands on the root for a moment, whose descriptor goes on leading below it.
+Result<UniqueFd> part_of(const PlannedMount& m, const UniqueFd& whole, const UniqueFd& root) {
+  CHECK(attach(whole, root));
+  const auto inside = open_in_root(whole, m.subpath, O_PATH);
+  auto part = inside ? clone_mount(*inside, Depth::one)
+                     : Result<UniqueFd>(std::unexpected(
+                           inside.error().within("cannot access path {}", m.subpath)));
+  if (::umount2(proc_path(whole).c_str(), MNT_DETACH) != 0)
+    return sys_error("take the image's mount away");
+  return part;
 }
 
 // Empty: there is nothing to be mounted on this host.
@@ -121,6 +176,12 @@ Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, bool& 
 Result<PlaceKind> place_kind(const PlannedMount& m) {
   if (!m.bind) return PlaceKind::directory;
   struct stat st {};
+  if (!m.subpath.empty()) {
+    TRY(const auto top, open_dir(m.source));
+    auto inside = open_in_root(top, m.subpath, O_PATH);
+    if (!inside) return std::unexpected(inside.error().within("cannot access path {}", m.subpath));
+    return kind_of(*inside);
+  }
   if (::stat(m.source.c_str(), &st) != 0) {
     if (errno == ENOENT)
       return fail(Errc::invalid_argument, "bind source path does not exist: {}", m.source);
@@ -129,21 +190,26 @@ Result<PlaceKind> place_kind(const PlannedMount& m) {
   return S_ISDIR(st.st_mode) ? PlaceKind::directory : PlaceKind::file;
 }
 
-Result<> fits(const UniqueFd& place, PlaceKind kind) {
-  struct stat st {};
-  if (::fstat(place.get(), &st) != 0) return sys_error("look at the mount point");
-  if (S_ISDIR(st.st_mode) == (kind == PlaceKind::directory)) return {};
-  return fail(Errc::invalid_argument,
-              "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? "
-              "Check if the specified host path exists and is the expected type");
-}
-
-Result<> mount_one(const PlannedMount& m, const UniqueFd& root, std::vector<UniqueFd>& later) {
-  TRY(const auto kind, place_kind(m));
+Result<> mount_one(const PlannedMount& m, const UniqueFd& root, UniqueFd prepared,
+                   std::vector<UniqueFd>& later) {
+  UniqueFd mount;
+  PlaceKind kind = PlaceKind::directory;
+  const bool layers = m.type == "overlay" || prepared;
+  if (layers) {
+    TRY(mount, make_layers(m, std::move(prepared)));
+    if (!m.subpath.empty()) {
+      TRY(mount, part_of(m, mount, root));
+    }
+    kind = kind_of(mount);
+  } else {
+    TRY(kind, place_kind(m));
+  }
   TRY(const auto place, mount_point(root, m.destination, kind));
   bool read_only_later = false;
   CHECK(fits(place, kind));
-  TRY(auto mount, make_mount(m, place, read_only_later));
+  if (!layers) {
+    TRY(mount, make_mount(m, place, read_only_later));
+  }
   if (!mount) return {};
   CHECK(attach(mount, place));
   if (!m.bind && m.change.propagation != 0)
@@ -188,10 +254,14 @@ Result<> set_propagation_of_old_tree(const Plan& plan) {
   return {};
 }
 
-Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root) {
+Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root,
+                                        std::vector<UniqueFd> prepared) {
   std::vector<UniqueFd> read_only;
+  std::size_t next = 0;
   for (const auto& m : plan.mounts) {
-    if (auto done = mount_one(m, root, read_only); !done)
+    UniqueFd ready;
+    if (m.type == "fuse-overlayfs" && next < prepared.size()) ready = std::move(prepared[next++]);
+    if (auto done = mount_one(m, root, std::move(ready), read_only); !done)
       return std::unexpected(done.error().within("error mounting \"{}\" to rootfs at \"{}\"",
                                                  m.source.empty() ? m.type : m.source,
                                                  m.destination));
@@ -208,7 +278,7 @@ Result<> bind_file(const UniqueFd& root, const std::string& source,
   m.bind = true;
   m.change.set = MOUNT_ATTR_RDONLY;
   std::vector<UniqueFd> none;
-  if (auto done = mount_one(m, root, none); !done)
+  if (auto done = mount_one(m, root, UniqueFd{}, none); !done)
     return std::unexpected(done.error().within("mount {} on {}", source, destination));
   return {};
 }

@@ -19,7 +19,9 @@ Result<> set_propagation_of_old_tree(const Plan& plan);
 
 // The mounts, /dev and its links. Mounts that are read-only but need entries made in them are
 // returned: seal() finishes them.
-Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root);
+//   prepared  a detached mount for each of the plan's of type fuse-overlayfs, in order
+Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root,
+                                        std::vector<UniqueFd> prepared = {});
 
 // Binds a file of this host over a path of the container, read-only.
 Result<> bind_file(const UniqueFd& root, const std::string& source, const std::string& destination);

@@ -264,6 +264,12 @@ oci::Mount requested_mount(const ResolvedMount& m, oci::Linux& linux) {
     if (!m.rw) out.options = merge_tmpfs_options(std::move(out.options), {"ro"});
     return out;
   }
+  if (!m.lower.empty()) {
+    out.options = {"ro", "nodev"};
+    for (const auto& layer : m.lower) out.options.push_back("lowerdir+=" + layer);
+    if (!m.subpath.empty()) out.options.push_back("coracle.subpath=" + m.subpath);
+    return out;
+  }
   out.type = "bind";
   out.options.emplace_back(m.recursive ? "rbind" : "bind");
   if (m.rw) {
@@ -272,6 +278,8 @@ oci::Mount requested_mount(const ResolvedMount& m, oci::Linux& linux) {
     out.options.emplace_back(m.recursive && m.recursive_read_only ? "rro" : "ro");
   }
   out.options.push_back(m.propagation.empty() ? "rprivate" : m.propagation);
+  out.options.insert(out.options.end(), m.options.begin(), m.options.end());
+  if (!m.subpath.empty()) out.options.push_back("coracle.subpath=" + m.subpath);
   raise_root_propagation(m.propagation, linux);
   return out;
 }

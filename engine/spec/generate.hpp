@@ -17,14 +17,16 @@ namespace coracle {
 
 // A mount of the request, resolved: volumes have a mountpoint, binds an absolute source.
 struct ResolvedMount {
-  std::string type;         // bind, volume, tmpfs
-  std::string source;       // host path; "" for tmpfs
+  std::string type;         // bind, volume, tmpfs, overlay, fuse-overlayfs (an image, read-only)
+  std::string source;       // host path; "" for tmpfs; fuse-overlayfs: the program
   std::string destination;  // clean, absolute
   bool rw = true;
-  bool recursive = true;             // bind: with the mounts below it
-  bool recursive_read_only = true;   // ro: the mounts below it too, where the kernel can
-  std::string propagation;           // "", rprivate, rslave, rshared, private, slave, shared
-  std::vector<std::string> options;  // tmpfs: "size=…", "mode=…", "noexec", …
+  bool recursive = true;            // bind: with the mounts below it
+  bool recursive_read_only = true;  // ro: the mounts below it too, where the kernel can
+  std::string propagation;          // "", rprivate, rslave, rshared, private, slave, shared
+  std::string subpath;              // bind, volume, image: this below the source
+  std::vector<std::string> options;  // tmpfs: "size=…", "mode=…", "noexec", …; others: attributes
+  std::vector<std::string> lower;  // an image's layers, topmost first
 };
 
 // A device node of the host to be bound to a path inside (a rootless engine cannot mknod).

@@ -1,14 +1,12 @@
 // What Docker's API has and coracle does not (yet): each with its fixed answer, so that a client
 // hears why instead of "page not found". These routes are matched last.
+#include "shim/api/refused.hpp"
+
 #include "shim/api/api.hpp"
 #include "shim/http/problem.hpp"
 
 namespace coracle::api {
 namespace {
-
-constexpr const char* kNoManager =
-    "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
-    "connect this node to swarm and try again.";
 
 struct Refusal {
   const char* method;

@@ -2,6 +2,7 @@
 #include "shim/wire/volume.hpp"
 
 #include "shim/api/api.hpp"
+#include "shim/api/refused.hpp"
 
 namespace coracle::api {
 namespace {
@@ -26,6 +27,10 @@ Task<Reply> inspect(Api& api, CallPtr call) {
 
 Task<Reply> create(Api& api, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
+  const auto* object = body.if_object();
+  const auto* cluster = object == nullptr ? nullptr : object->if_contains("ClusterVolumeSpec");
+  if (cluster != nullptr && !cluster->is_null())
+    co_return fail(Errc::unavailable, "{}", kNoManager);
   CO_TRY(auto request, json::from_json<wire::VolumeRequest>(body));
   CO_TRY(const auto volume,
          co_await api.engine.create_volume(std::move(request.name), std::move(request.driver),

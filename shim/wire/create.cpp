@@ -35,17 +35,13 @@ Result<> check_port_key(const std::string& place, const std::string& key) {
 }
 
 // Sections that belong to another type of mount are refused from 1.42 on, dropped before.
-Result<> check_mount(MountRequest& m, http::ApiVersion version, std::size_t index) {
+Result<> check_mount(MountRequest& m, http::ApiVersion version) {
   const auto foreign = [&](bool there, const char* option, const char* type) -> Result<> {
     if (!there || m.type == type || version < http::ApiVersion{1, 42}) return {};
     return fail(Errc::invalid_argument,
                 "invalid mount config for type \"{}\": field {} must not be specified", m.type,
                 option);
   };
-  static constexpr const char* kTypes[] = {"bind", "volume", "tmpfs", "image", "npipe", "cluster"};
-  if (std::ranges::find(kTypes, m.type) == std::end(kTypes))
-    return fail(Errc::invalid_argument, "HostConfig.Mounts[{}].Type: mount type unknown: \"{}\"",
-                index, m.type);
   CHECK(foreign(m.bind.has_value(), "BindOptions", "bind"));
   CHECK(foreign(m.volume.has_value(), "VolumeOptions", "volume"));
   CHECK(foreign(m.tmpfs.has_value(), "TmpfsOptions", "tmpfs"));
@@ -62,7 +58,7 @@ Result<> check_host(HostConfig& h, http::ApiVersion version) {
     CHECK(check_port_key("HostConfig.PortBindings", key));
   if (!h.console_size.empty() && h.console_size.size() != 2)
     return fail(Errc::invalid_argument, "HostConfig.ConsoleSize: expected [height, width]");
-  for (std::size_t i = 0; i < h.mounts.size(); ++i) CHECK(check_mount(h.mounts[i], version, i));
+  for (auto& m : h.mounts) CHECK(check_mount(m, version));
   if (version < http::ApiVersion{1, 42}) h.console_size.clear();
   if (version < http::ApiVersion{1, 43}) h.annotations.clear();
   // "Not asked for", as the CLI says it.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/container/mount_request.hpp"
+
 namespace coracle {
 namespace {
 
@@ -54,6 +56,64 @@ TEST(Mounts, VolumesOfTheImageGiveWayToWhatWasAskedFor) {
   EXPECT_TRUE((*all)[1].anonymous);
 }
 
+TEST(Mounts, TheLastOfInheritedMountsCountsAndWhatIsAskedForCoversThem) {
+  HostConfig host;
+  host.binds = {"/a:/bound"};
+  ContainerConfig config;
+  config.volumes["/data"];
+  std::vector<MountRecord> inherited(3);
+  inherited[0].type = inherited[1].type = inherited[2].type = "volume";
+  inherited[0].destination = inherited[1].destination = "/data";
+  inherited[0].name = "first";
+  inherited[1].name = "last";
+  inherited[2].destination = "/bound";
+  const auto all = plan_mounts(host, config, inherited);
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ((*all)[0].source, "/a");
+  EXPECT_EQ((*all)[1].name, "last");
+}
+
+TEST(Mounts, WhatIsTakenFromAnotherContainer) {
+  EXPECT_TRUE(parse_volumes_from("web")->rw);
+  EXPECT_FALSE(parse_volumes_from("web:ro,z")->rw);
+  EXPECT_EQ(parse_volumes_from("web:odd").error().message, "invalid mode: odd");
+  EXPECT_EQ(parse_volumes_from("web:rslave").error().message, "invalid mode: rslave");
+  ContainerRecord from;
+  from.host.tmpfs["/short"] = "";
+  from.mounts.resize(2);
+  from.mounts[0].type = from.mounts[1].type = "tmpfs";
+  from.mounts[0].destination = "/short";
+  from.mounts[1].destination = "/long";
+  const auto all = inherited_mounts(from, false);
+  ASSERT_EQ(all.size(), 1U);
+  EXPECT_EQ(all[0].destination, "/long");
+  EXPECT_FALSE(all[0].rw);
+}
+
+TEST(Mounts, ModesHaveOneWordOfAKind) {
+  for (const char* good : {"", "ro", "rw,z", "Z,rslave,ro", "nocopy,cached"})
+    EXPECT_TRUE(parse_mount_mode(good)) << good;
+  for (const char* bad : {"ro,rw", "z,Z", "shared,slave", "odd", "ro,", ","})
+    EXPECT_EQ(parse_mount_mode(bad).error().message, std::string("invalid mode: ") + bad);
+}
+
+TEST(Mounts, SubpathsStayInside) {
+  MountRequest m;
+  m.type = "volume";
+  m.source = "data";
+  m.target = "/x";
+  m.volume.emplace();
+  for (const char* good : {"a", "a/b", "a/../b", "./a", "a/"}) {
+    m.volume->subpath = good;
+    EXPECT_TRUE(read_mount_request(m)) << good;
+  }
+  for (const char* bad : {"/a", "..", "a/../../b", "../a"}) {
+    m.volume->subpath = bad;
+    EXPECT_THAT(read_mount_request(m).error().message, HasSubstr("must be a relative path")) << bad;
+  }
+}
+
 TEST(Mounts, OptionsOfAnotherTypeAreRefused) {
   HostConfig host;
   MountRequest m;
@@ -78,7 +138,7 @@ TEST(Mounts, TmpfsHasItsOptions) {
   host.mounts = {m};
   const auto all = plan_mounts(host, {});
   ASSERT_TRUE(all);
-  EXPECT_THAT((*all)[0].options, testing::ElementsAre("size=1024", "mode=700"));
+  EXPECT_THAT((*all)[0].options, testing::ElementsAre("mode=700", "size=1024"));
   EXPECT_THAT((*all)[1].options, testing::ElementsAre("size=64k", "exec"));
 }
 

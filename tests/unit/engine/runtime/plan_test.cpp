@@ -65,5 +65,20 @@ TEST(MakePlan, KnowsTheRootsPropagation) {
   EXPECT_EQ(make_plan(spec).error().code, Errc::invalid_argument);
 }
 
+TEST(MakePlan, TakesAnImageForItsLayersAndMaybeAPartOfThem) {
+  oci::Spec spec;
+  spec.mounts = {{"/img",
+                  "overlay",
+                  "overlay",
+                  {"ro", "lowerdir+=/a", "lowerdir+=/b", "coracle.subpath=etc/x"}}};
+  const auto plan = make_plan(spec);
+  ASSERT_TRUE(plan) << plan.error().message;
+  const auto& m = plan->mounts.front();
+  EXPECT_FALSE(m.bind);
+  EXPECT_TRUE(m.read_only());
+  EXPECT_EQ(m.layers(), (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_EQ(m.subpath, "etc/x");
+}
+
 }  // namespace
 }  // namespace coracle::runtime
