@@ -6,6 +6,7 @@
 #include "engine/container/list.hpp"
 #include "engine/disk_usage.hpp"
 #include "engine/until.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -133,14 +134,13 @@ Task<Pruned> Prune::volumes(Filters filters) {
     if (containers_with_volume(p_, volume.name) != 0) continue;
     auto job = [path = volume.mountpoint] { return tree_size(path); };
     const auto size = co_await p_.workers.run(std::move(job));
-    // Asked again: a container may have taken it during the walk.
-    if (containers_with_volume(p_, volume.name) != 0) continue;
-    auto gone = co_await p_.storage->remove_volume(volume.name);
+    // It asks again who uses it: a container may have taken it during the walk.
+    auto gone = co_await remove_volume(p_, volume.name, false);
     if (!gone) {
-      log::warn("volume not pruned name={} reason={}", volume.name, gone.error().message);
+      if (gone.error().code != Errc::conflict)
+        log::warn("volume not pruned name={} reason={}", volume.name, gone.error().message);
       continue;
     }
-    announce(p_, "volume", "destroy", volume.name, {{"driver", volume.driver}});
     pruned.deleted.push_back(volume.name);
     if (size) pruned.reclaimed += *size;
   }

@@ -202,7 +202,8 @@ class Checker {
         if (const auto missing = missing_below(*record); !missing.empty())
           found("writable-layer", id, "the layer " + missing + " below it is missing",
                 std::string(kAgain) + ", or docker rm -f " + short_id(id));
-        if (!o_.containers.contains(id) && !o_.running)
+        // "ID.image-N" is of an image that the container ID mounts.
+        if (!o_.containers.contains(id.substr(0, id.find('.'))) && !o_.running)
           found("writable-layer", id, "no container has it", "the next start removes it").note =
               true;
         continue;
@@ -287,7 +288,6 @@ class Checker {
     VolumeRecord record;
     record.volume.name = name;
     record.volume.created = now();
-    record.filled = true;  // what it holds is not to be filled over
     CHECK(make_dirs(in("volumes/" + name)));
     if (!is_dir(in("volumes/" + name + "/_data")))
       CHECK(make_dirs(in("volumes/" + name + "/_data"), 0755));
