@@ -46,10 +46,11 @@ Result<> may_be_copied(const Container& c) {
   return {};
 }
 
-Task<Viewing> begin_view(Parts& p, ContainerPtr c) {
+Task<Viewing> begin_view(Parts& p, ContainerPtr c, bool read_only) {
   auto turn = co_await c->turns.take();
   CO_CHECK(may_be_copied(*c));
   CO_TRY(auto plan, plan_view(p, *c));
+  plan.read_only = read_only;
   if (plan.process) {
     Viewing free{std::move(plan), {}};
     co_return free;
@@ -148,7 +149,7 @@ struct CopyIn {
 }  // namespace
 
 Task<PathStat> stat_path(Parts& p, ContainerPtr c, std::string name, std::string path) {
-  CO_TRY(auto viewing, co_await begin_view(p, c));
+  CO_TRY(auto viewing, co_await begin_view(p, c, true));
   auto job = [plan = std::move(viewing.plan), path = client_path(path)]() -> Result<PathStat> {
     TRY(const auto view, RootView::open(plan));
     return look(view.root(), path);
@@ -159,7 +160,7 @@ Task<PathStat> stat_path(Parts& p, ContainerPtr c, std::string name, std::string
 
 Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, UniqueFd to,
                 std::function<void(const PathStat&)> told) {
-  CO_TRY(auto viewing, co_await begin_view(p, c));
+  CO_TRY(auto viewing, co_await begin_view(p, c, true));
   auto job = [plan = std::move(viewing.plan), path = client_path(path), to = std::move(to),
               told = std::move(told), &io = p.io]() mutable -> Result<> {
     TRY(const auto view, RootView::open(plan));
@@ -177,7 +178,7 @@ Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, Un
 
 Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, CopyInOptions options,
                UniqueFd from) {
-  CO_TRY(auto viewing, co_await begin_view(p, c));
+  CO_TRY(auto viewing, co_await begin_view(p, c, false));
   CopyIn copy;
   copy.plan = std::move(viewing.plan);
   copy.path = client_path(path);

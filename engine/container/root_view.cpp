@@ -74,6 +74,18 @@ Result<RootView> RootView::of_process(const ProcessIdentity& who) {
 
 Result<RootView> RootView::open(const RootViewPlan& plan) {
   if (plan.process) return of_process(*plan.process);
+  if (!plan.read_only || plan.root.upper.empty()) return of_layer(plan);
+  auto only_read = plan;
+  only_read.root.lower.insert(only_read.root.lower.begin(), plan.root.upper);
+  only_read.root.upper.clear();
+  only_read.root.work.clear();
+  auto view = of_layer(only_read);
+  // A place to mount a volume on is still missing.
+  if (!view && view.error().sys == EROFS) return of_layer(plan);
+  return view;
+}
+
+Result<RootView> RootView::of_layer(const RootViewPlan& plan) {
   RootView view;
   UniqueFd prepared;
   if (plan.root.type == "fuse-overlayfs") {

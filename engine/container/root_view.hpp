@@ -26,6 +26,9 @@ struct RootViewPlan {
   runtime::RootMount root;                 // else: this, at `place`, a directory of ours,
   std::string place;
   std::vector<ResolvedMount> mounts;  // with these
+  // Nothing will be written: an overlay's own directory is taken as one more layer, since taking
+  // down one that can be written to syncs the whole file system below.
+  bool read_only = false;
 };
 
 class RootView {
@@ -41,6 +44,7 @@ class RootView {
  private:
   RootView() = default;
   static Result<RootView> of_process(const ProcessIdentity& who);
+  static Result<RootView> of_layer(const RootViewPlan& plan);
   Result<> mount(const RootViewPlan& plan, UniqueFd prepared);
 
   UniqueFd root_;
