@@ -171,7 +171,8 @@ class EngineImpl : public Engine {
   }
   Task<std::string> commit(std::string name, CommitRequest request) override {
     CO_TRY(auto c, p_.table.find(name));
-    co_return co_await owned("commit", commit_container(p_, std::move(c), std::move(request)));
+    co_return co_await owned("commit",
+                             commit_container(p_, life_, std::move(c), std::move(request)));
   }
 
   // -- exec

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/base/log.hpp"
+
 namespace coracle {
 namespace {
 
@@ -57,7 +59,8 @@ Task<std::vector<storage::Change>> changes_of(Parts& p, ContainerPtr c) {
   co_return co_await p.storage->changes(c->id());
 }
 
-Task<std::string> commit_container(Parts& p, ContainerPtr c, CommitRequest request) {
+Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
+                                   CommitRequest request) {
   CO_CHECK(may_be_committed(*c));
   storage::CommitOptions options;
   std::string name;
@@ -74,15 +77,28 @@ Task<std::string> commit_container(Parts& p, ContainerPtr c, CommitRequest reque
   options.created_by = command_line(c->record.config);
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
-  CO_TRY(const auto image, co_await p.storage->commit(c->id(), std::move(options)));
+  bool frozen = false;
+  if (request.pause && c->status() == Status::running) {
+    const auto paused = co_await life.pause(c);
+    frozen = paused.has_value();
+    if (!frozen && c->status() == Status::running) co_return std::unexpected(paused.error());
+  }
+  const auto image = co_await p.storage->commit(c->id(), std::move(options));
+  if (frozen && c->status() == Status::paused) {
+    const auto thawed = co_await life.unpause(c);
+    if (!thawed)
+      log::warn("container stays paused after a commit id={} reason={}", c->id(),
+                thawed.error().message);
+  }
+  if (!image) co_return std::unexpected(image.error());
   if (!name.empty()) {
-    auto attributes = image.config.labels;
+    auto attributes = image->config.labels;
     attributes["name"] = name;
-    announce(p, "image", "tag", image.id, std::move(attributes));
+    announce(p, "image", "tag", image->id, std::move(attributes));
   }
   announce(p, *c, "commit",
-           {{"comment", request.comment}, {"imageID", image.id}, {"imageRef", name}});
-  co_return image.id;
+           {{"comment", request.comment}, {"imageID", image->id}, {"imageRef", name}});
+  co_return image->id;
 }
 
 }  // namespace coracle

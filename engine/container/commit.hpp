@@ -6,14 +6,17 @@
 
 #include "engine/archive.hpp"
 #include "engine/container/container.hpp"
+#include "engine/container/lifecycle.hpp"
 #include "engine/parts.hpp"
 
 namespace coracle {
 
 Task<std::vector<storage::Change>> changes_of(Parts& parts, ContainerPtr c);
 
-// The new image's id.
-//   errors  conflict (it is being removed, dead); invalid_argument (name, instruction)
-Task<std::string> commit_container(Parts& parts, ContainerPtr c, CommitRequest request);
+// The new image's id. A running container is paused meanwhile, unless that is not wanted.
+//   errors  what pausing says; conflict (it is being removed, dead); invalid_argument (name,
+//   instruction)
+Task<std::string> commit_container(Parts& parts, Lifecycle& life, ContainerPtr c,
+                                   CommitRequest request);
 
 }  // namespace coracle
