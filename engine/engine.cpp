@@ -107,6 +107,9 @@ class EngineImpl : public Engine {
     CO_TRY(auto c, p_.table.find(name));
     co_return co_await owned("remove", life_.remove(std::move(c), force, volumes));
   }
+  Task<> remove_link(std::string name) override {
+    co_return co_await owned("remove link", life_.remove_link(std::move(name)));
+  }
   Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override {
     TRY(const auto c, p_.table.find(name));
     return life_.wait(c, condition);

@@ -29,6 +29,7 @@ struct EngineConfig {
   std::string guest_socket_path;
   storage::Config storage;
   bool one_id = false;                       // from rootless/keeper: no id range
+  std::vector<std::string> cdi_spec_dirs;    // of CDI specifications, the last one wins
   std::vector<std::string> set_up_warnings;  // from rootless/keeper: shown in /info
   UniqueFd lifeline;  // from rootless/keeper: kept open by the daemon and every monitor; closed =
                       // keeper may go
@@ -91,6 +92,8 @@ class Engine {
                       std::string signal) = 0;  // signal: name, SIGname, number, "" = KILL
   virtual Task<> rename(std::string name, std::string to) = 0;
   virtual Task<> remove(std::string name, bool force, bool volumes) = 0;
+  // Takes away a legacy link: "web/db", the container that has it and its alias.
+  virtual Task<> remove_link(std::string name) = 0;
   virtual Result<std::unique_ptr<Waiter>> wait(const std::string& name,
                                                WaitCondition condition) = 0;
   virtual Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) = 0;

@@ -29,6 +29,7 @@ struct HostFacts {
   SeccompTarget seccomp;
   std::map<std::string, std::uint64_t> hard_limits;  // "RLIMIT_NOFILE"
   std::string cgroup_version;                        // "1", "2"
+  std::uint32_t uids = 1, gids = 1;                  // mapped in our user namespace, from 0 on
 };
 
 struct Parts {

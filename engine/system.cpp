@@ -6,7 +6,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <limits>
+#include <sstream>
 #include <utility>
 
 #include "engine/base/file.hpp"
@@ -71,6 +74,17 @@ std::map<std::string, std::uint64_t> hard_limits() {
   return out;
 }
 
+// How many ids from 0 on are mapped without a gap. See user_namespaces(7).
+std::uint32_t mapped_ids(const char* map) {
+  std::istringstream lines(read_file(map).value_or(""));
+  std::uint32_t next = 0;
+  for (std::uint32_t inside = 0, outside = 0, count = 0; lines >> inside >> outside >> count;) {
+    if (inside != next || count > std::numeric_limits<std::uint32_t>::max() - next) break;
+    next += count;
+  }
+  return std::max(next, 1U);
+}
+
 }  // namespace
 
 Result<HostFacts> look_at_host(const std::string& data_root) {
@@ -92,6 +106,8 @@ Result<HostFacts> look_at_host(const std::string& data_root) {
     h.memory = static_cast<std::int64_t>(memory.totalram) * memory.mem_unit;
   h.seccomp = this_host();
   h.hard_limits = hard_limits();
+  h.uids = mapped_ids("/proc/self/uid_map");
+  h.gids = mapped_ids("/proc/self/gid_map");
   struct statfs fs {};
   const bool v2 = ::statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type == kCgroup2Magic;
   h.cgroup_version = v2 ? "2" : "1";
@@ -145,6 +161,7 @@ SystemInfo system_info(const Parts& p) {
   s.data_root = p.config.data_root;
   s.mirrors = p.config.storage.mirrors;
   s.insecure_registries = p.config.storage.insecure_registries;
+  s.cdi_spec_dirs = p.config.cdi_spec_dirs;
   s.event_listeners = p.events->listeners();
   return s;
 }

@@ -358,6 +358,7 @@ struct ContainerView {
   std::int32_t restart_count = 0;
   std::string driver;  // of storage
   std::vector<std::string> exec_ids;
+  std::vector<std::string> link_names;            // "web/db": what others that link to it call it
   ContainerConfig config;                         // merged with the image's
   HostConfig host;                                // defaults filled in
   std::map<std::string, std::string> graph_data;  // LowerDir, UpperDir, … for GraphDriver
@@ -464,6 +465,7 @@ struct SystemInfo {
   std::vector<std::string> security_options, warnings;
   std::string data_root;
   std::vector<std::string> mirrors, insecure_registries;
+  std::vector<std::string> cdi_spec_dirs;
   std::size_t event_listeners = 0;
 };
 

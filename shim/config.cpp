@@ -23,6 +23,9 @@ struct Directive {
   const char* help;
 };
 constexpr Directive kDirectives[] = {
+    {"cdi-spec-dir", 0, "cdi-spec-dirs", Kind::list,
+     "directory of CDI specifications (several; default /etc/cdi, /var/run/cdi and the user's "
+     "own)"},
     {"config-file", 0, nullptr, Kind::text,
      "configuration file (default ~/.config/coracle/daemon.json)"},
     {"data-root", 0, "data-root", Kind::text, "where images, containers and volumes are kept"},
@@ -252,6 +255,15 @@ Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
     if (!mirror.starts_with("http://") && !mirror.starts_with("https://"))
       return fail(Errc::invalid_argument,
                   "invalid mirror: \"{}\" must begin with http:// or https://", mirror);
+  }
+  c.cdi_spec_dirs = all(v, "cdi-spec-dir");
+  if (c.cdi_spec_dirs.empty()) {
+    c.cdi_spec_dirs = {"/etc/cdi", "/var/run/cdi"};
+    // What an ordinary user can write.
+    if (const auto own = xdg(around, "XDG_CONFIG_HOME", ".config"))
+      c.cdi_spec_dirs.push_back(*own + "/cdi");
+    if (const auto dir = env_of(around, "XDG_RUNTIME_DIR"); dir.starts_with('/'))
+      c.cdi_spec_dirs.push_back(dir + "/cdi");
   }
   c.insecure_registries = all(v, "insecure-registry");
   c.debug = first(v, "debug") == "true";

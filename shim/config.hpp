@@ -15,6 +15,7 @@ struct DaemonConfig {
   std::string data_root, exec_root, pidfile;
   std::string storage_driver, log_level = "info";
   std::vector<std::string> mirrors, insecure_registries;
+  std::vector<std::string> cdi_spec_dirs;  // never empty after load()
   bool debug = false;
   std::vector<std::string> warnings;  // about the defaults that had to be taken
 };

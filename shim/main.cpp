@@ -118,6 +118,7 @@ EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered e
   e.storage.insecure_registries = config.insecure_registries;
   e.storage.one_id = entered.one_id;
   e.one_id = entered.one_id;
+  e.cdi_spec_dirs = config.cdi_spec_dirs;
   e.set_up_warnings = config.warnings;
   for (auto& w : entered.warnings) e.set_up_warnings.push_back(std::move(w));
   e.lifeline = std::move(entered.lifeline);

@@ -7,11 +7,13 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/path.hpp"
 #include "engine/container/lifecycle.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/merge.hpp"
 #include "engine/container/mount_sources.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/validate.hpp"
 #include "engine/later.hpp"
+#include "engine/spec/security_options.hpp"
 #include "engine/volumes.hpp"
 
 namespace coracle {
@@ -134,6 +136,8 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
   r.image_id = image.id;
   TRY(r.config, merge_with_image(config, image.config));
   r.host = with_defaults(request.host);
+  TRY(const auto security, parse_security_options(r.host.security_opt));
+  if (!security.userns.empty()) r.host.userns_mode = security.userns;
   auto& mode = r.host.network_mode;
   for (const auto& [name, id] : p_.network_ids) {
     if (mode == id) mode = name;
@@ -147,6 +151,13 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
     r.config.hostname = hosts_own ? p_.host.name : short_id(r.id);
   }
   if (r.config.network_disabled && mode == "bridge") mode = "none";
+  TRY(r.host.links, plan_links(p_, r.host));
+  for (const auto* other : {&r.host.ipc_mode, &r.host.pid_mode}) {
+    if (!other->starts_with("container:")) continue;
+    // Not 404: clients would take it for the image's, and pull.
+    if (auto found = p_.table.find(other->substr(10)); !found)
+      return std::unexpected(found.error().as(Errc::invalid_argument));
+  }
   TRY(r.endpoints, plan_endpoints(p_, request, mode));
   TRY(auto inherited, volumes_from(p_.table, r.host.volumes_from));
   TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));

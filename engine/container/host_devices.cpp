@@ -42,7 +42,25 @@ void collect(const std::string& directory, int depth, dev_t file_system,
   }
 }
 
+void collect_all(const std::string& directory, int depth, std::vector<std::string>& out) {
+  const auto names = list_dir(directory);
+  if (!names) return;
+  for (const auto& name : *names) {
+    const std::string path = directory + "/" + name;
+    struct stat st {};
+    if (::lstat(path.c_str(), &st) != 0) continue;
+    if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) out.push_back(path);
+    if (S_ISDIR(st.st_mode) && depth < kDeepest) collect_all(path, depth + 1, out);
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> devices_below(const std::string& directory) {
+  std::vector<std::string> out;
+  collect_all(directory, 0, out);
+  return out;
+}
 
 std::vector<std::string> host_devices() {
   std::vector<std::string> out;

@@ -11,4 +11,7 @@ namespace coracle {
 // their own below /dev.
 std::vector<std::string> host_devices();
 
+// Every device node below a directory, for --device DIRECTORY.
+std::vector<std::string> devices_below(const std::string& directory);
+
 }  // namespace coracle

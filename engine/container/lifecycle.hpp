@@ -45,6 +45,7 @@ class Lifecycle {
   Task<std::vector<std::string>> update(ContainerPtr c, ContainerUpdate update);
   Task<> rename(ContainerPtr c, std::string to);
   Task<> remove(ContainerPtr c, bool force, bool volumes);
+  Task<> remove_link(std::string name);  // links.cpp
   Result<std::unique_ptr<Waiter>> wait(const ContainerPtr& c, WaitCondition condition);
 
   // At open: loads every container, joins those that run, works off what ended meanwhile.
@@ -63,7 +64,8 @@ class Lifecycle {
   Coro<void> await_last_monitor(ContainerPtr c);
   Task<> try_start(ContainerPtr c);
   Task<> launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
-                netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec);
+                netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec,
+                std::vector<ProcessIdentity> joined);
   void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
   // pause.cpp; the caller has the turn
   Task<> ask_monitor(ContainerPtr c, std::string op);

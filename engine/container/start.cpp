@@ -9,8 +9,11 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/cdi_files.hpp"
 #include "engine/container/health.hpp"
+#include "engine/container/keep_id_user.hpp"
 #include "engine/container/lifecycle.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/mount_sources.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
@@ -66,6 +69,8 @@ Error network_error(const Error& e, const Container& c, const std::string& exec_
 
 struct BundleJob {
   GenerateInput input;
+  std::optional<KeepIdInput> keep_id;
+  std::vector<std::string> cdi_devices, cdi_directories;
   std::vector<std::string> make_sources;
   std::string bundle;
   std::string hostname_path, hostname, resolv_conf_path;
@@ -73,11 +78,26 @@ struct BundleJob {
   bool own_files = true;  // not for container: mode
 };
 
+// In a user namespace of its own the container's root is not our 0; its files in /etc are root's.
+Result<> give_to_root(const oci::Linux& linux, const std::string& path) {
+  if (linux.uid_mappings.empty()) return {};
+  if (::chown(path.c_str(), root_of(linux.uid_mappings), root_of(linux.gid_mappings)) != 0)
+    return sys_error("change the owner of {}", path);
+  return {};
+}
+
 // Blocks: for a worker.
 Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
+  if (job.keep_id) {
+    TRY(auto maps, find_keep_id(*job.keep_id));
+    job.input.uid_map = std::move(maps.users);
+    job.input.gid_map = std::move(maps.groups);
+  }
   for (const auto& source : job.make_sources) {
     CHECK(make_source(source));
   }
+  if (!job.cdi_devices.empty())
+    CHECK(cdi::inject(cdi::read_specs(job.cdi_directories), job.cdi_devices, job.input));
   TRY(auto generated, generate(job.input));
   for (const auto& w : generated.warnings)
     log::debug("container has less than it asked for id={} what={}", job.input.id, w);
@@ -87,6 +107,8 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
     CHECK(write_file_atomic(job.resolv_conf_path, resolv_conf_text(job.input.host, job.facts), 0644,
                             Durability::unsynced));
     CHECK(write_file_atomic(job.hostname_path, job.hostname + "\n", 0644, Durability::unsynced));
+    CHECK(give_to_root(generated.spec.linux, job.resolv_conf_path));
+    CHECK(give_to_root(generated.spec.linux, job.hostname_path));
   }
   CHECK(make_dirs(job.bundle + "/rootfs"));
   CHECK(write_file_atomic(job.bundle + "/config.json", json::to_text(generated.spec), 0600,
@@ -96,7 +118,8 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
   return std::make_shared<const oci::Spec>(std::move(generated.spec));
 }
 
-Result<> write_hosts(const Parts& p, const Container& c, const netstack::Endpoint& endpoint) {
+Result<> write_hosts(const Parts& p, const Container& c, const oci::Spec& spec,
+                     const netstack::Endpoint& endpoint) {
   const auto& mode = c.record.host.network_mode;
   if (mode.starts_with("container:")) return {};
   NetworkFacts facts;
@@ -106,12 +129,14 @@ Result<> write_hosts(const Parts& p, const Container& c, const netstack::Endpoin
   if (facts.host) {
     if (auto text = read_file("/etc/hosts", kHostFileLimit)) facts.hosts = *std::move(text);
   }
-  return write_file_atomic(p.store.file(c.id(), "hosts"),
-                           hosts_text(c.record.config, c.record.host, facts), 0644,
-                           Durability::unsynced);
+  const auto path = p.store.file(c.id(), "hosts");
+  CHECK(write_file_atomic(path,
+                          hosts_text(c.record.config, c.record.host, facts) + link_hosts(p, c),
+                          0644, Durability::unsynced));
+  return give_to_root(spec.linux, path);
 }
 
-Result<runtime::RootMount> root_mount(const Parts& p, const Container& c) {
+Result<runtime::RootMount> root_mount(const Parts& p, const Container& c, const oci::Spec& spec) {
   TRY(const auto plan, p.storage->mount_plan(c.id()));
   runtime::RootMount root;
   root.type = plan.type;
@@ -120,11 +145,41 @@ Result<runtime::RootMount> root_mount(const Parts& p, const Container& c) {
   root.work = plan.work;
   root.fuse_program = plan.program;
   root.volatile_upper = c.record.host.auto_remove;
+  if (spec.linux.uid_mappings.empty()) return root;
+  // The kernel's overlay cannot show other ids than the layers have.
+  if (root.type == "overlay") {
+    root.type = "fuse-overlayfs";
+    TRY(root.fuse_program, find_id_mapping_overlay());
+  }
+  if (root.type != "fuse-overlayfs")
+    return fail(Errc::unsupported,
+                "keep-id: the storage driver {} cannot show an image's files with other ids; use "
+                "overlay or fuse-overlayfs",
+                p.storage->driver());
+  root.uid_mapping = layer_id_map(spec.linux.uid_mappings);
+  root.gid_mapping = layer_id_map(spec.linux.gid_mappings);
   return root;
 }
 
-BundleJob bundle_job(const Parts& p, const Container& c, GenerateInput input) {
+Result<std::optional<KeepIdInput>> keep_id_input(const Parts& p, const Container& c) {
+  std::optional<KeepIdInput> out;
+  TRY(const auto request, parse_userns_mode(c.record.host.userns_mode));
+  if (!request) return out;
+  TRY(const auto plan, p.storage->mount_plan(c.id()));
+  out = KeepIdInput{*request, {c.record.config.user}, {}, p.host.uids, p.host.gids};
+  if (const auto image = p.storage->find(c.record.image_id))
+    out->users.push_back(image->config.user);
+  if (!plan.upper.empty()) out->layers.push_back(plan.upper);
+  out->layers.insert(out->layers.end(), plan.lower.begin(), plan.lower.end());
+  return out;
+}
+
+Result<BundleJob> bundle_job(const Parts& p, const Container& c, GenerateInput input) {
   BundleJob job;
+  TRY(job.keep_id, keep_id_input(p, c));
+  for (const auto& d : c.record.host.resources.device_requests)
+    job.cdi_devices.insert(job.cdi_devices.end(), d.device_ids.begin(), d.device_ids.end());
+  job.cdi_directories = p.config.cdi_spec_dirs;
   job.input = std::move(input);
   job.make_sources = sources_to_make(p.config, c.record.mounts);
   job.bundle = p.store.bundle(c.id());
@@ -143,7 +198,8 @@ struct CreateMessage {
   monitor::Request request;
   std::vector<UniqueFd> fds;
 };
-Result<CreateMessage> create_message(const Parts& p, Container& c, UniqueFd netns) {
+Result<CreateMessage> create_message(const Parts& p, Container& c, const oci::Spec& spec,
+                                     UniqueFd netns) {
   CreateMessage out;
   out.request.op = "create";
   monitor::Create m;
@@ -152,7 +208,7 @@ Result<CreateMessage> create_message(const Parts& p, Container& c, UniqueFd netn
   m.run_dir = p.store.run_dir(c.id());
   m.state_dir = p.store.dir(c.id());
   TRY(m.log, log_options(c.record, p.store.log_path(c.id())));
-  TRY(m.root, root_mount(p, c));
+  TRY(m.root, root_mount(p, c, spec));
   const auto& size = c.record.host.console_size;
   if (size.size() == 2) {
     m.console.height = static_cast<std::uint16_t>(size[0]);
@@ -264,9 +320,9 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
     co_return fail(Errc::not_found, "failed to set up container networking: network {} not found",
                    mode);
   }
-  auto job = [work = bundle_job(p_, *c, std::move(input))]() mutable {
-    return write_bundle(std::move(work));
-  };
+  auto joined = input.joined;
+  CO_TRY(auto to_write, bundle_job(p_, *c, std::move(input)));
+  auto job = [work = std::move(to_write)]() mutable { return write_bundle(std::move(work)); };
   using Bundled = std::shared_ptr<const oci::Spec>;
   Later<Bundled> bundle(p_.io, p_.scope, "write bundle", p_.workers.run(std::move(job)));
   if (p_.monitor_program.empty())
@@ -281,20 +337,23 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
     attachment = *std::move(attached);
   }
   CO_CHECK(spec);
-  CO_CHECK(co_await launch(c, link, std::move(lease), std::move(attachment), *std::move(spec)));
+  CO_CHECK(co_await launch(c, link, std::move(lease), std::move(attachment), *std::move(spec),
+                           std::move(joined)));
   undo.keep();
   co_return Result<>{};
 }
 
 Task<> Lifecycle::launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
-                         netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec) {
+                         netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec,
+                         std::vector<ProcessIdentity> joined) {
   CO_CHECK(fail_point("container.start.attached"));
-  CO_CHECK(write_hosts(p_, *c, attachment.endpoint));
+  CO_CHECK(write_hosts(p_, *c, *spec, attachment.endpoint));
   CO_CHECK(make_dirs(p_.store.run_dir(c->id())));
   ::unlink(p_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
   const auto& mode = c->record.host.network_mode;
   const bool has_endpoint = mode == "bridge" || mode == "none";
-  CO_TRY(auto message, create_message(p_, *c, std::move(attachment.netns)));
+  CO_TRY(auto message, create_message(p_, *c, *spec, std::move(attachment.netns)));
+  message.request.create->joined = std::move(joined);
   listen(c, link);
   auto created = co_await link->request(std::move(message.request), std::move(message.fds));
   if (!created) co_return std::unexpected(runtime_error(created.error()));

@@ -7,9 +7,12 @@
 #include <charconv>
 #include <cstdlib>
 
+#include <string.h>
+
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 #include "engine/container/host_devices.hpp"
+#include "engine/container/links.hpp"
 #include "engine/container/mount_sources.hpp"
 #include "engine/spec/security_options.hpp"
 
@@ -73,48 +76,85 @@ Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
   return out;
 }
 
+// A link is followed; a directory stands for all nodes below it.
+Result<> add_device(const DeviceMapping& d, std::vector<ResolvedDevice>& out) {
+  const auto refuse = [&](const char* why) {
+    return fail(Errc::internal,
+                "error gathering device information while adding custom device \"{}\": {}",
+                d.path_on_host, why);
+  };
+  struct stat st {};
+  if (::stat(d.path_on_host.c_str(), &st) != 0)
+    return refuse(errno == ENOENT ? "no such file or directory" : ::strerrordesc_np(errno));
+  const auto inside =
+      clean_path(d.path_in_container.empty() ? d.path_on_host : d.path_in_container);
+  const auto permissions = d.cgroup_permissions.empty() ? "rwm" : d.cgroup_permissions;
+  if (!S_ISDIR(st.st_mode)) {
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return refuse("not a device node");
+    out.push_back({d.path_on_host, inside, permissions});
+    return {};
+  }
+  const auto directory = clean_path(d.path_on_host);
+  for (const auto& path : devices_below(directory))
+    out.push_back({path, inside + path.substr(directory.size()), permissions});
+  return {};
+}
+
 Result<std::vector<ResolvedDevice>> resolve_devices(const HostConfig& host) {
   std::vector<ResolvedDevice> out;
   if (host.privileged) {
     for (const auto& path : host_devices()) out.push_back({path, path, "rwm"});
   }
-  for (const auto& d : host.resources.devices) {
-    struct stat st {};
-    if (::stat(d.path_on_host.c_str(), &st) != 0)
-      return sys_error("error gathering device information while adding custom device \"{}\"",
-                       d.path_on_host);
-    const auto inside = d.path_in_container.empty() ? d.path_on_host : d.path_in_container;
-    out.push_back({d.path_on_host, clean_path(inside),
-                   d.cgroup_permissions.empty() ? "rwm" : d.cgroup_permissions});
-  }
+  for (const auto& d : host.resources.devices) CHECK(add_device(d, out));
   return out;
 }
 
-// /proc/PID of another running container's first process; checked to be that process still.
-Result<std::string> proc_of(const Parts& p, const std::string& ref, const char* what) {
-  TRY(const auto other, p.table.find(ref));
-  const auto* running = other->running();
+// Another container's first process while it runs, and /proc/PID, by which its namespaces are
+// named.
+struct Other {
+  ContainerPtr container;
+  ProcessIdentity process;
+  [[nodiscard]] std::string proc() const { return "/proc/" + std::to_string(process.pid); }
+};
+Result<Other> running_other(const Parts& p, const std::string& ref, const char* what) {
+  const auto found = p.table.find(ref);
+  if (!found) return std::unexpected(found.error().within("failed to join {} namespace", what));
+  auto* running = (*found)->running();
   if (running == nullptr || !Pidfd::open(running->identity.init))
-    return fail(Errc::conflict, "cannot join {} of a non running container: {}", what, other->id());
-  return "/proc/" + std::to_string(running->identity.init.pid);
+    return fail(Errc::conflict, "failed to join {} namespace: container {} is not running", what,
+                ref);
+  return Other{*found, running->identity.init};
 }
 
-Result<> join_others(const Parts& p, const HostConfig& host, GenerateInput& in) {
-  if (host.pid_mode.starts_with("container:")) {
-    TRY(const auto proc, proc_of(p, host.pid_mode.substr(10), "PID"));
-    in.pid_path = proc + "/ns/pid";
+Result<> join_pids(const Parts& p, GenerateInput& in) {
+  if (!in.host.pid_mode.starts_with("container:")) return {};
+  TRY(const auto other, running_other(p, in.host.pid_mode.substr(10), "PID"));
+  if (other.container->record.host.pid_mode == "host") {
+    in.host.pid_mode = "host";  // the host's own, which cannot be entered, and need not
+    return {};
   }
-  if (host.ipc_mode.starts_with("container:")) {
-    TRY(const auto other, p.table.find(host.ipc_mode.substr(10)));
-    if (other->record.host.ipc_mode != "shareable")
-      return fail(Errc::conflict,
-                  "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable "
-                  "for the donor container)",
-                  other->id());
-    TRY(const auto proc, proc_of(p, other->id(), "IPC"));
-    in.ipc_path = proc + "/ns/ipc";
-    in.shm_path = proc + "/root/dev/shm";
+  in.pid_path = other.proc() + "/ns/pid";
+  in.joined.push_back(other.process);
+  return {};
+}
+
+Result<> join_ipc(const Parts& p, GenerateInput& in) {
+  if (!in.host.ipc_mode.starts_with("container:")) return {};
+  const auto ref = in.host.ipc_mode.substr(10);
+  TRY(const auto other, running_other(p, ref, "IPC"));
+  const auto& mode = other.container->record.host.ipc_mode;
+  if (mode == "host") {
+    in.host.ipc_mode = "host";
+    return {};
   }
+  if (mode == "private" || mode == "none")
+    return fail(Errc::invalid_argument,
+                "failed to join IPC namespace: container {}: non-shareable IPC (hint: use "
+                "IpcMode:shareable for the donor container)",
+                ref);
+  in.ipc_path = other.proc() + "/ns/ipc";
+  in.shm_path = other.proc() + "/root/dev/shm";
+  in.joined.push_back(other.process);
   return {};
 }
 
@@ -166,7 +206,10 @@ Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
   }
   in.network_host = mode == "host";
   in.network_joined = !in.network_host;
-  CHECK(join_others(p, c.record.host, in));
+  CHECK(join_pids(p, in));
+  CHECK(join_ipc(p, in));
+  TRY(auto links, link_env(p, c));
+  in.config.env.insert(in.config.env.begin(), links.begin(), links.end());
   if (c.record.host.init.value_or(false)) {
     if (p.init_program.empty())
       return fail(Errc::unsupported, "--init: coracle-init is not installed beside coracled");
@@ -194,12 +237,22 @@ Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& p, const Containe
 }
 
 Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {
-  TRY(const auto proc, proc_of(p, id, "network namespace"));
-  const std::string path = proc + "/ns/net";
+  TRY(const auto other, p.table.find(id));
+  auto* running = other->running();
+  const auto process = running == nullptr ? Result<Pidfd>(fail(Errc::not_found, ""))
+                                          : Pidfd::open(running->identity.init);
+  if (!process)
+    return fail(Errc::conflict,
+                "cannot join network namespace of a non running container: container {} is {}",
+                other->name(), name_of(other->status()));
+  const std::string path = fmt::format("/proc/{}/ns/net", process->pid());
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return sys_error("open {}", path);
-  // Asked again after the opening: now the descriptor is surely that process's.
-  TRY(const auto again, proc_of(p, id, "network namespace"));
+  // It was opened by a number: which was that process's if it lives still.
+  if (process->ended())
+    return fail(Errc::conflict,
+                "cannot join network namespace of a non running container: container {} has ended",
+                other->name());
   return fd;
 }
 

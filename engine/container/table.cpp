@@ -57,6 +57,7 @@ std::string ContainerTable::take_random_name(const std::string& id) {
 
 void ContainerTable::add(ContainerPtr container) {
   const auto& id = container->id();
+  note_links(*container);
   by_id_[id] = std::move(container);
 }
 
@@ -64,6 +65,31 @@ void ContainerTable::remove(const Container& container) {
   free_name(container.name(), container.id());
   const std::string id = container.id();
   by_id_.erase(id);
+  links_.erase(id);
+  for (auto& [child, by] : links_)
+    std::erase_if(by, [&](const auto& link) { return link.first == id; });
+}
+
+void ContainerTable::note_links(const Container& c) {
+  for (auto& [child, by] : links_)
+    std::erase_if(by, [&](const auto& link) { return link.first == c.id(); });
+  // As create has written them: "ID:alias".
+  for (const auto& text : c.record.host.links) {
+    const auto colon = text.find(':');
+    if (colon != std::string::npos)
+      links_[text.substr(0, colon)].emplace(c.id(), text.substr(colon + 1));
+  }
+}
+
+std::vector<std::string> ContainerTable::links_to(const std::string& id) const {
+  std::vector<std::string> out;
+  const auto found = links_.find(id);
+  if (found == links_.end()) return out;
+  for (const auto& [by, alias] : found->second) {
+    const auto parent = by_id_.find(by);
+    if (parent != by_id_.end()) out.push_back(parent->second->name() + "/" + alias);
+  }
+  return out;
 }
 
 }  // namespace coracle

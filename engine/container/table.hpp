@@ -2,7 +2,9 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/container/container.hpp"
@@ -27,10 +29,16 @@ class ContainerTable {
 
   void add(ContainerPtr container);
   void remove(const Container& container);  // with its name
+  // Legacy links to a container: "web/db", by the names of those that have them and their aliases.
+  [[nodiscard]] std::vector<std::string> links_to(const std::string& id) const;
+  // The container's own links have changed.
+  void note_links(const Container& container);
 
  private:
   std::map<std::string, ContainerPtr> by_id_;
   std::map<std::string, std::string> names_;  // name -> id
+  // id -> who links to it: id and alias
+  std::map<std::string, std::set<std::pair<std::string, std::string>>> links_;
 };
 
 }  // namespace coracle

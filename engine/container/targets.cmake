@@ -9,6 +9,7 @@ add_library(engine STATIC
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
+  container/keep_id_user.cpp container/links.cpp container/cdi_files.cpp container/yaml.cpp
   container/view.cpp container/list.cpp
   container/list_filter.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
   until.cpp disk_usage.cpp prune.cpp check.cpp)
@@ -17,12 +18,16 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/state.hpp container/container.hpp container/table.hpp container/store.hpp
   container/record.hpp container/lifecycle.hpp container/health.hpp container/run_events.hpp container/monitor_link.hpp
   container/network_lease.hpp container/merge.hpp container/validate.hpp container/ports.hpp
-  container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp container/host_devices.hpp container/exec.hpp
+  container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp
+  container/host_devices.hpp container/keep_id_user.hpp container/links.hpp container/cdi_files.hpp container/yaml.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
   container/log_files.hpp container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
   container/view.hpp container/list.hpp
   container/list_filter.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
   stats.hpp usage.hpp until.hpp disk_usage.hpp prune.hpp check.hpp)
-target_link_libraries(engine PUBLIC base spec_generate)
+target_link_libraries(engine PUBLIC base spec_generate user_lookup)
+# CDI specifications are mostly YAML.
+pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
+target_link_libraries(engine PRIVATE PkgConfig::YAML)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client)

@@ -12,6 +12,8 @@
 
 #include "engine/container/ports.hpp"
 #include "engine/spec/capabilities.hpp"
+#include "engine/spec/cdi.hpp"
+#include "engine/spec/keep_id.hpp"
 #include "engine/spec/security_options.hpp"
 
 namespace coracle {
@@ -85,7 +87,19 @@ Result<> check_resources(const Resources& r, std::int32_t cpus) {
       return bad("ulimit soft limit must be less than or equal to hard limit: {} > {}", u.soft,
                  u.hard);
   }
+  for (const auto& d : r.devices) {
+    if (!std::ranges::all_of(d.cgroup_permissions,
+                             [](char c) { return c == 'r' || c == 'w' || c == 'm'; }))
+      return bad("invalid device mode: {}", d.cgroup_permissions);
+  }
   for (const auto& d : r.device_requests) {
+    if (d.driver == "cdi") {
+      if (d.device_ids.empty()) return bad("a CDI device request names no device");
+      for (const auto& id : d.device_ids) {
+        if (!cdi::is_qualified_name(id)) return bad("invalid CDI device name {}", id);
+      }
+      continue;
+    }
     std::string wanted;
     for (const auto& set : d.capabilities) {
       for (const auto& one : set) wanted += (wanted.empty() ? "" : " ") + one;
@@ -148,19 +162,17 @@ Result<> check_network(const ContainerConfig& c, const HostConfig& h) {
     if (at == std::string::npos || at == 0 || at + 1 == extra.size())
       return bad("bad format for add-host: \"{}\"", extra);
   }
-  if (!h.links.empty())
-    return fail(Errc::unsupported,
-                "links are not supported by coracle yet; put both containers on "
-                "one network and use their names");
   return {};
 }
 
 Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
   if (!is_one_of(h.isolation, {"", "default"}))
     return bad("invalid isolation '{}' on linux", h.isolation);
-  if (!is_one_of(h.userns_mode, {"", "host"}))
-    return bad("invalid user namespace mode: {}", h.userns_mode);
-  if (!is_one_of(h.pid_mode, {"", "host"}) && !h.pid_mode.starts_with("container:"))
+  CHECK(parse_userns_mode(h.userns_mode));
+  const auto names_container = [](const std::string& mode) {
+    return mode.starts_with("container:") && mode.size() > 10;
+  };
+  if (!is_one_of(h.pid_mode, {"", "host"}) && !names_container(h.pid_mode))
     return bad("invalid PID mode: {}", h.pid_mode);
   if (!is_one_of(h.uts_mode, {"", "host"})) return bad("invalid UTS mode: {}", h.uts_mode);
   if (h.uts_mode == "host" && !c.hostname.empty())
@@ -168,7 +180,7 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
   if (!is_one_of(h.cgroupns_mode, {"", "host", "private"}))
     return bad("invalid cgroup namespace mode: {}", h.cgroupns_mode);
   if (!is_one_of(h.ipc_mode, {"", "none", "private", "shareable", "host"}) &&
-      !h.ipc_mode.starts_with("container:"))
+      !names_container(h.ipc_mode))
     return bad("invalid IPC mode: {}", h.ipc_mode);
   if (!is_one_of(h.runtime, {"", "coracle", "runc", "crun", "io.containerd.runc.v2"}))
     return bad("unknown or invalid runtime name: {}", h.runtime);
@@ -176,7 +188,9 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
     return bad("error looking up volume plugin {}: plugin \"{}\" not found", h.volume_driver,
                h.volume_driver);
   if (!h.storage_opt.empty())
-    return fail(Errc::unsupported, "storage-opt is not supported by coracle yet");
+    return fail(Errc::unsupported,
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, "
+                "which needs root");
   return {};
 }
 
@@ -252,6 +266,15 @@ std::vector<std::string> other_warnings(const ContainerConfig& /*config*/, const
   const bool published = !host.port_bindings.empty() || host.publish_all_ports;
   if (host.network_mode == "host" && published)
     warnings.emplace_back("Published ports are discarded when using host network mode");
+  const auto& devices = host.resources.devices;
+  if (std::ranges::any_of(devices, [](const auto& d) {
+        return !d.cgroup_permissions.empty() &&
+               (d.cgroup_permissions.find('r') == std::string::npos ||
+                d.cgroup_permissions.find('w') == std::string::npos);
+      }))
+    warnings.emplace_back(
+        "The permissions of a device cannot be limited without root: what this user may do with "
+        "it the container may do");
   return warnings;
 }
 

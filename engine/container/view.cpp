@@ -1,5 +1,6 @@
 #include "engine/container/view.hpp"
 
+#include "engine/container/links.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/ports.hpp"
 
@@ -67,6 +68,7 @@ ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
   if (depth == Depth::inspect) {
     v.config = r.config;
     v.host = r.host;
+    v.host.links = shown_links(p, c);
   } else {
     v.config.image = r.config.image;
     v.config.labels = r.config.labels;
@@ -74,6 +76,7 @@ ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
     v.host.network_mode = r.host.network_mode;
     v.host.annotations = r.host.annotations;
   }
+  v.link_names = p.table.links_to(c.id());
   v.exec_ids = c.exec_ids;
   if (const auto* running = std::get_if<Running>(&c.held)) v.pid = running->identity.init.pid;
   show_command(r.config, v);

@@ -85,6 +85,7 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
   if (!spec.process.terminal) request.stdio = stdio_->theirs();
   request.init_program = asked_.init_program;
   request.seccomp_cache = asked_.seccomp_cache;
+  request.joined = asked_.joined;
   TRY(launched_, runtime::launch(request));
   stdio_->close_theirs();
   oom_ = OomWatch(pid());

@@ -145,6 +145,8 @@ struct Create {
   std::string
       init_program;  // --init: path of coracle-init on this host; bound over /sbin/docker-init
   std::string seccomp_cache;  // directory for compiled filters by digest; "": compile each time
+  // First processes of the containers whose namespaces config.json names by /proc/PID.
+  std::vector<ProcessIdentity> joined;
   std::vector<Attach> attach;
 };
 void describe(auto& field, Create& c) {
@@ -152,7 +154,7 @@ void describe(auto& field, Create& c) {
       "log", c.log)("root", c.root)("console", c.console)("open_stdin", c.open_stdin)(
       "stdin_once", c.stdin_once)("sync_exit", c.sync_exit)("netns", c.netns)(
       "lifeline", c.lifeline)("init_program", c.init_program)("seccomp_cache", c.seccomp_cache)(
-      "attach", c.attach);
+      "joined", c.joined)("attach", c.attach);
 }
 
 // One descriptor follows when `attached`: the client's connection.

@@ -186,7 +186,7 @@ Result<> prepare(Become& what, const CapabilitySets& sets) {
   const auto entered = enter_cwd(cwd);
   if (!entered && entered.error().code != Errc::forbidden) return entered;
   CHECK(limit_bounding_set(sets));
-  CHECK(set_ids(what.user.uid, what.user.gid, what.user.groups, what.process.user.additional_gids));
+  CHECK(set_ids(what.user.uid, what.user.gid, what.user.groups, what.process.user));
   CHECK(set_capabilities(sets));
   return entered ? entered : enter_cwd(cwd);
 }

@@ -31,35 +31,62 @@ Result<std::optional<Pidfd>> clone_here(std::uint64_t flags) {
   return std::optional<Pidfd>(std::in_place, UniqueFd(pidfd), static_cast<pid_t>(pid));
 }
 
-// The process between: born beside us, it enters the pid namespace, which only counts for children,
-// clones the one that is wanted as our child, and ends with 0 or an errno. (Entering it ourselves
-// could not be undone: our own pid namespace is the host's, and we are not root there.)
-std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const UniqueFd& pid_namespace,
+const char* name_of_type(int type) {
+  switch (type) {
+    case CLONE_NEWPID: return "pid";
+    case CLONE_NEWNET: return "network";
+    case CLONE_NEWIPC: return "ipc";
+    case CLONE_NEWUTS: return "uts";
+    case CLONE_NEWCGROUP: return "cgroup";
+    default: return "";
+  }
+}
+
+Result<> enter_before(const Between& between) {
+  for (const auto& n : between.enter)
+    if (::setns(n.file, n.type) != 0)
+      return sys_error("enter the container's {} namespace", name_of_type(n.type));
+  return between.prepare ? between.prepare() : Result<>{};
+}
+
+// The process between: born beside us, it enters namespaces (a pid namespace only counts for its
+// children), clones the one that is wanted as our child, and ends. (Entering them ourselves could
+// not be undone: our own are the host's, and we are not root there.) It sends the child's pidfd, or
+// the error alone.
+std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const Between& between,
                                         const UniqueFd& link) {
+  const auto give_up = [&](const Error& e) {
+    (void)send_message(link, fmt::format("{} {}", e.sys, e.message), {});
+    ::_exit(1);
+  };
   // The child is seen by the container from its first moment: it inherits that it cannot be traced.
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) ::_exit(errno);
-  if (::setns(pid_namespace.get(), CLONE_NEWPID) != 0) ::_exit(errno);
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up(make_sys_error(errno, "hide from ptrace"));
+  if (const auto entered = enter_before(between); !entered) give_up(entered.error());
   const auto child = clone_here(namespaces | CLONE_PARENT);
-  if (!child) ::_exit(child.error().sys);
+  if (!child) give_up(child.error());
   if (!*child) return std::nullopt;
   const auto sent = send_message(link, std::to_string((*child)->pid()), {(*child)->fd().get()});
   if (!sent) (void)(*child)->send_signal(SIGKILL);
-  ::_exit(sent ? 0 : EIO);
+  ::_exit(0);
 }
 
 }  // namespace
 
-Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const UniqueFd* pid_namespace) {
-  if (pid_namespace == nullptr) return clone_here(namespaces);
-  TRY(const auto link, make_socket_pair(SOCK_SEQPACKET));
-  TRY(const auto between, clone_here(0));
-  if (!between) return clone_from_between(namespaces, *pid_namespace, link.b);
-  TRY(const auto status, between->wait());
-  if (status.code != 0) return sys_error_of(status.code, "enter the container's pid namespace");
-  TRY(auto message, receive_message(link.a));
-  if (message.fds.size() != 1) return fail(Errc::internal, "clone: no descriptor came back");
-  return std::optional<Pidfd>(std::in_place, std::move(message.fds.front()),
-                              static_cast<pid_t>(std::atoi(message.text.c_str())));
+Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between& between) {
+  if (!between.needed()) return clone_here(namespaces);
+  TRY(auto link, make_socket_pair(SOCK_SEQPACKET));
+  TRY(const auto process, clone_here(0));
+  if (!process) return clone_from_between(namespaces, between, link.b);
+  link.b.reset();
+  (void)process->wait();
+  auto message = receive_message(link.a);
+  if (message && message->fds.size() == 1)
+    return std::optional<Pidfd>(std::in_place, std::move(message->fds.front()),
+                                static_cast<pid_t>(std::atoi(message->text.c_str())));
+  if (!message) return fail(Errc::internal, "clone: no descriptor came back");
+  const auto space = message->text.find(' ');
+  const int sys = std::atoi(message->text.c_str());
+  return std::unexpected(Error{errc_from_errno(sys), sys, message->text.substr(space + 1)});
 }
 
 ChildGuard::~ChildGuard() {

@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "engine/base/path.hpp"
@@ -44,8 +46,8 @@ Result<> close_foreign_descriptors(const InitInput& in) {
   std::vector<int> keep = {in.go.get(),         in.report.get(),     in.request.netns,
                            in.fuse_root.get(),  in.request.stdio.in, in.request.stdio.out,
                            in.request.stdio.err};
+  for (const auto& [destination, mount] : in.mounts) keep.push_back(mount.get());
   for (const auto& n : in.join) keep.push_back(n.file.get());
-  for (const auto& mount : in.fuse_mounts) keep.push_back(mount.get());
   return close_all_but(std::move(keep));
 }
 
@@ -57,7 +59,16 @@ Result<> become_root_of_user_namespace(const InitInput& in) {
   return {};
 }
 
+bool joins_network(const InitInput& in) {
+  return in.request.netns >= 0 ||
+         std::ranges::any_of(in.join, [](const auto& n) { return n.type == CLONE_NEWNET; });
+}
+
+// With a network that was entered before the clone the child has no rights over it.
+bool has_outer_network(const InitInput& in) { return in.joined_before && joins_network(in); }
+
 Result<> enter_namespaces(const InitInput& in) {
+  if (in.joined_before) return {};
   if (in.request.netns >= 0 && ::setns(in.request.netns, CLONE_NEWNET) != 0)
     return sys_error("enter the network namespace");
   for (const auto& n : in.join) {
@@ -102,14 +113,28 @@ Result<UniqueFd> open_procfs() {
   return host;
 }
 
+bool is_of_network(const std::string& sysctl) {
+  return sysctl.starts_with("net.") || sysctl.starts_with("net/");
+}
+
 // A sysctl acts on the namespace its file stands for: only those of the container's own.
-Result<> set_sysctls(const InitInput& in, const UniqueFd& proc) {
+enum class Which : std::uint8_t { all, of_network, others };
+Result<> set_sysctls(const InitInput& in, const UniqueFd& proc, Which which) {
   for (const auto& [name, value] : in.request.spec->linux.sysctl) {
+    if (which != Which::all && is_of_network(name) != (which == Which::of_network)) continue;
     std::string path = "sys/" + name;
     if (name.find('/') == std::string::npos) std::ranges::replace(path, '.', '/');
     if (path.find("..") != std::string::npos)
       return fail(Errc::invalid_argument, "sysctl {}: not a name", name);
     const UniqueFd file(::openat(proc.get(), path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!file && errno == ENOENT)
+      return sys_error("sysctl {}: this kernel does not have it in the container's namespaces",
+                       name);
+    if (!file && (errno == EACCES || errno == EPERM))
+      return sys_error(
+          "sysctl {}: this kernel lets no user namespace set it; an administrator "
+          "can set it on the host",
+          name);
     if (!file) return sys_error("sysctl {}: open /proc/{}", name, path);
     if (auto done = write_all(file, value); !done)
       return std::unexpected(done.error().within("sysctl {}={}", name, value));
@@ -156,7 +181,7 @@ Result<Prepared> set_up(InitInput& in) {
   CHECK(name_host(in));
   if (needs_procfs(spec)) {
     TRY(out.proc, open_procfs());
-    CHECK(set_sysctls(in, out.proc));
+    CHECK(set_sysctls(in, out.proc, has_outer_network(in) ? Which::others : Which::all));
   }
   if (has(in.new_namespaces, CLONE_NEWNS)) {
     out.mount_namespace = UniqueFd(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
@@ -165,7 +190,7 @@ Result<Prepared> set_up(InitInput& in) {
   CHECK(set_propagation_of_old_tree(in.plan));
   TRY(const auto root, mount_root(request.root, in.root_path, std::move(in.fuse_root),
                                   in.plan.root_propagation == MS_SHARED));
-  TRY(const auto read_only, mount_all(in.plan, root, std::move(in.fuse_mounts)));
+  TRY(const auto read_only, mount_all(in.plan, root, std::move(in.mounts)));
   if (!request.init_program.empty()) CHECK(bind_file(root, request.init_program, kDockerInit));
   if (spec.process.terminal) {
     TRY(auto terminal, open_terminal(root, spec.process));
@@ -181,7 +206,65 @@ Result<Prepared> set_up(InitInput& in) {
   return out;
 }
 
+// "/proc/PID/root/dev/shm" -> "/proc/PID", "/dev/shm".
+struct ForeignPath {
+  std::string process, path;
+};
+std::optional<ForeignPath> foreign_path(const PlannedMount& m) {
+  constexpr std::string_view kProc = "/proc/", kRoot = "/root/";
+  if (!m.bind || !m.source.starts_with(kProc)) return std::nullopt;
+  const auto slash = m.source.find('/', kProc.size());
+  const bool number = slash != std::string::npos && slash > kProc.size() &&
+                      std::all_of(m.source.begin() + kProc.size(), m.source.begin() + slash,
+                                  [](char c) { return c >= '0' && c <= '9'; });
+  if (!number || m.source.compare(slash, kRoot.size(), kRoot) != 0) return std::nullopt;
+  return ForeignPath{m.source.substr(0, slash), m.source.substr(slash + kRoot.size() - 1)};
+}
+
+Result<UniqueFd> clone_foreign(const PlannedMount& m, const ForeignPath& from) {
+  const UniqueFd ours(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!ours) return sys_error("open our mount namespace");
+  const UniqueFd theirs(::open((from.process + "/ns/mnt").c_str(), O_RDONLY | O_CLOEXEC));
+  if (!theirs) return sys_error("open {}/ns/mnt", from.process);
+  if (::setns(theirs.get(), CLONE_NEWNS) != 0)
+    return sys_error("enter the mount namespace of {}", from.process);
+  auto mount = clone_mount(from.path, m.recursive ? Depth::recursive : Depth::one);
+  if (::setns(ours.get(), CLONE_NEWNS) != 0) return sys_error("return to our mount namespace");
+  return mount;
+}
+
+Result<> prepare_network(InitInput& in) {
+  const auto& sysctls = in.request.spec->linux.sysctl;
+  if (std::ranges::any_of(sysctls, [](const auto& s) { return is_of_network(s.first); })) {
+    TRY(const auto proc, open_procfs());
+    CHECK(set_sysctls(in, proc, Which::of_network));
+  }
+  for (const auto& m : in.plan.mounts) {
+    if (m.bind || m.type != "sysfs") continue;
+    // Where even this is refused the mount itself falls back to the host's tree.
+    if (auto made = make_file_system("sysfs", "sysfs", {}, m.change.set))
+      in.mounts[m.destination] = *std::move(made);
+  }
+  return {};
+}
+
 }  // namespace
+
+bool needs_preparing(const InitInput& in) {
+  return has_outer_network(in) || std::ranges::any_of(in.plan.mounts, [](const auto& m) {
+           return foreign_path(m).has_value();
+         });
+}
+
+Result<> prepare_before(InitInput& in) {
+  for (const auto& m : in.plan.mounts) {
+    const auto from = foreign_path(m);
+    if (!from) continue;
+    TRY(in.mounts[m.destination], clone_foreign(m, *from));
+  }
+  if (has_outer_network(in)) CHECK(prepare_network(in));
+  return {};
+}
 
 void run_init(InitInput& in) noexcept {
   reset_signals();

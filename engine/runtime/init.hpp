@@ -6,18 +6,13 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
+#include "engine/runtime/child.hpp"
 #include "engine/runtime/launch.hpp"
 #include "engine/runtime/plan.hpp"
+#include "engine/runtime/rootfs.hpp"
 #include "engine/runtime/seccomp.hpp"
 
 namespace coracle::runtime {
-
-// A namespace to be entered by its file.
-struct NamespaceFile {
-  UniqueFd file;
-  int type = 0;      // CLONE_NEW*
-  std::string path;  // for errors
-};
 
 struct InitInput {
   const LaunchRequest& request;
@@ -29,8 +24,19 @@ struct InitInput {
   int new_namespaces = 0;  // CLONE_NEW* that clone3 made
   UniqueFd go;             // one byte "m": ids are mapped (only with a new user namespace); "g": go
   UniqueFd report;
-  std::vector<UniqueFd> fuse_mounts;  // for rootfs::mount_all
+  // With a user namespace of its own the child has no rights over the namespaces it joins, which
+  // belong to the outer one: they are entered before it is cloned, and what needs rights over them
+  // is done there.
+  bool joined_before = false;
+  MadeBefore mounts = {};  // and those of fuse-overlayfs
 };
+
+// What needs rights that the child has not, in the process between: sysctls and the sysfs of a
+// network that belongs to the outer user namespace, binds of another container's files
+// (/proc/PID/root/…: a mount of another mount namespace can only be copied from within it).
+Result<> prepare_before(InitInput& input);
+// Is there anything of that?
+bool needs_preparing(const InitInput& input);
 
 // noexcept: nothing may unwind into a copy of the parent.
 [[noreturn]] void run_init(InitInput& input) noexcept;

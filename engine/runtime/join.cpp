@@ -61,6 +61,19 @@ Result<Target> look_at(const Pidfd& init) {
   return target;
 }
 
+// What belongs to the outer user namespace (its network, another container's pids) is entered with
+// the rights we have there, before they are left behind.
+Result<> enter(const UniqueFd& pidfd, int namespaces) {
+  const int last = namespaces & (CLONE_NEWUSER | CLONE_NEWNS);
+  const bool two_steps = (namespaces & CLONE_NEWUSER) != 0 && namespaces != last;
+  if (two_steps && ::setns(pidfd.get(), namespaces & ~last) != 0)
+    return sys_error("enter the container's namespaces");
+  const int rest = two_steps ? last : namespaces;
+  if (rest != 0 && ::setns(pidfd.get(), rest) != 0)
+    return sys_error("enter the container's namespaces");
+  return {};
+}
+
 struct JoinInput {
   const JoinRequest& request;
   const SeccompFilter* filter;
@@ -76,8 +89,7 @@ Result<Become> set_up(JoinInput& in, UniqueFd& master) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
   // Our own procfs, not the container's: what it shows for us is real.
   TRY(auto proc, open_dir("/proc"));
-  if (in.namespaces != 0 && ::setns(request.init->fd().get(), in.namespaces) != 0)
-    return sys_error("enter the container's namespaces");
+  CHECK(enter(request.init->fd(), in.namespaces));
   if ((in.namespaces & CLONE_NEWUSER) != 0 &&
       (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0))
     return sys_error("become root of the container's user namespace");
@@ -116,7 +128,9 @@ Result<Joined> join(const JoinRequest& request) {
   TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
   JoinInput in{request, filter ? &*filter : nullptr, target.others, std::move(report.b)};
   CHECK(fail_point("join.clone"));
-  TRY(auto child, clone_child(0, target.pid_namespace ? &target.pid_namespace : nullptr));
+  Between between;
+  if (target.pid_namespace) between.enter.push_back({target.pid_namespace.get(), CLONE_NEWPID});
+  TRY(auto child, clone_child(0, between));
   if (!child) run_child(in);
 
   ChildGuard guard(*child);

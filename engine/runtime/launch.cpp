@@ -118,6 +118,36 @@ Result<> map_ids(const LaunchRequest& request, const Pidfd& child, const UniqueF
   return write_all(go, "m");
 }
 
+Result<std::vector<Pidfd>> hold(const std::vector<ProcessIdentity>& joined) {
+  std::vector<Pidfd> out;
+  for (const auto& who : joined) {
+    auto process = Pidfd::open(who);
+    if (!process)
+      return fail(Errc::conflict, "the container whose namespaces are joined has ended");
+    out.push_back(*std::move(process));
+  }
+  return out;
+}
+
+Result<> still_live(const std::vector<Pidfd>& joined) {
+  for (const auto& p : joined)
+    if (p.ended())
+      return fail(Errc::conflict, "the container whose namespaces are joined has ended");
+  return {};
+}
+
+// A child with a user namespace of its own is born in what it joins.
+Between plan_between(InitInput& in) {
+  Between between;
+  const bool own_user = (in.new_namespaces & CLONE_NEWUSER) != 0;
+  for (const auto& n : in.join)
+    if (own_user || n.type == CLONE_NEWPID) between.enter.push_back({n.file.get(), n.type});
+  in.joined_before = own_user;
+  if (own_user && in.request.netns >= 0) between.enter.push_back({in.request.netns, CLONE_NEWNET});
+  if (needs_preparing(in)) between.prepare = [&in] { return prepare_before(in); };
+  return between;
+}
+
 // The directory that the root file system is mounted on.
 Result<std::string> root_path(const LaunchRequest& request) {
   const auto& path = request.spec->root.path;
@@ -139,14 +169,13 @@ Result<> refuse_hooks(const oci::Spec& spec) {
 }
 
 // Images that are mounted by fuse-overlayfs; its programs live outside of the container.
-Result<> start_fuse_mounts(const Plan& plan, std::vector<UniqueFd>& out) {
+Result<> start_fuse_mounts(const Plan& plan, MadeBefore& out) {
   for (const auto& m : plan.mounts) {
     if (m.type != "fuse-overlayfs") continue;
     RootMount layers;
     layers.lower = m.layers();
     layers.fuse_program = m.source;
-    TRY(auto mount, start_fuse_overlay(layers));
-    out.push_back(std::move(mount));
+    TRY(out[m.destination], start_fuse_overlay(layers));
   }
   return {};
 }
@@ -172,22 +201,21 @@ Result<Launched> launch(const LaunchRequest& request) {
     TRY(filter, seccomp_filter(*spec.linux.seccomp, request.seccomp_cache));
   }
   TRY(auto path, root_path(request));
-  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}, {}};
+  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}};
+  TRY(const auto joined, hold(request.joined));
   CHECK(plan_namespaces(request, in));
   if (request.root.type == "fuse-overlayfs") {
     TRY(in.fuse_root, start_fuse_overlay(request.root));
   }
-  CHECK(start_fuse_mounts(plan, in.fuse_mounts));
+  CHECK(start_fuse_mounts(plan, in.mounts));
   TRY(auto go, make_pipe());
   TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
   in.go = std::move(go.read);
   in.report = std::move(report.b);
 
-  const UniqueFd* pid_namespace = nullptr;
-  for (const auto& n : in.join)
-    if (n.type == CLONE_NEWPID) pid_namespace = &n.file;
+  const auto between = plan_between(in);
   CHECK(fail_point("launch.clone"));
-  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), pid_namespace));
+  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), between));
   if (!child) run_init(in);
 
   ChildGuard guard(*child);
@@ -195,6 +223,7 @@ Result<Launched> launch(const LaunchRequest& request) {
   in.go.reset();
   if ((in.new_namespaces & CLONE_NEWUSER) != 0) CHECK(map_ids(request, *child, go.write));
   TRY(auto fds, await_ready(report.a));
+  CHECK(still_live(joined));
   UniqueFd mount_namespace, console;
   CHECK(take_descriptors(std::move(fds), spec.process.terminal, mount_namespace, console));
   CHECK(fail_point("launch.ready"));

@@ -37,6 +37,9 @@ struct LaunchRequest {
   Stdio stdio;
   std::string init_program;   // --init: coracle-init on this host, bound over /sbin/docker-init
   std::string seccomp_cache;  // directory of compiled filters by digest; "": compile each time
+  // Processes whose namespaces (or files) the spec names by /proc/PID: they must live until all of
+  // that is opened, so that no number has become another process's.
+  std::vector<ProcessIdentity> joined;
 };
 
 // A container between create and its end, as its parent holds it.

@@ -153,13 +153,14 @@ Result<> set_capabilities(const CapabilitySets& sets) {
 }
 
 Result<> set_ids(std::uint32_t uid, std::uint32_t gid, const std::vector<std::uint32_t>& groups,
-                 const std::vector<std::uint32_t>& required) {
+                 const oci::User& asked) {
   static_assert(sizeof(gid_t) == sizeof(std::uint32_t));
-  if (::setgroups(groups.size(), groups.data()) != 0) {
+  if (!asked.keep_groups && ::setgroups(groups.size(), groups.data()) != 0) {
     const int sys = errno;
     if (sys == EINVAL)
       return sys_error_of(sys, "set the groups: a group id is not mapped in this user namespace");
-    if (sys != EPERM || !has_groups(required, gid)) return sys_error_of(sys, "set the groups");
+    if (sys != EPERM || !has_groups(asked.additional_gids, gid))
+      return sys_error_of(sys, "set the groups");
   }
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return sys_error("keep the capabilities");
   if (::setresgid(gid, gid, gid) != 0)

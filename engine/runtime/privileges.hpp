@@ -34,10 +34,10 @@ int last_capability();
 
 // setgroups, setresgid, setresuid, keeping the permitted capabilities. Where setgroups(2) is denied
 // (one-id mode) the groups that an image's /etc/group gives are left out; those that were asked for
-// (`required`) must be had already.
+// (`asked`) must be had already. With keep_groups the groups stay as they are.
 //   errors  invalid_argument: an id that is not mapped here
 Result<> set_ids(std::uint32_t uid, std::uint32_t gid, const std::vector<std::uint32_t>& groups,
-                 const std::vector<std::uint32_t>& required);
+                 const oci::User& asked);
 
 // errors: invalid_argument (unknown type), forbidden (above our own hard limit: the remedy is said)
 Result<> set_rlimits(const std::vector<oci::Rlimit>& limits);

@@ -65,6 +65,8 @@ std::string fuse_options(const RootMount& root) {
   if (!root.upper.empty())
     out += ",upperdir=" + escaped(root.upper) + ",workdir=" + escaped(root.work);
   if (root.volatile_upper) out += ",volatile";
+  if (!root.uid_mapping.empty()) out += ",uidmapping=" + root.uid_mapping;
+  if (!root.gid_mapping.empty()) out += ",gidmapping=" + root.gid_mapping;
   return out;
 }
 

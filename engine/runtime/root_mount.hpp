@@ -15,10 +15,13 @@ struct RootMount {
   bool volatile_upper =
       false;                 // the upper layer is thrown away with the container (--rm): no syncs
   std::string fuse_program;  // fuse-overlayfs: path of the program
+  // fuse-overlayfs: how ids in the layers are shown, "LAYER:SHOWN:COUNT:…"; "": as they are
+  std::string uid_mapping, gid_mapping;
 };
 void describe(auto& field, RootMount& r) {
   field("type", r.type)("lower", r.lower)("upper", r.upper)("work", r.work)(
-      "volatile_upper", r.volatile_upper)("fuse_program", r.fuse_program);
+      "volatile_upper", r.volatile_upper)("fuse_program", r.fuse_program)(
+      "uid_mapping", r.uid_mapping)("gid_mapping", r.gid_mapping);
 }
 
 }  // namespace coracle::runtime

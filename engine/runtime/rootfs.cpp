@@ -77,6 +77,12 @@ Result<UniqueFd> make_tmpfs(const PlannedMount& m, const UniqueFd& place, bool& 
   return mount;
 }
 
+// Empty: it was not made before.
+UniqueFd taken(MadeBefore& made_before, const std::string& destination) {
+  const auto found = made_before.find(destination);
+  return found == made_before.end() ? UniqueFd{} : std::move(found->second);
+}
+
 // What a bind begins with: by its path, or below it without leaving it.
 Result<UniqueFd> clone_source(const PlannedMount& m) {
   const Depth depth = m.recursive ? Depth::recursive : Depth::one;
@@ -87,8 +93,8 @@ Result<UniqueFd> clone_source(const PlannedMount& m) {
   return clone_mount(*inside, depth);
 }
 
-Result<UniqueFd> make_bind(const PlannedMount& m) {
-  auto made = clone_source(m);
+Result<UniqueFd> make_bind(const PlannedMount& m, UniqueFd made_before) {
+  auto made = made_before ? Result<UniqueFd>(std::move(made_before)) : clone_source(m);
   if (!made && m.subpath.empty() && made.error().sys == ENOENT)
     return fail(Errc::invalid_argument, "bind source path does not exist: {}", m.source);
   if (!made && made.error().sys == EINVAL && !m.recursive)
@@ -155,8 +161,11 @@ Result<UniqueFd> part_of(const PlannedMount& m, const UniqueFd& whole, const Uni
 }
 
 // Empty: there is nothing to be mounted on this host.
-Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, bool& read_only_later) {
-  if (m.bind) return make_bind(m);
+Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, MadeBefore& made_before,
+                            bool& read_only_later) {
+  auto ready = taken(made_before, m.destination);
+  if (m.bind) return make_bind(m, std::move(ready));
+  if (ready) return ready;
   if (m.type == "tmpfs") return make_tmpfs(m, place, read_only_later);
   if (m.type == "devpts") return make_devpts(m);
   if (m.type == "cgroup" || m.type == "cgroup2") return make_cgroup(m);
@@ -190,13 +199,13 @@ Result<PlaceKind> place_kind(const PlannedMount& m) {
   return S_ISDIR(st.st_mode) ? PlaceKind::directory : PlaceKind::file;
 }
 
-Result<> mount_one(const PlannedMount& m, const UniqueFd& root, UniqueFd prepared,
+Result<> mount_one(const PlannedMount& m, const UniqueFd& root, MadeBefore& made_before,
                    std::vector<UniqueFd>& later) {
   UniqueFd mount;
   PlaceKind kind = PlaceKind::directory;
-  const bool layers = m.type == "overlay" || prepared;
+  const bool layers = m.type == "overlay" || m.type == "fuse-overlayfs";
   if (layers) {
-    TRY(mount, make_layers(m, std::move(prepared)));
+    TRY(mount, make_layers(m, taken(made_before, m.destination)));
     if (!m.subpath.empty()) {
       TRY(mount, part_of(m, mount, root));
     }
@@ -208,7 +217,7 @@ Result<> mount_one(const PlannedMount& m, const UniqueFd& root, UniqueFd prepare
   bool read_only_later = false;
   CHECK(fits(place, kind));
   if (!layers) {
-    TRY(mount, make_mount(m, place, read_only_later));
+    TRY(mount, make_mount(m, place, made_before, read_only_later));
   }
   if (!mount) return {};
   CHECK(attach(mount, place));
@@ -255,13 +264,10 @@ Result<> set_propagation_of_old_tree(const Plan& plan) {
 }
 
 Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root,
-                                        std::vector<UniqueFd> prepared) {
+                                        MadeBefore made_before) {
   std::vector<UniqueFd> read_only;
-  std::size_t next = 0;
   for (const auto& m : plan.mounts) {
-    UniqueFd ready;
-    if (m.type == "fuse-overlayfs" && next < prepared.size()) ready = std::move(prepared[next++]);
-    if (auto done = mount_one(m, root, std::move(ready), read_only); !done)
+    if (auto done = mount_one(m, root, made_before, read_only); !done)
       return std::unexpected(done.error().within("error mounting \"{}\" to rootfs at \"{}\"",
                                                  m.source.empty() ? m.type : m.source,
                                                  m.destination));
@@ -278,7 +284,8 @@ Result<> bind_file(const UniqueFd& root, const std::string& source,
   m.bind = true;
   m.change.set = MOUNT_ATTR_RDONLY;
   std::vector<UniqueFd> none;
-  if (auto done = mount_one(m, root, UniqueFd{}, none); !done)
+  MadeBefore nothing;
+  if (auto done = mount_one(m, root, nothing, none); !done)
     return std::unexpected(done.error().within("mount {} on {}", source, destination));
   return {};
 }

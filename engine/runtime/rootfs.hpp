@@ -5,6 +5,7 @@
 // read-only becomes so last, since mount points had to be made in it.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,11 +18,13 @@ namespace coracle::runtime {
 // Detaches the namespace's tree from the one it was copied from.
 Result<> set_propagation_of_old_tree(const Plan& plan);
 
+// Detached mounts by destination, made before the child was: what cannot be made from inside it.
+using MadeBefore = std::map<std::string, UniqueFd>;
+
 // The mounts, /dev and its links. Mounts that are read-only but need entries made in them are
 // returned: seal() finishes them.
-//   prepared  a detached mount for each of the plan's of type fuse-overlayfs, in order
 Result<std::vector<UniqueFd>> mount_all(const Plan& plan, const UniqueFd& root,
-                                        std::vector<UniqueFd> prepared = {});
+                                        MadeBefore made_before = {});
 
 // Binds a file of this host over a path of the container, read-only.
 Result<> bind_file(const UniqueFd& root, const std::string& source, const std::string& destination);

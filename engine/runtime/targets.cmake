@@ -17,6 +17,10 @@ target_sources(runtime PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FIL
 target_include_directories(runtime SYSTEM PUBLIC ${SECCOMP_INCLUDE_DIRS})
 target_link_libraries(runtime PUBLIC base_static ${SECCOMP_STATIC})
 
+# What the engine looks up in an image's files.
+add_library(user_lookup STATIC runtime/user_lookup.cpp)
+target_link_libraries(user_lookup PUBLIC base_core spec)
+
 # What the engine asks about this host; it needs nothing of the above.
 add_library(cgroup STATIC runtime/cgroup.cpp)
 target_sources(cgroup PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES runtime/cgroup.hpp)

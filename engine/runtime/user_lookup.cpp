@@ -114,20 +114,36 @@ Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
   return out;
 }
 
+Result<std::uint32_t> lookup_additional_group(std::string_view wanted, std::string_view group) {
+  for (const auto& e : entries(group, 3))
+    if (e[0] == wanted) return id_of(e[2]);
+  const auto id = number(wanted);
+  if (!id) return fail(Errc::not_found, "Unable to find group {}", wanted);
+  if (*id > kHighestId) return out_of_range(wanted);
+  return static_cast<std::uint32_t>(*id);
+}
+
 Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
   const std::string passwd = read_in_root(root, "/etc/passwd");
+  const bool needs_groups = !user.username.empty() || !user.additional_groups.empty();
+  const std::string group = needs_groups ? read_in_root(root, "/etc/group") : std::string();
   ResolvedUser out;
   if (user.username.empty()) {
     TRY(const auto known, lookup_user(std::to_string(user.uid), passwd, ""));
     out = ResolvedUser{user.uid, user.gid, {}, known.home};
   } else {
-    TRY(out, lookup_user(user.username, passwd, read_in_root(root, "/etc/group")));
+    TRY(out, lookup_user(user.username, passwd, group));
     // As Docker does: a process that gives up its primary group keeps no right by it alone, and one
     // that is denied something by it stays denied.
     if (std::ranges::find(out.groups, out.gid) == out.groups.end())
       out.groups.insert(out.groups.begin(), out.gid);
   }
-  for (const auto g : user.additional_gids)
+  auto added = user.additional_gids;
+  for (const auto& name : user.additional_groups) {
+    TRY(const auto id, lookup_additional_group(name, group));
+    added.push_back(id);
+  }
+  for (const auto g : added)
     if (std::ranges::find(out.groups, g) == out.groups.end()) out.groups.push_back(g);
   return out;
 }

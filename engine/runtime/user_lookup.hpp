@@ -27,6 +27,11 @@ struct ResolvedUser {
 Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
                                  std::string_view group);
 
+// Pure. The id of a group by name or number, as --group-add takes it: a number need not be in the
+// file.
+//   errors  not_found "Unable to find group NAME"; invalid_argument: out of range
+Result<std::uint32_t> lookup_additional_group(std::string_view wanted, std::string_view group);
+
 // The user of a process: by name where username is set, else its ids; the home directory either
 // way.
 Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root);

@@ -14,6 +14,7 @@ namespace coracle {
 namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* kKeepGroups = "keep-groups";
 constexpr const char* kInitInside = "/sbin/docker-init";
 constexpr const char* kRootfs = "rootfs";  // below the bundle
 constexpr std::int64_t kDefaultShmSize = std::int64_t{64} << 20;
@@ -106,15 +107,17 @@ Result<oci::User> process_user(const ContainerConfig& config, const HostConfig& 
   oci::User user;
   user.username = config.user.empty() ? "0" : config.user;
   for (const auto& group : host.group_add) {
-    const bool number = !group.empty() && std::ranges::all_of(group, [](unsigned char c) {
-      return std::isdigit(c) != 0;
-    }) && group.size() < 10;
-    if (!number) {
-      return fail(Errc::unsupported,
-                  "group-add {}: coracle takes additional groups by number so far", group);
+    if (group == kKeepGroups) {
+      user.keep_groups = true;
+    } else {
+      user.additional_groups.push_back(group);
     }
-    user.additional_gids.push_back(static_cast<std::uint32_t>(std::stoul(group)));
   }
+  if (user.keep_groups && !user.additional_groups.empty())
+    return fail(Errc::invalid_argument,
+                "conflicting options: group-add {} cannot be combined with other groups: without "
+                "root the groups of this user can be kept or replaced, not added to",
+                kKeepGroups);
   return user;
 }
 
@@ -124,6 +127,7 @@ Result<> fill_process(const GenerateInput& in, const SecurityOptions& security, 
   p.terminal = in.config.tty;
   if (in.config.tty) p.console_size = console_size(in.host.console_size);
   TRY(p.user, process_user(in.config, in.host));
+  p.user.additional_gids = in.more_gids;
   p.args = process_args(in);
   if (p.args.empty()) return fail(Errc::invalid_argument, "no command specified");
   p.env = process_env(in);
@@ -148,6 +152,11 @@ Result<> fill_process(const GenerateInput& in, const SecurityOptions& security, 
 
 Result<> fill_namespaces(const GenerateInput& in, oci::Linux& linux) {
   linux.namespaces.push_back({"mount", ""});
+  if (!in.uid_map.empty()) {
+    linux.namespaces.push_back({"user", ""});
+    linux.uid_mappings = in.uid_map;
+    linux.gid_mappings = in.gid_map;
+  }
   if (!in.network_host) linux.namespaces.push_back({"network", in.network_path});
   if (in.host.uts_mode != "host") linux.namespaces.push_back({"uts", in.uts_path});
   if (in.host.ipc_mode != "host") linux.namespaces.push_back({"ipc", in.ipc_path});
@@ -160,6 +169,13 @@ Result<> fill_sysctls(const GenerateInput& in, oci::Linux& linux) {
   const bool own_network = !in.network_host && in.network_path.empty();
   // An ordinary user of the image may listen on port 80, as at Docker since 20.10.
   if (own_network) linux.sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
+  // In a user namespace below the network's there is no right to open raw sockets: ping uses its
+  // own.
+  if (own_network && !in.gid_map.empty()) {
+    std::uint32_t ids = 0;
+    for (const auto& m : in.gid_map) ids = std::max(ids, m.host_id + m.size);
+    linux.sysctl["net.ipv4.ping_group_range"] = fmt::format("0 {}", ids - 1);
+  }
   static const std::array kIpc = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
                                   "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
                                   "kernel.shmmni", "kernel.shm_rmid_forced"};
@@ -210,7 +226,8 @@ std::vector<oci::Mount> standard_mounts(const GenerateInput& in, const SecurityO
   if (!privileged && !security.writable_cgroups) cgroup.emplace_back("ro");
   out.push_back({"/sys/fs/cgroup", "cgroup", "cgroup", std::move(cgroup)});
   if (in.host.ipc_mode == "host") {
-    out.push_back({"/dev/mqueue", "bind", "/dev/mqueue", {"rbind", "nosuid", "noexec", "nodev"}});
+    // The runtime binds the host's, if there is one.
+    out.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
     out.push_back({"/dev/shm", "bind", "/dev/shm", {"rbind", "nosuid", "noexec", "nodev"}});
   } else {
     out.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
@@ -314,6 +331,7 @@ void fill_mounts(const GenerateInput& in, const SecurityOptions& security, oci::
     return depth(a.destination) < depth(b.destination);
   });
   std::ranges::move(requested, std::back_inserter(mounts));
+  mounts.insert(mounts.end(), in.more_mounts.begin(), in.more_mounts.end());
   for (const auto& d : in.devices) {
     const bool writable = d.permissions.empty() || d.permissions.find('w') != std::string::npos;
     mounts.push_back({d.container_path,
@@ -385,6 +403,8 @@ Result<oci::Process> exec_process(const oci::Spec& container, const ExecRequest&
     p.user = {};
     p.user.username = request.user;
     p.user.additional_gids = container.process.user.additional_gids;
+    p.user.additional_groups = container.process.user.additional_groups;
+    p.user.keep_groups = container.process.user.keep_groups;
   }
   if (!request.working_dir.empty()) p.cwd = clean_path(request.working_dir);
   if (request.privileged) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/spec/capabilities.hpp"
 #include "engine/spec/oci.hpp"
@@ -46,9 +47,14 @@ struct GenerateInput {
   bool network_joined = false;  // a namespace is handed to the monitor (bridge, none)
   std::string network_path;     // container: mode; else ""
   std::string pid_path, ipc_path, uts_path;  // namespaces of another container; else ""
-  std::string shm_path;         // /dev/shm of another container (ipc container:); else ""
-  std::string seccomp_profile;  // text of the profile; "": unconfined
-  SeccompTarget target;         // arch and kernel; capabilities are filled in here
+  // keep-id: the container's user namespace (spec/keep_id.hpp); empty: ours
+  std::vector<oci::IdMapping> uid_map, gid_map;
+  std::vector<ProcessIdentity> joined;   // the processes whose namespaces those are
+  std::vector<oci::Mount> more_mounts;   // as they are: of CDI devices
+  std::vector<std::uint32_t> more_gids;  // of CDI devices
+  std::string shm_path;                  // /dev/shm of another container (ipc container:); else ""
+  std::string seccomp_profile;           // text of the profile; "": unconfined
+  SeccompTarget target;                  // arch and kernel; capabilities are filled in here
   // This process's own hard limits by OCI's names ("RLIMIT_NOFILE"): without root a container's
   // cannot be above.
   std::map<std::string, std::uint64_t> hard_limits;

@@ -26,16 +26,20 @@ void describe(auto& field, Box& b) { field("height", b.height)("width", b.width)
 // `username` is filled when the ids are not decided yet ("name", "name:group", "uid", "uid:gid"):
 // the monitor then looks it up in the container's /etc/passwd and /etc/group, and what it finds
 // replaces uid, gid and additionalGids (the given additional gids stay, behind the found ones).
+// Ours, too: `additionalGroups`, names or numbers looked up in the container's /etc/group; and
+// `keepGroups`: the groups of whoever started the engine are kept, and no others are taken.
 struct User {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::optional<std::uint32_t> umask;
   std::vector<std::uint32_t> additional_gids;
   std::string username;
+  std::vector<std::string> additional_groups;
+  bool keep_groups = false;
 };
 void describe(auto& field, User& u) {
   field("uid", u.uid)("gid", u.gid)("umask", u.umask)("additionalGids", u.additional_gids)(
-      "username", u.username);
+      "username", u.username)("additionalGroups", u.additional_groups)("keepGroups", u.keep_groups);
 }
 
 // Names as in capabilities(7): "CAP_CHOWN".

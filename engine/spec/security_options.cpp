@@ -1,5 +1,7 @@
 #include "engine/spec/security_options.hpp"
 
+#include "engine/spec/keep_id.hpp"
+
 namespace coracle {
 namespace {
 
@@ -38,6 +40,9 @@ Result<SecurityOptions> parse_security_options(const std::vector<std::string>& o
       TRY(out.no_new_privileges, parse_bool(key, value));
     } else if (key == "writable-cgroups") {
       TRY(out.writable_cgroups, parse_bool(key, value));
+    } else if (key == "userns") {
+      CHECK(parse_userns_mode(value));
+      out.userns = value;
     } else if (key == "systempaths" && value == "unconfined") {
       out.system_paths_unconfined = true;
     } else {

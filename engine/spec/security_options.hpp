@@ -16,6 +16,8 @@ struct SecurityOptions {
   bool system_paths_unconfined = false;
   bool writable_cgroups = false;
   std::vector<std::string> labels;  // SELinux
+  // userns=keep-id…, for clients that refuse it as --userns; see spec/keep_id.hpp.
+  std::string userns;
 };
 
 // Both forms that clients send: "key=value", and the old "key:value".

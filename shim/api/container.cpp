@@ -155,8 +155,16 @@ Task<Reply> rename(Api& api, CallPtr call) {
 
 Task<Reply> remove(Api& api, CallPtr call) {
   const auto& query = call->request.query;
-  if (query.flag("link"))
-    co_return fail(Errc::unsupported, "removing a link is not supported by coracle yet");
+  if (query.flag("link")) {
+    std::string name = call->request.params[0];
+    if (call->request.params.size() > 1) name += "/" + call->request.params[1];
+    CO_CHECK(co_await api.engine.remove_link(std::move(name)));
+    co_return http::empty_reply(204);
+  }
+  // A name with an alias behind it is one of a link.
+  if (call->request.params.size() > 1)
+    co_return fail(Errc::not_found, "No such container: {}/{}", call->request.params[0],
+                   call->request.params[1]);
   CO_CHECK(
       co_await api.engine.remove(call->request.params[0], query.flag("force"), query.flag("v")));
   co_return http::empty_reply(204);
@@ -184,6 +192,7 @@ void add_container_routes(http::Router& router, Api& api) {
   route(router, api, "POST", "/containers/{}/rename", rename);
   route(router, api, "POST", "/containers/{}/resize", resize);
   route(router, api, "DELETE", "/containers/{}", remove);
+  route(router, api, "DELETE", "/containers/{}/{}", remove);
 }
 
 }  // namespace coracle::api

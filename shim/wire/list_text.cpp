@@ -197,6 +197,7 @@ void append_summary(std::string& out, const ContainerView& view, const std::stri
   o.text("Id", view.id);
   o.key("Names") += '[';
   append_string(out, "/" + view.name);
+  for (const auto& name : view.link_names) append_string(out += ',', "/" + name);
   out += ']';
   o.text("Image", image);
   o.text("ImageID", view.image_id);

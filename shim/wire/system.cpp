@@ -174,7 +174,7 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug) {
   o["SecurityOptions"] = json::to_json(info.security_options);
   o["ProductLicense"] = "";
   o["DefaultAddressPools"] = array{};
-  o["CDISpecDirs"] = array{};
+  o["CDISpecDirs"] = json::to_json(info.cdi_spec_dirs);
   o["FirewallBackend"] = object{{"Driver", "nftables"}};
   o["Warnings"] = json::to_json(info.warnings);
   return o;

@@ -156,6 +156,9 @@ Task<> FakeEngine::kill(std::string name, std::string signal) {
 Task<> FakeEngine::rename(std::string name, std::string to) {
   co_return co_await asked("rename " + name + " " + to);
 }
+Task<> FakeEngine::remove_link(std::string name) {
+  co_return co_await asked("remove link " + name);
+}
 Task<> FakeEngine::remove(std::string name, bool force, bool volumes) {
   co_return co_await asked(fmt::format("remove {} {} {}", name, force, volumes));
 }

@@ -54,6 +54,7 @@ class FakeEngine final : public Engine {
   Task<> kill(std::string name, std::string signal) override;
   Task<> rename(std::string name, std::string to) override;
   Task<> remove(std::string name, bool force, bool volumes) override;
+  Task<> remove_link(std::string name) override;
   Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override;
   Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override;
   Task<> pause(std::string name) override;

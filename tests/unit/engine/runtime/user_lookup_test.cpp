@@ -50,5 +50,12 @@ TEST(LookupUser, SpeaksDockersWords) {
   EXPECT_EQ(error_of("-1"), "unable to find user -1: no matching entries in passwd file");
 }
 
+TEST(AdditionalGroup, IsANameOrAnyNumber) {
+  EXPECT_EQ(lookup_additional_group("staff", kGroup).value_or(0), 50U);
+  EXPECT_EQ(lookup_additional_group("777", kGroup).value_or(0), 777U);
+  EXPECT_EQ(lookup_additional_group("nosuch", kGroup).error().message,
+            "Unable to find group nosuch");
+}
+
 }  // namespace
 }  // namespace coracle::runtime
