@@ -17,6 +17,7 @@
 #include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/list.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/container/stats.hpp"
 #include "engine/container/top.hpp"
@@ -309,6 +310,8 @@ Task<> EngineImpl::prepare() {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
   CO_CHECK(make_dirs(p_.config.data_root));
   CO_CHECK(p_.store.prepare());
+  if (auto good = check_log(p_.config.log); !good)
+    co_return std::unexpected(good.error().within("the daemon's log driver"));
   CO_TRY(p_.host, look_at_host(p_.config.data_root));
   CO_CHECK(make_dirs(p_.config.data_root + "/seccomp"));
   CO_CHECK(open_networks(p_));

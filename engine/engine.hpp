@@ -28,6 +28,7 @@ struct EngineConfig {
   // of a container may connect to, and that outlives this daemon. "": the keeper has none.
   std::string guest_socket_path;
   storage::Config storage;
+  LogConfig log;                             // of containers that name no driver; "": json-file
   bool one_id = false;                       // from rootless/keeper: no id range
   std::vector<std::string> cdi_spec_dirs;    // of CDI specifications, the last one wins
   std::vector<std::string> set_up_warnings;  // from rootless/keeper: shown in /info

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/keeper_watch.hpp"
 
 namespace coracle {
@@ -136,6 +137,8 @@ SystemInfo system_info(const Parts& p) {
   s.images = p.storage->images().size();
   s.driver = p.storage->driver();
   s.driver_status = p.storage->driver_status();
+  s.log_driver = with_default_log({}, p.config.log).type;
+  s.log_drivers = log_drivers();
   s.cgroup_version = p.host.cgroup_version;
   s.security_options = {"name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"};
   s.warnings = p.config.set_up_warnings;

@@ -392,6 +392,7 @@ struct StopOptions {
 
 struct AttachOptions {
   bool stream = false, in = false, out = false, err = false, logs = false;
+  bool raw = false;         // no frame headers, also without a tty (attach/ws)
   std::string detach_keys;  // "": ctrl-p,ctrl-q
 };
 
@@ -457,7 +458,8 @@ struct SystemInfo {
   std::int32_t cpus = 0;
   std::int64_t memory = 0;
   std::size_t containers = 0, running = 0, paused = 0, stopped = 0, images = 0;
-  std::string driver;
+  std::string driver, log_driver;
+  std::vector<std::string> log_drivers;
   std::vector<std::pair<std::string, std::string>> driver_status;
   std::string cgroup_driver = "none", cgroup_version;
   bool memory_limit = false, swap_limit = false, cpu_cfs = false, cpu_shares = false,

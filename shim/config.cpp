@@ -14,7 +14,12 @@ namespace coracle::shim {
 namespace {
 
 // One directive: its flag, its key in daemon.json, and where its value goes.
-enum class Kind : std::uint8_t { text, list, boolean };
+enum class Kind : std::uint8_t {
+  text,
+  list,
+  pairs,  // "key=value" as a flag (several), an object in the file
+  boolean
+};
 struct Directive {
   const char* flag;  // long, without "--"
   char letter;       // short, 0 = none
@@ -36,7 +41,9 @@ constexpr Directive kDirectives[] = {
      "socket to listen on, unix://PATH (may be given several times)"},
     {"insecure-registry", 0, "insecure-registries", Kind::list,
      "registry that may be spoken to without TLS (several)"},
+    {"log-driver", 0, "log-driver", Kind::text, "log driver of containers that name none"},
     {"log-level", 'l', "log-level", Kind::text, "debug, info, warn, error or fatal"},
+    {"log-opt", 0, "log-opts", Kind::pairs, "option of that log driver, KEY=VALUE (several)"},
     {"pidfile", 'p', "pidfile", Kind::text, "file to write the process id to"},
     {"registry-mirror", 0, "registry-mirrors", Kind::list,
      "mirror of the default registry (several)"},
@@ -83,7 +90,7 @@ Result<> take(Values& values, const Directive& d, const std::string& shown,
     return {};
   }
   if (!value) return fail(Errc::invalid_argument, "flag needs an argument: {}", shown);
-  if (d.kind == Kind::list)
+  if (d.kind == Kind::list || d.kind == Kind::pairs)
     values[d.flag].push_back(*std::move(value));
   else
     values[d.flag] = {*std::move(value)};
@@ -127,6 +134,15 @@ Result<std::vector<std::string>> values_of(const Directive& d, const json::Value
     case Kind::text:
       if (!v.is_string()) return wrong("a string");
       return std::vector<std::string>{std::string(v.get_string())};
+    case Kind::pairs: {
+      if (!v.is_object()) return wrong("an object of strings");
+      std::vector<std::string> pairs;
+      for (const auto& [key, value] : v.get_object()) {
+        if (!value.is_string()) return wrong("an object of strings");
+        pairs.push_back(std::string(key) + "=" + std::string(value.get_string()));
+      }
+      return pairs;
+    }
     case Kind::list: break;
   }
   if (!v.is_array()) return wrong("a list of strings");
@@ -266,6 +282,13 @@ Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
       c.cdi_spec_dirs.push_back(dir + "/cdi");
   }
   c.insecure_registries = all(v, "insecure-registry");
+  c.log_driver = first(v, "log-driver");
+  for (const auto& pair : all(v, "log-opt")) {
+    const auto equals = pair.find('=');
+    if (equals == std::string::npos)
+      return fail(Errc::invalid_argument, "log-opt: \"{}\": expected KEY=VALUE", pair);
+    c.log_options[pair.substr(0, equals)] = pair.substr(equals + 1);
+  }
   c.debug = first(v, "debug") == "true";
   if (c.debug) c.log_level = "debug";
   return c;
@@ -339,7 +362,9 @@ std::string help_text() {
       "Options:\n";
   for (const auto& d : kDirectives) {
     const std::string letter = d.letter == 0 ? "    " : fmt::format("-{}, ", d.letter);
-    const char* kind = d.kind == Kind::boolean ? "" : d.kind == Kind::list ? " list" : " string";
+    const char* kind = d.kind == Kind::boolean                         ? ""
+                       : d.kind == Kind::list || d.kind == Kind::pairs ? " list"
+                                                                       : " string";
     out += fmt::format("  {}--{:<28} {}\n", letter, std::string(d.flag) + kind, d.help);
   }
   return out;

@@ -117,6 +117,7 @@ EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered e
   e.storage.mirrors = config.mirrors;
   e.storage.insecure_registries = config.insecure_registries;
   e.storage.one_id = entered.one_id;
+  e.log = {config.log_driver, config.log_options};
   e.one_id = entered.one_id;
   e.cdi_spec_dirs = config.cdi_spec_dirs;
   e.set_up_warnings = config.warnings;

@@ -3,8 +3,9 @@ coracle_test(log_writer_test SOURCES unit/engine/monitor/log_writer_test.cpp LIB
 coracle_test(log_reader_test
   SOURCES unit/engine/container/log_reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/container/log_reader.cpp
           ${CMAKE_SOURCE_DIR}/engine/container/log_files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/log_writer.cpp
+          ${CMAKE_SOURCE_DIR}/engine/monitor/log_file.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/journal_writer.cpp
           ${CMAKE_SOURCE_DIR}/engine/types.cpp
-  LIBS base)
+  LIBS base z)
 if(TARGET coracle-monitor)
   coracle_test(monitor_test
     SOURCES integration/monitor_test.cpp integration/monitor_harness.cpp LIBS base_core)

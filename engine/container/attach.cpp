@@ -20,7 +20,7 @@ Task<> replay(Parts& p, ContainerPtr c, AttachOptions options, const UniqueFd& c
     if (entries.empty()) co_return Result<>{};
     std::string bytes;
     for (const auto& e : entries)
-      bytes += stream->tty ? e.text : stream_frame(e.is_err ? 2 : 1, e.text);
+      bytes += stream->tty || options.raw ? e.text : stream_frame(e.is_err ? 2 : 1, e.text);
     CO_CHECK(co_await write_to_client(p.io, client, std::move(bytes)));
   }
 }
@@ -33,6 +33,7 @@ Task<> attach_client(Parts& p, ContainerPtr c, AttachOptions options, UniqueFd c
   waiting.attach.in = options.in && c->record.config.open_stdin;
   waiting.attach.out = options.out;
   waiting.attach.err = options.err;
+  waiting.attach.raw = options.raw;
   CO_TRY(waiting.attach.detach_keys, parse_detach_keys(options.detach_keys));
   waiting.attach.leftover_base64 = base64_encode(leftover);
   if (options.logs) CO_CHECK(co_await replay(p, c, options, client));

@@ -8,6 +8,7 @@
 #include "engine/base/path.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/links.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/container/merge.hpp"
 #include "engine/container/mount_sources.hpp"
 #include "engine/container/mounts.hpp"
@@ -129,13 +130,15 @@ const MountRequest* request_of(const ContainerRecord& record, const MountRecord&
 Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const storage::Image& image,
                                         std::vector<std::string>& warnings) {
   const auto config = without_echoes(p_, request, image);
-  CHECK(validate(config, request.host, p_.host.cpus));
+  auto host = request.host;
+  host.log_config = with_default_log(std::move(host.log_config), p_.config.log);
+  CHECK(validate(config, host, p_.host.cpus));
   ContainerRecord r;
   r.id = random_id();
   r.created = now();
   r.image_id = image.id;
   TRY(r.config, merge_with_image(config, image.config));
-  r.host = with_defaults(request.host);
+  r.host = with_defaults(std::move(host));
   TRY(const auto security, parse_security_options(r.host.security_opt));
   if (!security.userns.empty()) r.host.userns_mode = security.userns;
   auto& mode = r.host.network_mode;

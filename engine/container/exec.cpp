@@ -122,6 +122,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   e.attach.raw = raw;
   CO_TRY(e.attach.detach_keys, parse_detach_keys(request.detach_keys));
   e.attach.leftover_base64 = base64_encode(leftover);
+  e.note = json::to_text(request);
   message.exec = std::move(e);
   std::vector<UniqueFd> fds;
   if (client) fds.push_back(std::move(client));
@@ -239,7 +240,9 @@ void Execs::reattached(const ContainerPtr& c, const std::vector<monitor::ExecVie
     exec->view.container_id = c->id();
     exec->view.pid = known.pid;
     exec->view.running = known.running;
-    if (!known.running) finish(*exec, known.code, now());
+    if (auto request = json::from_text<ExecRequest>(known.note))
+      exec->view.request = *std::move(request);
+    if (!known.running) finish(*exec, known.code, known.ended.ns != 0 ? known.ended : now());
     all_[known.exec_id] = exec;
     c->exec_ids.push_back(known.exec_id);
   }

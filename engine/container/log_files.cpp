@@ -1,13 +1,19 @@
 #include "engine/container/log_files.hpp"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <memory>
+
+#include <zlib.h>
 
 #include "engine/base/json.hpp"
+#include "engine/base/path.hpp"
 
 namespace coracle {
 namespace {
@@ -89,6 +95,32 @@ bool eat_simple_string(std::string_view& rest, std::string& into) {
   }
 }
 
+// Unpacks a .gz from its beginning, until `take` wants no more. What is cut is given as far as it
+// goes.
+Result<> inflate(const UniqueFd& fd, const std::function<bool(std::string_view)>& take) {
+  constexpr int kGzip = 16 + MAX_WBITS;
+  z_stream z{};
+  if (::inflateInit2(&z, kGzip) != Z_OK) return fail(Errc::internal, "unpack a log: out of memory");
+  const std::unique_ptr<z_stream, decltype(&::inflateEnd)> end(&z, &::inflateEnd);
+  std::string in(64 * 1024, '\0'), out(256 * 1024, '\0');
+  for (off_t at = 0;;) {
+    const ssize_t n = ::pread(fd.get(), in.data(), in.size(), at);
+    if (n < 0) return sys_error("read a compressed log");
+    if (n == 0) return {};
+    at += n;
+    z.next_in = reinterpret_cast<Bytef*>(in.data());
+    z.avail_in = static_cast<unsigned>(n);
+    do {
+      z.next_out = reinterpret_cast<Bytef*>(out.data());
+      z.avail_out = static_cast<unsigned>(out.size());
+      const int state = ::inflate(&z, Z_NO_FLUSH);
+      if (state != Z_OK && state != Z_STREAM_END && state != Z_BUF_ERROR)
+        return fail(Errc::internal, "unpack a log: it is damaged");
+      if (!take({out.data(), out.size() - z.avail_out}) || state == Z_STREAM_END) return {};
+    } while (z.avail_out == 0);
+  }
+}
+
 }  // namespace
 
 Result<LogEntry> parse_log_line(std::string_view line) {
@@ -111,13 +143,63 @@ Result<LogEntry> parse_log_line(std::string_view line) {
 Result<std::optional<LogFiles::File>> LogFiles::open_file(const std::string& path) {
   File file;
   file.fd.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.fd && errno == ENOENT) return std::nullopt;
-  if (!file.fd) return sys_error("open the log {}", path);
+  if (!file.fd && errno == ENOENT) {
+    file.packed.reset(::open((path + ".gz").c_str(), O_RDONLY | O_CLOEXEC));
+    file.compressed = true;
+  }
+  const auto& opened = file.compressed ? file.packed : file.fd;
+  if (!opened && errno == ENOENT) return std::nullopt;
+  if (!opened) return sys_error("open the log {}", path);
   struct stat st {};
-  if (::fstat(file.fd.get(), &st) != 0) return sys_error("look at the log {}", path);
+  if (::fstat(opened.get(), &st) != 0) return sys_error("look at the log {}", path);
   file.device = st.st_dev;
   file.inode = st.st_ino;
   return file;
+}
+
+bool LogFiles::same(const File& a, const File& b) {
+  if (a.device == b.device && a.inode == b.inode) return true;
+  if (!a.compressed && !b.compressed) return false;
+  const auto first = first_time(a);
+  return first.ns != 0 && first == first_time(b);
+}
+
+// Of its first line; 0 when it has none yet.
+Time LogFiles::first_time(const File& file) {
+  std::string line;
+  const auto take = [&](std::string_view bytes) {
+    line += bytes;
+    return line.find('\n') == std::string::npos && line.size() < kLongestLine;
+  };
+  if (file.fd) {
+    std::string block(16 * 1024, '\0');
+    for (ssize_t n = 1; n > 0;) {
+      n = ::pread(file.fd.get(), block.data(), block.size(), static_cast<off_t>(line.size()));
+      if (n <= 0 || !take({block.data(), static_cast<std::size_t>(n)})) break;
+    }
+  } else {
+    (void)inflate(file.packed, take);
+  }
+  const auto entry = parse_log_line(std::string_view(line).substr(0, line.find('\n')));
+  return entry ? entry->time : Time{};
+}
+
+// Into a file without a name beside it, or in memory where there is no place for it.
+Result<> LogFiles::unpack(File& file) const {
+  if (file.fd) return {};
+  const auto dir = parent_path(path_);
+  UniqueFd out(::open(dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!out) out.reset(::memfd_create("log", MFD_CLOEXEC));
+  if (!out) return sys_error("unpack the log {}", path_);
+  Result<> written;
+  CHECK(inflate(file.packed, [&](std::string_view bytes) {
+    written = write_all(out, bytes);
+    return written.has_value();
+  }));
+  CHECK(written);
+  file.fd = std::move(out);
+  file.packed.reset();
+  return {};
 }
 
 Result<> LogFiles::find_newer() {
@@ -127,9 +209,9 @@ Result<> LogFiles::find_newer() {
     TRY(auto file, open_file(n == 0 ? path_ : fmt::format("{}.{}", path_, n)));
     missing = file ? 0 : missing + 1;
     if (!file) continue;
-    if (!chain_.empty() && file->same(chain_.back())) break;
+    if (!chain_.empty() && same(*file, chain_.back())) break;
     const bool met = std::any_of(newer.begin(), newer.end(),
-                                 [&](const File& other) { return other.same(*file); });
+                                 [&](const File& other) { return same(other, *file); });
     if (!met) newer.push_front(*std::move(file));
   }
   for (auto& file : newer) chain_.push_back(std::move(file));
@@ -139,6 +221,7 @@ Result<> LogFiles::find_newer() {
 Result<> LogFiles::seek_tail() {
   std::uint64_t wanted = *options_.tail;
   for (std::size_t i = chain_.size(); i-- > 0;) {
+    CHECK(unpack(chain_[i]));
     TRY(const auto begin, seek_tail_in(chain_[i], wanted));
     if (!begin) continue;
     chain_[i].at = *begin;
@@ -217,6 +300,7 @@ Result<std::vector<LogEntry>> LogFiles::read() {
 Result<bool> LogFiles::read_block(std::vector<LogEntry>& into) {
   if (chain_.empty()) return false;
   File& file = chain_.front();
+  CHECK(unpack(file));
   const std::size_t before = carry_.size();
   carry_.resize(before + kBlock);
   const ssize_t n = ::pread(file.fd.get(), carry_.data() + before, kBlock, file.at);

@@ -1,9 +1,11 @@
-// Reads a container's json-file log (monitor/log_writer) with its rotated files, oldest first,
-// without an event loop: what is here may take its time, and runs in a worker (log_reader).
+// Reads a container's json-file or local log (monitor/log_writer) with its rotated files, oldest
+// first, without an event loop: what is here may take its time, and runs in a worker (log_reader).
 //
 // Rotation renames, and never cuts: the files are opened newest first, so that one which is renamed
 // meanwhile is met twice, never missed; and known by their inodes, which cannot be given to another
-// while they are open.
+// while they are open. One that was compressed meanwhile has another inode, but the same first
+// line, and no two lines of a log have the same time. A compressed file is unpacked into a
+// nameless one when it comes to be read.
 #pragma once
 
 #include <sys/types.h>
@@ -19,6 +21,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
+#include "engine/container/log_source.hpp"
 #include "engine/types.hpp"
 
 namespace coracle {
@@ -26,29 +29,25 @@ namespace coracle {
 // One line of the file. errors: invalid_argument when it is damaged
 Result<LogEntry> parse_log_line(std::string_view line);
 
-class LogFiles {
+class LogFiles final : public LogSource {
  public:
   // `out`, `err`, `since` and `until` choose entries; `tail` counts those of the chosen streams.
   LogFiles(std::string path, LogOptions options)
       : path_(std::move(path)), options_(std::move(options)) {}
 
-  // The next entries, a bounded number; parts of long lines are joined. Empty: there is no more
-  // just now. A log that does not exist is one that is empty. Damaged lines are left out.
-  Result<std::vector<LogEntry>> read();
-  // What is left of a line whose end has not been written.
-  std::vector<LogEntry> take_unfinished();
-  // An entry later than `until` was seen: nothing else will come.
-  [[nodiscard]] bool past_until() const { return past_until_; }
+  // A log that does not exist is one that is empty. Damaged lines are left out.
+  Result<std::vector<LogEntry>> read() override;
+  std::vector<LogEntry> take_unfinished() override;
+  [[nodiscard]] bool past_until() const override { return past_until_; }
 
  private:
   struct File {
-    UniqueFd fd;
+    UniqueFd fd;              // what is in it, plain; none before unpack()
+    UniqueFd packed;          // the .gz
+    bool compressed = false;  // by its name
     dev_t device = 0;
     ino_t inode = 0;
     off_t at = 0;
-    [[nodiscard]] bool same(const File& other) const {
-      return device == other.device && inode == other.inode;
-    }
   };
   struct Unfinished {
     LogEntry entry;
@@ -56,6 +55,9 @@ class LogFiles {
   };
 
   static Result<std::optional<File>> open_file(const std::string& path);
+  static bool same(const File& a, const File& b);
+  static Time first_time(const File& file);
+  Result<> unpack(File& file) const;
   // Puts behind `chain_` the files that are newer than its last one (all, when it is empty).
   Result<> find_newer();
   Result<> seek_tail();

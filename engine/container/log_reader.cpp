@@ -1,6 +1,9 @@
 #include "engine/container/log_reader.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +11,7 @@
 #include <cstring>
 
 #include "engine/base/path.hpp"
+#include "engine/container/log_files.hpp"
 
 namespace coracle {
 namespace {
@@ -16,6 +20,16 @@ constexpr std::chrono::milliseconds kLookAgain{250};  // without inotify
 constexpr std::chrono::milliseconds kLongest{std::chrono::hours(24)};
 // A busy container writes thousands of times a second: its followers read at most this often.
 constexpr std::chrono::milliseconds kBreath{5};
+
+// The log's directory with a shared flock(2). The monitor tries the exclusive one for microseconds.
+UniqueFd hold_shared(const std::string& directory) {
+  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  for (int i = 0; fd && i < 20; ++i) {
+    if (::flock(fd.get(), LOCK_SH | LOCK_NB) == 0) return fd;
+    ::usleep(50);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -87,8 +101,18 @@ LogReader::LogReader(asio::io_context& io, Workers& workers, LogWatch& watch, st
       follow_(options.follow),
       until_(options.until),
       directory_(follow_ ? watch.watch(parent_path(path)) : nullptr) {
-  files_ = std::make_shared<LogFiles>(std::move(path), std::move(options));
+  if (follow_) following_ = hold_shared(parent_path(path));
+  source_ = std::make_shared<LogFiles>(std::move(path), std::move(options));
 }
+
+LogReader::LogReader(asio::io_context& io, Workers& workers, std::shared_ptr<LogSource> source,
+                     const LogOptions& options)
+    : io_(io),
+      workers_(workers),
+      source_(std::move(source)),
+      follow_(options.follow),
+      until_(options.until),
+      directory_(follow_ ? std::make_shared<LogWatch::Directory>(io) : nullptr) {}
 
 Task<std::vector<LogEntry>> LogReader::next() {
   std::vector<LogEntry> none;
@@ -96,16 +120,16 @@ Task<std::vector<LogEntry>> LogReader::next() {
     // Both are asked before the files are read: what comes later wakes us, or is read again.
     const std::uint64_t seen = directory_ ? directory_->changes : 0;
     const bool last = !follow_ || finished_;
-    auto job = [files = files_] { return files->read(); };
+    auto job = [source = source_] { return source->read(); };
     CO_TRY(auto entries, co_await workers_.run(std::move(job)));
     if (!entries.empty()) co_return entries;
-    if (last || files_->past_until()) break;
+    if (last || source_->past_until()) break;
     const bool more = co_await wait_for_change(seen);
     if (!more) break;
   }
   if (ended_) co_return none;
   ended_ = true;
-  co_return files_->take_unfinished();
+  co_return source_->take_unfinished();
 }
 
 // False: `until` has come, or we were cancelled.

@@ -12,7 +12,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/container/log_files.hpp"
+#include "engine/container/log_source.hpp"
 #include "engine/types.hpp"
 
 namespace coracle {
@@ -51,6 +51,9 @@ class LogReader {
   // path of the log file; it may not exist yet
   LogReader(asio::io_context& io, Workers& workers, LogWatch& watch, std::string path,
             LogOptions options);
+  // Of a source that has no directory to watch: following looks four times a second.
+  LogReader(asio::io_context& io, Workers& workers, std::shared_ptr<LogSource> source,
+            const LogOptions& options);
 
   // The next entries; empty is the end. With `follow` it waits for more until finish().
   Task<std::vector<LogEntry>> next();
@@ -63,10 +66,12 @@ class LogReader {
 
   asio::io_context& io_;
   Workers& workers_;
-  std::shared_ptr<LogFiles> files_;
+  std::shared_ptr<LogSource> source_;
   bool follow_;
   Time until_;
   std::shared_ptr<LogWatch::Directory> directory_;
+  UniqueFd
+      following_;  // the directory, with a shared flock: rotation takes care (monitor/log_file)
   bool finished_ = false;
   bool ended_ = false;
 };

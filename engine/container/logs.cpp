@@ -1,5 +1,7 @@
 #include "engine/container/logs.hpp"
 
+#include "engine/container/log_journal.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/container/log_reader.hpp"
 
 namespace coracle {
@@ -32,8 +34,15 @@ Task<std::unique_ptr<LogStream>> open_logs(Parts& p, ContainerPtr c, LogOptions 
   const auto status = c->state.status;
   const bool goes_on =
       is_alive(status) || status == Status::restarting || status == Status::created;
-  auto reader =
-      std::make_shared<LogReader>(p.io, p.workers, p.log_watch, p.store.log_path(c->id()), options);
+  const auto& log = c->record.host.log_config;
+  std::shared_ptr<LogReader> reader;
+  if (log.type == "journald") {
+    auto journal = std::make_shared<LogJournal>(c->id(), options);
+    reader = std::make_shared<LogReader>(p.io, p.workers, std::move(journal), options);
+  } else {
+    auto path = log_file_of(log, p.store.dir(c->id()), c->id());
+    reader = std::make_shared<LogReader>(p.io, p.workers, p.log_watch, std::move(path), options);
+  }
   if (!goes_on || c->removing) {
     reader->finish();
   } else if (options.follow) {

@@ -14,6 +14,7 @@
 #include "engine/container/keep_id_user.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/links.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/container/mount_sources.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
@@ -207,7 +208,7 @@ Result<CreateMessage> create_message(const Parts& p, Container& c, const oci::Sp
   m.bundle = p.store.bundle(c.id());
   m.run_dir = p.store.run_dir(c.id());
   m.state_dir = p.store.dir(c.id());
-  TRY(m.log, log_options(c.record, p.store.log_path(c.id())));
+  TRY(m.log, log_options(c.record, p.store.dir(c.id())));
   TRY(m.root, root_mount(p, c, spec));
   const auto& size = c.record.host.console_size;
   if (size.size() == 2) {

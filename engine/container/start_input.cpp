@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <cstdlib>
 
 #include <string.h>
@@ -158,20 +157,6 @@ Result<> join_ipc(const Parts& p, GenerateInput& in) {
   return {};
 }
 
-Result<std::int64_t> parse_size(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string unit(end, text.data() + text.size());
-  std::int64_t factor = 0;
-  if (unit.empty() || unit == "b" || unit == "B") factor = 1;
-  if (unit == "k" || unit == "K" || unit == "kb" || unit == "KB") factor = 1024;
-  if (unit == "m" || unit == "M" || unit == "mb" || unit == "MB") factor = 1024 * 1024;
-  if (unit == "g" || unit == "G" || unit == "gb" || unit == "GB") factor = 1024 * 1024 * 1024;
-  if (ec != std::errc{} || factor == 0 || value < 0)
-    return fail(Errc::invalid_argument, "invalid size: '{}'", text);
-  return value * factor;
-}
-
 std::vector<std::string> words_of(const std::string& text) {
   std::vector<std::string> words;
   std::string word;
@@ -254,33 +239,6 @@ Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {
                 "cannot join network namespace of a non running container: container {} has ended",
                 other->name());
   return fd;
-}
-
-Result<monitor::LogOptions> log_options(const ContainerRecord& record, const std::string& path) {
-  monitor::LogOptions log;
-  const auto& wanted = record.host.log_config;
-  log.driver = wanted.type;
-  if (log.driver == "json-file") log.path = path;
-  for (const auto& [key, value] : wanted.config) {
-    if (key == "max-size") {
-      TRY(log.max_size, parse_size(value));
-    } else if (key == "max-file") {
-      log.max_file = std::atoi(value.c_str());
-      if (log.max_file < 1) return fail(Errc::invalid_argument, "max-file cannot be less than 1");
-    } else if (key == "labels") {
-      for (const auto& label : words_of(value)) {
-        const auto found = record.config.labels.find(label);
-        if (found != record.config.labels.end()) log.attrs.push_back(label + "=" + found->second);
-      }
-    } else if (key == "env") {
-      for (const auto& name : words_of(value)) {
-        for (const auto& variable : record.config.env) {
-          if (variable.starts_with(name + "=")) log.attrs.push_back(variable);
-        }
-      }
-    }
-  }
-  return log;
 }
 
 Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text) {

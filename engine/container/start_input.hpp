@@ -1,5 +1,5 @@
 // What a start needs to know of the system, put together for spec/generate and the monitor: mounts
-// with their sources, devices, namespaces of other containers, log options.
+// with their sources, devices, namespaces of other containers.
 #pragma once
 
 #include <string>
@@ -20,9 +20,6 @@ Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& parts, const Cont
 
 // The network namespace of the container that `container:<id>` names.
 Result<UniqueFd> open_netns_of(const Parts& parts, const std::string& id);
-
-// errors  invalid_argument: max-size or max-file
-Result<monitor::LogOptions> log_options(const ContainerRecord& record, const std::string& path);
 
 // A client's key sequence ("ctrl-p,ctrl-q", "a") as bytes; "" gives Docker's own.
 //   errors  invalid_argument

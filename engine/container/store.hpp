@@ -24,9 +24,6 @@ class Store {
   [[nodiscard]] std::string file(const std::string& id, const char* name) const {
     return dir(id) + "/" + name;
   }
-  [[nodiscard]] std::string log_path(const std::string& id) const {
-    return dir(id) + "/" + id + "-json.log";
-  }
 
   // Makes both roots' folders.
   [[nodiscard]] Result<> prepare() const;

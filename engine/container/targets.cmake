@@ -8,6 +8,7 @@ add_library(engine STATIC
   container/update.cpp container/health.cpp container/run_events.cpp
   container/remove.cpp container/reattach.cpp container/exec.cpp container/attach.cpp
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
+  container/log_journal.cpp container/log_options.cpp
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
   container/keep_id_user.cpp container/links.cpp container/cdi_files.cpp container/yaml.cpp
   container/view.cpp container/list.cpp
@@ -21,13 +22,15 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp
   container/host_devices.hpp container/keep_id_user.hpp container/links.hpp container/cdi_files.hpp container/yaml.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
-  container/log_files.hpp container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
+  container/log_files.hpp container/log_source.hpp container/log_journal.hpp container/log_options.hpp
+  container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
   container/view.hpp container/list.hpp
   container/list_filter.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
   stats.hpp usage.hpp until.hpp disk_usage.hpp prune.hpp check.hpp)
 target_link_libraries(engine PUBLIC base spec_generate user_lookup)
 # CDI specifications are mostly YAML.
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
-target_link_libraries(engine PRIVATE PkgConfig::YAML)
+pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
+target_link_libraries(engine PRIVATE PkgConfig::YAML PkgConfig::SYSTEMD z)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client)

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "engine/container/log_options.hpp"
 #include "engine/container/ports.hpp"
 #include "engine/spec/capabilities.hpp"
 #include "engine/spec/cdi.hpp"
@@ -123,17 +124,6 @@ Result<> check_health(const std::optional<HealthConfig>& asked) {
     return bad("StartPeriod in Healthcheck cannot be less than 1ms");
   if (short_time(h.start_interval_ns))
     return bad("StartInterval in Healthcheck cannot be less than 1ms");
-  return {};
-}
-
-Result<> check_log(const LogConfig& log) {
-  if (!is_one_of(log.type, {"", "json-file", "none"}))
-    return bad("logger: no log driver named '{}' is registered", log.type);
-  for (const auto& [key, value] : log.config) {
-    if (!is_one_of(key, {"max-size", "max-file", "compress", "labels", "labels-regex", "env",
-                         "env-regex", "tag", "mode", "max-buffer-size"}))
-      return bad("unknown log opt '{}' for json-file log driver", key);
-  }
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "engine/container/view.hpp"
 
 #include "engine/container/links.hpp"
+#include "engine/container/log_options.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/ports.hpp"
 
@@ -85,7 +86,8 @@ ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
     v.hostname_path = p.store.file(c.id(), "hostname");
     v.hosts_path = p.store.file(c.id(), "hosts");
   }
-  if (r.host.log_config.type == "json-file") v.log_path = p.store.log_path(c.id());
+  if (r.host.log_config.type == "json-file")
+    v.log_path = log_file_of(r.host.log_config, p.store.dir(c.id()), c.id());
   for (const auto& m : r.mounts) {
     // --tmpfs is shown in HostConfig.Tmpfs alone, as at Docker.
     const bool short_tmpfs = m.type == "tmpfs" && r.host.tmpfs.contains(m.destination);

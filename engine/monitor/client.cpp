@@ -11,7 +11,7 @@ namespace {
 
 // After the end: a client that takes nothing of what waits for it for this long has lost the rest;
 // one that has got everything gets this long to close its side.
-constexpr int kStalledMs = 5000;
+constexpr int kEndStalledMs = 5000;
 constexpr int kClosingMs = 300;
 // What did not fit into the socket's buffer at the end may go there, so that no process has to
 // wait for a reader: the kernel grants up to net.core.wmem_max. See socket(7).
@@ -56,6 +56,7 @@ void Client::deliver(Stream stream, std::string_view data) {
     if (n < 0 && errno != EAGAIN && errno != EINTR) return gone();
     sent = n < 0 ? 0 : static_cast<std::size_t>(n);
   }
+  if (pending_.empty()) blocked_since_ = std::chrono::steady_clock::now();
   if (sent < header_size) {
     pending_.append(header.data() + sent, header_size - sent);
     sent = header_size;
@@ -117,7 +118,7 @@ void Client::flush() {
     if (n < 0 && errno == EAGAIN) break;
     if (n < 0) return gone();
     pending_.erase(0, static_cast<std::size_t>(n));
-    if (finishing_) give_up_after(kStalledMs);
+    if (finishing_) give_up_after(kEndStalledMs);
   }
   update();
   if (!pending_.empty()) return;
@@ -131,7 +132,7 @@ void Client::finish() {
   finishing_ = true;
   if (pending_.empty()) return send_end();
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &kEndBuffer, sizeof kEndBuffer);
-  give_up_after(kStalledMs);
+  give_up_after(kEndStalledMs);
   flush();
 }
 

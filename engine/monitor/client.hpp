@@ -7,6 +7,7 @@
 //     └── error, both sides closed, close() ──▶ gone ◀── client closed, or it took too long
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -48,10 +49,16 @@ class Client {
   void deliver(Stream stream, std::string_view data);
   // Has not taken the last read yet, and so holds the output back.
   [[nodiscard]] bool blocked() const { return !pending_.empty() && !finishing_; }
+  // Since when something waits for it without a break; for one that is blocked.
+  [[nodiscard]] std::chrono::steady_clock::time_point blocked_since() const {
+    return blocked_since_;
+  }
   // While the process does not take its input, no more is read from the client.
   void hold_input(bool hold);
   // The process has ended and all its output was delivered.
   void finish();
+  // Ends the connection now, with what waits for it.
+  void let_go() { gone(); }
   // Ends the connection now. Owner::client_gone is not called.
   void close();
 
@@ -76,6 +83,7 @@ class Client {
   DetachKeys keys_;
   bool framed_;
   std::string pending_;
+  std::chrono::steady_clock::time_point blocked_since_;
   bool input_ended_ = false;
   bool held_ = false;
   bool finishing_ = false;

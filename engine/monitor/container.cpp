@@ -149,7 +149,9 @@ Result<> Container::undo() {
 Result<pid_t> Container::exec(Exec exec, std::vector<UniqueFd> fds) {
   if (status_ != Status::running) return fail(Errc::conflict, "exec: the container is not running");
   if (paused_) return fail(Errc::conflict, "exec: the container is paused");
-  if (execs_.contains(exec.exec_id))
+  const bool ended = std::any_of(ended_execs_.begin(), ended_execs_.end(),
+                                 [&](const auto& e) { return e.exec_id == exec.exec_id; });
+  if (execs_.contains(exec.exec_id) || ended)
     return fail(Errc::conflict, "exec command {} has already run", exec.exec_id);
   if (fds.size() != (exec.attached ? 1U : 0U))
     return fail(Errc::invalid_argument, "exec: {} descriptors came", fds.size());
@@ -167,19 +169,18 @@ Result<Container::ExecInstance> Container::make_exec(const Exec& exec, UniqueFd 
   options.open_stdin = exec.attached && exec.attach.in;
   options.stdin_once = true;
   ExecInstance instance;
+  instance.note = exec.note;
   instance.stdio = std::make_unique<Stdio>(loop_, std::move(options));
   Stdio& stdio = *instance.stdio;
   if (!exec.tty) CHECK(stdio.open_pipes());
   // The engine keeps its copy until it has our answer: on an error the client's stream is its own.
   if (exec.attached) CHECK(stdio.attach(std::move(socket), exec.attach));
-  TRY(const auto spec, read_spec());
 
   runtime::JoinRequest request;
   request.init = &launched_->init();
   request.process = &process;
-  request.seccomp = spec.linux.seccomp ? &*spec.linux.seccomp : nullptr;
+  request.filter = launched_->filter();
   if (!exec.tty) request.stdio = stdio.theirs();
-  request.seccomp_cache = asked_.seccomp_cache;
   TRY(auto joined, runtime::join(request));
   instance.process = std::move(joined.process);
   stdio.close_theirs();
@@ -201,8 +202,12 @@ Stdio::Options Container::stdio_options(const std::string& exec_id) {
 
 std::vector<ExecView> Container::execs() const {
   std::vector<ExecView> views;
+  const auto oldest = now().ns - kExecKeepMs * 1'000'000;
+  for (const auto& exec : ended_execs_) {
+    if (exec.ended.ns >= oldest) views.push_back(exec);
+  }
   for (const auto& [id, exec] : execs_)
-    views.push_back({id, exec.process.pid(), exec.running, exec.code});
+    views.push_back({id, exec.process.pid(), exec.running, exec.code, exec.ended, exec.note});
   return views;
 }
 
@@ -251,14 +256,14 @@ Result<> Container::signal(const std::string& exec_id, int signal, bool all) {
 Result<> Container::pause() {
   if (status_ != Status::running) return fail(Errc::conflict, "the container is not running");
   if (paused_) return fail(Errc::conflict, "the container is already paused");
-  CHECK(freezer_.freeze(launched_->init(), {}));
+  CHECK(freezer_.freeze(launched_->init(), {log_.helper()}));
   paused_ = true;
   return {};
 }
 
 Result<> Container::unpause() {
   if (!paused_) return fail(Errc::conflict, "the container is not paused");
-  CHECK(freezer_.thaw(launched_->init(), {}));
+  CHECK(freezer_.thaw(launched_->init(), {log_.helper()}));
   paused_ = false;
   return {};
 }
@@ -281,6 +286,7 @@ void Container::reap() {
       break;
     }
     // Else an orphan that came to us, or a helper.
+    (void)log_.child_ended(pid, code);
   }
 }
 
@@ -299,6 +305,7 @@ void Container::exec_ended(const std::string& exec_id, int code) {
   ExecInstance& exec = execs_.at(exec_id);
   exec.running = false;
   exec.code = code;
+  exec.ended = time;
   exec.stdio->drain(exec.stdio->terminal() ? kTerminalDrain : std::chrono::milliseconds(0));
   handlers_.ended(Ended{exec_id, code, time, false, ""});
 }
@@ -306,7 +313,10 @@ void Container::exec_ended(const std::string& exec_id, int code) {
 void Container::end_exec(const std::string& exec_id) {
   const auto found = execs_.find(exec_id);
   if (found == execs_.end()) return;
-  closing_.push_back(std::move(found->second.stdio));
+  auto& exec = found->second;
+  ended_execs_.push_back({exec_id, exec.process.pid(), false, exec.code, exec.ended, exec.note});
+  if (ended_execs_.size() > kExecKeep) ended_execs_.pop_front();
+  closing_.push_back(std::move(exec.stdio));
   execs_.erase(found);
   closing_.back()->shut_down();
 }

@@ -5,6 +5,7 @@
 //                            └── undo() ─────────────────────────────────────────────────────▶ gone
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -84,6 +85,8 @@ class Container {
     std::unique_ptr<Stdio> stdio;
     bool running = true;
     std::int32_t code = 0;
+    Time ended;
+    std::string note;
   };
 
   Result<> take_descriptors(const oci::Spec& spec, std::vector<UniqueFd>& fds, UniqueFd& netns);
@@ -110,6 +113,7 @@ class Container {
   bool paused_ = false;
   bool own_pid_namespace_ = true;
   std::map<std::string, ExecInstance> execs_;
+  std::deque<ExecView> ended_execs_;             // the newest last
   std::vector<std::unique_ptr<Stdio>> closing_;  // of ended execs, until their clients have gone
   bool ending_ = false;
 };

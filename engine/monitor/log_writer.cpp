@@ -1,11 +1,6 @@
 #include "engine/monitor/log_writer.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -14,7 +9,6 @@ namespace {
 
 constexpr std::size_t kMaxLine = 16 * 1024;
 constexpr std::size_t kMaxBatch = 256 * 1024;
-constexpr mode_t kLogMode = 0640;
 
 // Length of the UTF-8 sequence at the start of `s`, 0 when there is none. See RFC 3629 §4.
 std::size_t utf8_length(std::string_view s) {
@@ -90,12 +84,18 @@ void append_json_string(std::string& out, std::string_view text) {
 
 Result<LogWriter> LogWriter::open(const LogOptions& options) {
   LogWriter w;
-  w.options_ = options;
+  w.path_ = options.path;
   if (options.driver == "none") return w;
-  if (options.driver != "json-file")
-    return fail(Errc::invalid_argument, "log driver {}: only json-file and none are known",
+  if (options.driver == "journald") {
+    TRY(w.journal_, JournalWriter::open(options.path, options.attrs));
+    w.kind_ = Kind::journal;
+    return w;
+  }
+  if (options.driver != "json-file" && options.driver != "local")
+    return fail(Errc::invalid_argument,
+                "log driver {}: only json-file, local, journald and none are known",
                 options.driver);
-  w.enabled_ = true;
+  w.kind_ = Kind::file;
   for (const auto& attr : options.attrs) {
     const auto equals = std::min(attr.find('='), attr.size());
     w.attrs_ += w.attrs_.empty() ? ",\"attrs\":{" : ",";
@@ -104,21 +104,12 @@ Result<LogWriter> LogWriter::open(const LogOptions& options) {
     append_json_string(w.attrs_, equals < attr.size() ? attr.substr(equals + 1) : "");
   }
   if (!w.attrs_.empty()) w.attrs_ += '}';
-  CHECK(w.reopen());
+  TRY(w.file_, LogFile::open(options.path, {options.max_size, options.max_file, options.compress}));
   return w;
 }
 
-Result<> LogWriter::reopen() {
-  file_.reset(::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, kLogMode));
-  if (!file_) return sys_error("open the log {}", options_.path);
-  struct stat st {};
-  if (::fstat(file_.get(), &st) != 0) return sys_error("look at the log {}", options_.path);
-  size_ = st.st_size;
-  return {};
-}
-
 void LogWriter::write(Stream stream, std::string_view data) {
-  if (!enabled_) return;
+  if (kind_ == Kind::none) return;
   add_lines(stream, data);
   flush();
 }
@@ -152,6 +143,7 @@ void LogWriter::add_lines(Stream stream, std::string_view data) {
 }
 
 void LogWriter::add_entry(Stream stream, std::string_view text) {
+  if (kind_ == Kind::journal) return write_to_journal(stream, text);
   last_ = Time{std::max(now().ns, last_.ns + 1)};
   batch_ += "{\"log\":";
   append_json_string(batch_, text);
@@ -161,35 +153,32 @@ void LogWriter::add_entry(Stream stream, std::string_view text) {
   batch_ += to_rfc3339(last_);
   batch_ += "\"}\n";
   ++batch_lines_;
-  const bool full = options_.max_size > 0 &&
-                    size_ + static_cast<std::int64_t>(batch_.size()) >= options_.max_size;
-  if (full || batch_.size() >= kMaxBatch) flush();
+  if (file_.full_with(batch_.size()) || batch_.size() >= kMaxBatch) flush();
 }
 
 void LogWriter::flush() {
   if (batch_.empty()) return;
-  if (!file_) {
-    if (const auto opened = reopen(); !opened) return lose(opened.error().sys);
-  }
-  if (options_.max_size > 0 && size_ >= options_.max_size) {
-    if (const auto rotated = rotate(); !rotated) return lose(rotated.error().sys);
-  }
-  if (const auto written = write_all(file_, batch_); !written) {
-    const int reason = written.error().sys;
-    // Half a line would spoil the one behind it.
-    if (::ftruncate(file_.get(), size_) != 0) file_.reset();
-    return lose(reason);
-  }
-  size_ += static_cast<std::int64_t>(batch_.size());
+  if (const auto written = file_.append(batch_); !written) return lose(written.error().sys);
   batch_.clear();
   batch_lines_ = 0;
-  if (losing_) note(fmt::format("log written again path={} lost_lines={}", options_.path, lost_));
-  losing_ = false;
+  found_again();
+}
+
+void LogWriter::write_to_journal(Stream stream, std::string_view text) {
+  constexpr int kError = 3, kInfo = 6;  // of syslog(3)
+  const bool partial = !text.ends_with('\n');
+  if (!partial) text.remove_suffix(1);
+  ++batch_lines_;
+  if (const auto written = journal_.write(stream == Stream::out ? kInfo : kError, text, partial);
+      !written)
+    return lose(written.error().sys);
+  batch_lines_ = 0;
+  found_again();
 }
 
 void LogWriter::lose(int reason) {
   if (!losing_)
-    note(fmt::format("log cannot be written, its lines are lost path={} reason={}", options_.path,
+    note(fmt::format("log cannot be written, its lines are lost path={} reason={}", path_,
                      std::strerror(reason)));
   losing_ = true;
   lost_ += batch_lines_;
@@ -197,21 +186,13 @@ void LogWriter::lose(int reason) {
   batch_lines_ = 0;
 }
 
-Result<> LogWriter::rotate() {
-  const int keep = std::max(options_.max_file, 1);
-  const auto name = [&](int n) { return fmt::format("{}.{}", options_.path, n); };
-  for (int n = keep - 1; n > 1; --n) {
-    if (::rename(name(n - 1).c_str(), name(n).c_str()) != 0 && errno != ENOENT)
-      return sys_error("rotate the log {}", name(n - 1));
-  }
-  const int moved =
-      keep > 1 ? ::rename(options_.path.c_str(), name(1).c_str()) : ::unlink(options_.path.c_str());
-  if (moved != 0 && errno != ENOENT) return sys_error("rotate the log {}", options_.path);
-  return reopen();
+void LogWriter::found_again() {
+  if (losing_) note(fmt::format("log written again path={} lost_lines={}", path_, lost_));
+  losing_ = false;
 }
 
 void LogWriter::finish() {
-  if (!enabled_) return;
+  if (kind_ == Kind::none) return;
   for (const Stream stream : {Stream::out, Stream::err}) {
     std::string& partial = partial_.at(stream == Stream::out ? 0 : 1);
     if (!partial.empty()) add_entry(stream, partial);
@@ -221,6 +202,7 @@ void LogWriter::finish() {
 }
 
 void LogWriter::trim() {
+  if (kind_ == Kind::file) file_.tidy();
   batch_.shrink_to_fit();
   for (auto& partial : partial_) partial.shrink_to_fit();
 }

@@ -1,12 +1,10 @@
-// Writes a container's output as Docker's json-file log: one JSON object a line,
+// Writes a container's output where its log driver wants it. json-file and local: one JSON object a
+// line, in a file that is rotated (log_file),
 //   {"log":"text\n","stream":"stdout","attrs":{"k":"v"},"time":"2026-01-02T03:04:05.678901234Z"}
 // Lines longer than 16 KiB are split (all parts but the last lack the "\n"); bytes that are no
 // UTF-8 become U+FFFD; <, > and & are escaped, as Docker writes them. What one read brought is one
-// write; there is no fsync. The reader is container/log_reader.
-//
-// Rotation: a file that has reached max_size is renamed to path.1 (path.1 to path.2, …; the
-// last of max_file goes) and a new one is begun. A file is never cut, so that a follower that has
-// it open reads it to its end.
+// write; there is no fsync. The reader is container/log_reader. journald: an entry a line, or a
+// part of a long line (journal_writer).
 //
 // A log that cannot be written (full disk) never holds the container back: the lines are counted as
 // lost, the file is cut back to its last whole line, and the next write tries again.
@@ -17,9 +15,10 @@
 #include <string>
 #include <string_view>
 
-#include "engine/base/fd.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
+#include "engine/monitor/journal_writer.hpp"
+#include "engine/monitor/log_file.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle::monitor {
@@ -35,23 +34,27 @@ class LogWriter {
   void write(Stream stream, std::string_view data);
   // Writes what is left of lines without an end.
   void finish();
-  // Gives unused memory back.
+  // A moment of rest: gives unused memory back, and files that are not needed any more.
   void trim();
+  // A child that works for the log, and is no part of the container; 0: none.
+  [[nodiscard]] pid_t helper() const { return file_.helper(); }
+  bool child_ended(pid_t pid, int code) { return file_.child_ended(pid, code); }
   [[nodiscard]] std::uint64_t lost_lines() const { return lost_; }
 
  private:
   void add_lines(Stream stream, std::string_view data);
   void add_entry(Stream stream, std::string_view text);
   void flush();
-  Result<> reopen();
-  Result<> rotate();
+  void write_to_journal(Stream stream, std::string_view text);
   void lose(int reason);
+  void found_again();
 
-  LogOptions options_;
-  bool enabled_ = false;
+  enum class Kind : std::uint8_t { none, file, journal };
+  Kind kind_ = Kind::none;
+  std::string path_;   // of the file, or of the journal's socket
   std::string attrs_;  // ,"attrs":{…} or empty
-  UniqueFd file_;
-  std::int64_t size_ = 0;
+  LogFile file_;
+  JournalWriter journal_;
   std::array<std::string, 2> partial_;  // the line that has begun, of each stream
   std::string batch_;                   // encoded, not yet written
   std::uint64_t batch_lines_ = 0;

@@ -38,12 +38,16 @@
 // signals only SIGKILL takes effect at once, the others at unpause. The end of a paused container
 // is an ordinary exit.
 //
+// Execs that have ended are told in `hello` for kExecKeepMs, the last kExecKeep of them: clients
+// ask for the exit code after the stream's end, and the engine may have been replaced meanwhile.
+//
 // Attached streams: the descriptor is the client's own connection (after "101 UPGRADED"), so a
 // stream outlives the engine. Container without tty: frames of Docker's 8-byte header; tty or
 // `raw`: bytes as they are. What the client sends is stdin; its half-close is EOF (when stdin_once,
-// or for an exec). A slow client holds back the container's output, with at most 64 KiB buffered
-// for it; it never holds back the log (written first), a signal, or a removal. Detach keys are
-// recognised in tty sessions.
+// or for an exec). A slow client holds back the container's output, as a pipe would, with at most
+// 64 KiB buffered for it; never the log (written first), a signal, or a removal. Where others are
+// attached too, it has kStalledMs to take what waits for it, or is let go: it sees its stream end.
+// Detach keys are recognised in tty sessions.
 #pragma once
 
 #include <cstdint>
@@ -59,6 +63,9 @@ namespace coracle::monitor {
 
 constexpr int kProtocolVersion = 1;
 constexpr int kAckWaitMs = 2000;
+constexpr int kStalledMs = 1000;
+constexpr std::size_t kExecKeep = 200;
+constexpr std::int64_t kExecKeepMs = std::int64_t{10} * 60 * 1000;
 constexpr const char* kSocketName = "monitor.sock";  // in run_dir
 constexpr const char* kIdentityName =
     "monitor.json";  // in run_dir: Identity, written before the reply to create
@@ -95,15 +102,17 @@ void describe(auto& field, ExitRecord& e) {
 }
 
 struct LogOptions {
-  std::string driver = "json-file";  // json-file, none
-  std::string path;                  // absolute; made with mode 0640
-  std::int64_t max_size = 0;         // bytes, 0: no rotation
+  std::string driver = "json-file";  // json-file, local, journald, none
+  std::string path;           // absolute; made with mode 0640. journald: the journal's socket
+  std::int64_t max_size = 0;  // bytes, 0: no rotation
   std::int32_t max_file = 1;
-  std::vector<std::string> attrs;  // "k=v" pairs, kept for `details`
+  bool compress = false;           // rotated files, by gzip
+  std::vector<std::string> attrs;  // "k=v" pairs, kept for `details`. journald: fields of each
+                                   // entry, with those that name the container
 };
 void describe(auto& field, LogOptions& l) {
   field("driver", l.driver)("path", l.path)("max_size", l.max_size)("max_file", l.max_file)(
-      "attrs", l.attrs);
+      "compress", l.compress)("attrs", l.attrs);
 }
 
 struct ConsoleSize {
@@ -167,10 +176,11 @@ struct Exec {
   ConsoleSize console;
   bool attached = false;
   Attach attach;
+  std::string note;  // the engine's own, for a later engine: ExecView has it
 };
 void describe(auto& field, Exec& e) {
   field("exec_id", e.exec_id)("process", e.process)("tty", e.tty)("console", e.console)(
-      "attached", e.attached)("attach", e.attach);
+      "attached", e.attached)("attach", e.attach)("note", e.note);
 }
 
 struct Request {
@@ -198,9 +208,12 @@ struct ExecView {
   std::int32_t pid = 0;
   bool running = false;
   std::int32_t code = 0;
+  Time ended;        // when it does not run
+  std::string note;  // of its Exec
 };
 void describe(auto& field, ExecView& e) {
-  field("exec_id", e.exec_id)("pid", e.pid)("running", e.running)("code", e.code);
+  field("exec_id", e.exec_id)("pid", e.pid)("running", e.running)("code", e.code)("ended", e.ended)(
+      "note", e.note);
 }
 
 // A reply (re != 0) or an event (event != "").

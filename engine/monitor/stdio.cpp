@@ -11,6 +11,7 @@
 namespace coracle::monitor {
 
 Stdio::~Stdio() {
+  loop_.cancel(patience_);
   for (const auto& client : clients_) client->close();
 }
 
@@ -130,8 +131,42 @@ bool Stdio::read_source(Source& source) {
   // A client that fails drops itself from the list.
   const auto clients = clients_;
   for (const auto& client : clients) client->deliver(source.stream, data);
-  if (any_blocked()) update_sources();
+  if (any_blocked()) {
+    update_sources();
+    be_patient();
+  }
   return true;
+}
+
+// One that holds back nobody but the process is what a pipe is: it has all the time.
+void Stdio::be_patient() {
+  if (patience_ != 0 || draining_) return;
+  const auto now = std::chrono::steady_clock::now();
+  constexpr std::chrono::milliseconds kLimit{kStalledMs};
+  auto wait = std::chrono::milliseconds::max();
+  bool held_up = false;
+  for (const auto& client : clients_) {
+    if (client->blocked()) {
+      const auto left = client->blocked_since() + kLimit - now;
+      wait = std::min(wait, std::chrono::ceil<std::chrono::milliseconds>(left));
+    } else if (client->what().out || client->what().err) {
+      held_up = true;
+    }
+  }
+  if (!held_up || wait == std::chrono::milliseconds::max()) return;
+  patience_ = loop_.after(std::max(wait, std::chrono::milliseconds(1)), [this] {
+    patience_ = 0;
+    lose_patience();
+  });
+}
+
+void Stdio::lose_patience() {
+  const auto limit = std::chrono::steady_clock::now() - std::chrono::milliseconds(kStalledMs);
+  const auto clients = clients_;
+  for (const auto& client : clients) {
+    if (client->blocked() && client->blocked_since() <= limit) client->let_go();
+  }
+  be_patient();
 }
 
 // Every slave is closed although we hold one: vhangup(2) by something inside, or the end.
@@ -146,6 +181,7 @@ void Stdio::terminal_hung_up(Source& source) {
 
 void Stdio::drain(std::chrono::milliseconds limit) {
   draining_ = true;
+  loop_.cancel(patience_);
   slave_.reset();
   stdin_watch_.reset();
   stdin_.reset();
@@ -178,6 +214,7 @@ Result<> Stdio::attach(UniqueFd socket, Attach what) {
       std::make_shared<Client>(loop_, *this, std::move(socket), std::move(what), options_.terminal);
   CHECK(client->open());
   clients_.push_back(client);
+  be_patient();
   if (!stdin_pending_.empty()) client->hold_input(true);
   if (!leftover.empty() && client->what().in) client_sent(*client, leftover);
   return {};
@@ -214,7 +251,11 @@ void Stdio::client_sent(Client& client, std::string_view bytes) {
 
 void Stdio::client_input_ended(Client& client) { input_owner_left(client); }
 
-void Stdio::client_drained(Client&) { update_sources(); }
+void Stdio::client_drained(Client&) {
+  update_sources();
+  loop_.cancel(patience_);
+  be_patient();
+}
 
 void Stdio::client_gone(Client& client) {
   input_owner_left(client);

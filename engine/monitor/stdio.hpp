@@ -5,7 +5,8 @@
 //   process ◀──stdin | pty─────────── clients, in the order their bytes come
 //
 // No more is read from the process while a client has not taken the last read (the log got it
-// already), and no more from the clients while the process has not taken theirs.
+// already), and no more from the clients while the process has not taken theirs. A client that
+// holds others up for kStalledMs is let go.
 //
 // A pty: one slave is held open here, so that a process that closes its terminal and opens it again
 // (init systems, getty) is no end of output. It is closed when the process has ended.
@@ -93,6 +94,8 @@ class Stdio final : public Client::Owner {
   void terminal_hung_up(Source& source);
   void update_sources();
   [[nodiscard]] bool any_blocked() const;
+  void be_patient();
+  void lose_patience();
 
   Loop& loop_;
   Options options_;
@@ -104,6 +107,7 @@ class Stdio final : public Client::Owner {
   std::string stdin_pending_;
   bool stdin_closing_ = false;  // once stdin_pending_ is written
   ConsoleSize size_;
+  Loop::TimerId patience_ = 0;  // runs while a client holds the output up
   std::vector<std::shared_ptr<Client>> clients_;
   bool started_ = false;
   bool draining_ = false;

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <optional>
 #include <utility>
 
 #include "engine/base/failpoint.hpp"
@@ -120,13 +119,9 @@ Result<Become> set_up(JoinInput& in, UniqueFd& master) {
 }  // namespace
 
 Result<Joined> join(const JoinRequest& request) {
-  std::optional<SeccompFilter> filter;
-  if (request.seccomp != nullptr) {
-    TRY(filter, seccomp_filter(*request.seccomp, request.seccomp_cache));
-  }
   TRY(const auto target, look_at(*request.init));
   TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
-  JoinInput in{request, filter ? &*filter : nullptr, target.others, std::move(report.b)};
+  JoinInput in{request, request.filter, target.others, std::move(report.b)};
   CHECK(fail_point("join.clone"));
   Between between;
   if (target.pid_namespace) between.enter.push_back({target.pid_namespace.get(), CLONE_NEWPID});

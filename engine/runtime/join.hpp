@@ -9,6 +9,7 @@
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/runtime/launch.hpp"
+#include "engine/runtime/seccomp.hpp"
 #include "engine/spec/oci.hpp"
 
 namespace coracle::runtime {
@@ -16,9 +17,8 @@ namespace coracle::runtime {
 struct JoinRequest {
   const Pidfd* init = nullptr;  // the container's first process
   const oci::Process* process = nullptr;
-  const oci::Seccomp* seccomp = nullptr;  // null: none
+  const SeccompFilter* filter = nullptr;  // null: none
   Stdio stdio;                            // without a terminal
-  std::string seccomp_cache;
 };
 
 struct Joined {

@@ -229,7 +229,7 @@ Result<Launched> launch(const LaunchRequest& request) {
   CHECK(fail_point("launch.ready"));
   guard.release();
   return Launched(*std::move(child), std::move(console), std::move(go.write), std::move(report.a),
-                  std::move(mount_namespace), request.seccomp_cache);
+                  std::move(mount_namespace), std::move(filter));
 }
 
 Result<> Launched::start() {

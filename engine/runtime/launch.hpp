@@ -13,6 +13,7 @@
 //                                       path
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/runtime/root_mount.hpp"
+#include "engine/runtime/seccomp.hpp"
 #include "engine/spec/oci.hpp"
 
 namespace coracle::runtime {
@@ -46,13 +48,13 @@ struct LaunchRequest {
 class Launched {
  public:
   Launched(Pidfd init, UniqueFd console, UniqueFd go, UniqueFd report, UniqueFd mount_namespace,
-           std::string seccomp_cache)
+           std::optional<SeccompFilter> filter)
       : init_(std::move(init)),
         console_(std::move(console)),
         go_(std::move(go)),
         report_(std::move(report)),
         mount_namespace_(std::move(mount_namespace)),
-        seccomp_cache_(std::move(seccomp_cache)) {}
+        filter_(std::move(filter)) {}
 
   // Lets the child execve, and waits until it did.
   //   errors  Docker's texts: not_found `exec: "foo": executable file not found in $PATH`,
@@ -66,11 +68,13 @@ class Launched {
   // Held so that the container's mounts are taken down by whoever closes it, not in its pid 1's
   // exit (limits.md: the exit is then reported before the teardown).
   [[nodiscard]] UniqueFd& mount_namespace() { return mount_namespace_; }
+  // Its seccomp filter, for what joins it; null: none.
+  [[nodiscard]] const SeccompFilter* filter() const { return filter_ ? &*filter_ : nullptr; }
 
  private:
   Pidfd init_;
   UniqueFd console_, go_, report_, mount_namespace_;
-  std::string seccomp_cache_;
+  std::optional<SeccompFilter> filter_;
 };
 
 // Makes the container up to the moment before execve. On an error nothing is left behind.

@@ -14,7 +14,6 @@ struct Refusal {
   const char* what;
 };
 constexpr Refusal kNotYet[] = {
-    {"GET", "/containers/{}/attach/ws", "attaching by WebSocket"},
     {"POST", "/images/{*}/push", "pushing an image"},
     {"GET", "/images/search", "searching for images"},
     {"GET", "/images/{*}/attestations", "showing attestations"},

@@ -1,8 +1,12 @@
 // A container's streams: wait, attach, logs.
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <charconv>
 
 #include "engine/base/log.hpp"
 #include "shim/api/api.hpp"
+#include "shim/http/websocket.hpp"
 
 namespace coracle::api {
 namespace {
@@ -32,8 +36,7 @@ Task<Reply> wait(Api& api, CallPtr call) {
   co_return http::sent_reply();
 }
 
-Task<Reply> attach(Api& api, CallPtr call) {
-  const auto& query = call->request.query;
+AttachOptions attach_options(const http::Query& query) {
   AttachOptions options;
   options.stream = query.flag("stream");
   options.in = query.flag("stdin");
@@ -41,10 +44,34 @@ Task<Reply> attach(Api& api, CallPtr call) {
   options.err = query.flag("stderr");
   options.logs = query.flag("logs");
   options.detach_keys = query.text("detachKeys");
+  return options;
+}
+
+Task<Reply> attach(Api& api, CallPtr call) {
+  auto options = attach_options(call->request.query);
   CO_TRY(auto checked, api.engine.check_attach(call->request.params[0], options));
   CO_TRY(auto ours, co_await call->hijack(http::stream_type(checked.tty, call->request.version)));
   const auto done = co_await api.engine.attach(std::move(checked), std::move(options),
                                                std::move(ours.client), std::move(ours.leftover));
+  if (!done)
+    log::info("attach ended id={} reason={}", call->request.params[0], done.error().message);
+  co_return http::sent_reply();
+}
+
+// The engine gets one end of a socket pair; the WebSocket is served on the other.
+Task<Reply> attach_ws(Api& api, CallPtr call) {
+  CO_CHECK(http::check_websocket(call->request));
+  auto options = attach_options(call->request.query);
+  options.raw = true;
+  CO_TRY(auto checked, api.engine.check_attach(call->request.params[0], options));
+  CO_TRY(auto pair, make_socket_pair(SOCK_STREAM));
+  const bool binary = call->request.version >= http::ApiVersion{1, 28};
+  CO_TRY(auto ours, co_await call->hijack(nullptr));
+  auto done =
+      co_await http::serve_websocket(api.io, call, std::move(ours), std::move(pair.a), binary);
+  if (done)
+    done = co_await api.engine.attach(std::move(checked), std::move(options), std::move(pair.b),
+                                      std::string{});
   if (!done)
     log::info("attach ended id={} reason={}", call->request.params[0], done.error().message);
   co_return http::sent_reply();
@@ -79,9 +106,32 @@ Result<LogOptions> log_options(const http::Request& request) {
   return o;
 }
 
+// As a query of an URL has it: Docker escapes keys and values so.
+void append_escaped(std::string& out, std::string_view text) {
+  constexpr const char* kHex = "0123456789ABCDEF";
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out += c;
+    } else if (c == ' ') {
+      out += '+';
+    } else {
+      out += {'%', kHex[byte >> 4U], kHex[byte & 0xFU]};
+    }
+  }
+}
+
 std::string details_of(const LogEntry& entry) {
   std::string out;
-  for (const auto& attr : entry.attrs) out += (out.empty() ? "" : ",") + attr;
+  for (const std::string_view attr : entry.attrs) {
+    if (!out.empty()) out += ',';
+    const auto equals = std::min(attr.find('='), attr.size());
+    append_escaped(out, attr.substr(0, equals));
+    out += '=';
+    if (equals < attr.size()) append_escaped(out, attr.substr(equals + 1));
+  }
   return out + " ";
 }
 
@@ -131,6 +181,7 @@ Task<Reply> logs(Api& api, CallPtr call) {
 void add_stream_routes(http::Router& router, Api& api) {
   route(router, api, "POST", "/containers/{}/wait", wait);
   route(router, api, "POST", "/containers/{}/attach", attach);
+  route(router, api, "GET", "/containers/{}/attach/ws", attach_ws);
   route(router, api, "GET", "/containers/{}/logs", logs);
 }
 

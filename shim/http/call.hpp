@@ -38,7 +38,8 @@ class Call {
   // not the end: such a client still reads.)
   virtual void end_when_client_leaves() = 0;
 
-  // Ends HTTP on this connection: writes the head and gives the descriptor away.
+  // Ends HTTP on this connection: writes the head (none when `type` is null) and gives the
+  // descriptor away.
   virtual Task<Hijacked> hijack(const char* type) = 0;
 
   // Starts a coroutine beside the handler, owned by the server: for one that feeds this call.

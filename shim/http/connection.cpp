@@ -344,7 +344,10 @@ Task<Hijacked> ConnectionImpl::hijack(const char* type) {
     const auto body = co_await read_body(kHijackBodyLimit);
     if (!body) co_return std::unexpected(body.error());
   }
-  CO_CHECK(co_await send(hijack_head(request, type)));
+  if (type != nullptr) {
+    std::string head = hijack_head(request, type);
+    CO_CHECK(co_await send(std::move(head)));
+  }
   boost::system::error_code ec;
   const int fd = socket_.release(ec);
   if (ec) co_return fail(Errc::internal, "take a connection over: {}", ec.message());

@@ -128,16 +128,17 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug) {
     status.push_back(array{json::Value(k), json::Value(v)});
   o["DriverStatus"] = std::move(status);
   o["SystemStatus"] = nullptr;
-  o["Plugins"] = object{{"Volume", array{"local"}},
-                        {"Network", array{"bridge", "host", "null"}},
-                        {"Authorization", nullptr},
-                        {"Log", array{"json-file", "none"}}};
+  o["Plugins"] =
+      object{{"Volume", array{"local"}},
+             {"Network", array{"bridge", "host", "null"}},
+             {"Authorization", nullptr},
+             {"Log", json::Value(array(info.log_drivers.begin(), info.log_drivers.end()))}};
   put_limits(o, info);
   o["Debug"] = debug;
   o["NFd"] = open_descriptors();
   o["NGoroutines"] = 0;
   o["SystemTime"] = to_rfc3339(at);
-  o["LoggingDriver"] = "json-file";
+  o["LoggingDriver"] = info.log_driver;
   o["NEventsListener"] = info.event_listeners;
   o["KernelVersion"] = info.kernel_version;
   o["OperatingSystem"] = info.operating_system;

@@ -173,7 +173,7 @@ Outcome ContainerTest::exec(const oci::Process& process) {
   runtime::JoinRequest request;
   request.init = &running_.at(0).init();
   request.process = &process;
-  request.seccomp = spec_.linux.seccomp ? &*spec_.linux.seccomp : nullptr;
+  request.filter = launched_->filter();
   request.stdio = {-1, out->write.get(), out->write.get()};
   auto joined = runtime::join(request);
   out->write.reset();

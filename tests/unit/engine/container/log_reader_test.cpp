@@ -1,6 +1,7 @@
 #include "engine/container/log_reader.hpp"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/container/log_files.hpp"
 #include "engine/monitor/log_writer.hpp"
 
 namespace coracle {
@@ -24,15 +26,25 @@ class LogReaderTest : public ::testing::Test {
   void SetUp() override { ASSERT_NE(::mkdtemp(dir_.data()), nullptr); }
   void TearDown() override { (void)remove_tree(dir_); }
   std::string path() const { return dir_ + "/log"; }
-  LogWriter writer(std::int64_t max_size = 0, int max_file = 1) const {
+  LogWriter writer(std::int64_t max_size = 0, int max_file = 1, bool compress = false) const {
     monitor::LogOptions options;
     options.path = path();
     options.max_size = max_size;
     options.max_file = max_file;
+    options.compress = compress;
     options.attrs = attrs_;
     auto w = LogWriter::open(options);
     EXPECT_TRUE(w.has_value());
     return *std::move(w);
+  }
+  // As the monitor does on SIGCHLD; `all`: waits until no child is left.
+  static void take_child(LogWriter& w, bool all) {
+    while (w.helper() != 0) {
+      int status = 0;
+      const pid_t pid = ::waitpid(w.helper(), &status, all ? 0 : WNOHANG);
+      if (pid <= 0) return;
+      EXPECT_TRUE(w.child_ended(pid, status));
+    }
   }
   static LogOptions both() {
     LogOptions o;
@@ -213,6 +225,83 @@ TEST_F(LogReaderTest, FollowsFromBeforeTheFirstLineOverRotationsToTheEnd) {
     for (int n = 1; n < 5; ++n) ::unlink(fmt::format("{}.{}", path(), n).c_str());
     ::unlink(path().c_str());
   }
+}
+
+// Written faster than anybody could read, through more files than may stay.
+TEST_F(LogReaderTest, FollowsABurstOverRotationsWithoutLossOrRepetition) {
+  constexpr int kLines = 20'000;
+  for (const bool compress : {false, true}) {
+    Follow f;
+    auto options = both();
+    options.follow = true;
+    auto w = writer(150'000, 3, compress);
+    w.write(Stream::out, "0\n");
+    auto reader = std::make_shared<LogReader>(f.io, f.workers, f.watch, path(), options);
+    f.scope.start("collect", collect(f, reader));
+    for (int i = 1; i < kLines; ++i) {
+      w.write(Stream::out, fmt::format("{}\n", i));
+      if (i % 500 != 0) continue;
+      f.io.run_for(std::chrono::milliseconds(1));
+      take_child(w, false);
+    }
+    reader->finish();
+    for (int k = 0; k < 400 && !f.ended; ++k) {
+      f.io.run_for(std::chrono::milliseconds(5));
+      take_child(w, false);
+    }
+    ASSERT_TRUE(f.ended);
+    ASSERT_EQ(f.seen.size(), kLines);
+    for (int i = 0; i < kLines; ++i)
+      ASSERT_EQ(f.seen.at(static_cast<std::size_t>(i)), fmt::format("{}\n", i));
+    reader.reset();
+    f.scope.cancel();
+    f.io.run_for(std::chrono::milliseconds(50));
+    take_child(w, true);
+    // Nobody follows any more: only what may stay stays.
+    w.trim();
+    EXPECT_TRUE(exists(path() + ".1") || exists(path() + ".1.gz"));
+    EXPECT_FALSE(exists(path() + ".3") || exists(path() + ".3.gz"));
+    for (const char* suffix : {"", ".1", ".2", ".1.gz", ".2.gz"})
+      ::unlink((path() + suffix).c_str());
+  }
+}
+
+TEST_F(LogReaderTest, ReadsCompressedFiles) {
+  auto w = writer(20'000, 4, true);
+  int written = 0;
+  while (!exists(path() + ".3.gz")) {
+    ASSERT_LT(written, 10'000);
+    w.write(Stream::out, fmt::format("{}\n", written++));
+    take_child(w, true);
+  }
+  EXPECT_FALSE(exists(path() + ".1") || exists(path() + ".2") || exists(path() + ".gz-new"));
+  const auto all = texts(both());
+  ASSERT_EQ(all.size(), written);
+  EXPECT_EQ(all.front(), "0\n");
+  auto options = both();
+  options.tail = 700;  // about 235 are in a file
+  const auto tail = texts(options);
+  ASSERT_EQ(tail.size(), 700);
+  EXPECT_EQ(tail.front(), fmt::format("{}\n", written - 700));
+  EXPECT_EQ(tail.back(), fmt::format("{}\n", written - 1));
+}
+
+TEST_F(LogReaderTest, WhatAKilledMonitorLeftOfACompressionIsTidiedUp) {
+  {
+    auto w = writer(20'000, 4, true);
+    for (int i = 0; i < 300; ++i) w.write(Stream::out, fmt::format("{}\n", i));
+    ASSERT_NE(w.helper(), 0);
+    ::waitpid(w.helper(), nullptr, 0);  // its end is seen by nobody
+  }
+  EXPECT_TRUE(exists(path() + ".1"));
+  EXPECT_TRUE(exists(path() + ".gz-new"));
+  EXPECT_EQ(texts(both()).size(), 300);
+  auto w = writer(20'000, 4, true);
+  take_child(w, true);
+  EXPECT_FALSE(exists(path() + ".1"));
+  EXPECT_TRUE(exists(path() + ".1.gz"));
+  EXPECT_FALSE(exists(path() + ".gz-new"));
+  EXPECT_EQ(texts(both()).size(), 300);
 }
 
 TEST_F(LogReaderTest, AFollowerEndsAtUntilAndWhenItIsCancelled) {

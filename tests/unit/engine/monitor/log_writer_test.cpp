@@ -1,9 +1,12 @@
 #include "engine/monitor/log_writer.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <gmock/gmock.h>
@@ -33,6 +36,21 @@ class LogWriterTest : public ::testing::Test {
 
   std::string dir_ = "/tmp/log_writer_XXXXXX";
 };
+
+UniqueFd listen_datagrams(const std::string& path) {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  return fd;
+}
+std::string receive(const UniqueFd& fd) {
+  std::string text(100'000, '\0');
+  const ssize_t n = ::recv(fd.get(), text.data(), text.size(), 0);
+  text.resize(static_cast<std::size_t>(std::max<ssize_t>(n, 0)));
+  return text;
+}
 
 std::string json_string(std::string_view s) {
   std::string out;
@@ -73,6 +91,48 @@ TEST_F(LogWriterTest, SplitsLongLinesAt16KiBButNotInsideACharacter) {
   EXPECT_THAT(text(), HasSubstr("{\"log\":\"\xC3\xA9"
                                 "bbbbbbbbbb\\n\""));
   EXPECT_THAT(text(), HasSubstr("{\"log\":\"" + std::string(16384, 'c') + "\\n\""));
+}
+
+// Systemd's protocol, on a socket of our own.
+TEST_F(LogWriterTest, WritesAnEntryALineToTheJournal) {
+  LogOptions options;
+  options.driver = "journald";
+  options.path = dir_ + "/journal";
+  EXPECT_FALSE(LogWriter::open(options).has_value());
+  const auto journal = listen_datagrams(options.path);
+  options.attrs = {"CONTAINER_ID=abc", "TEAM=a\nb"};
+  auto w = LogWriter::open(options);
+  ASSERT_TRUE(w.has_value()) << w.error().message;
+  w->write(Stream::out, "one\ntw");
+  w->write(Stream::err, std::string(20'000, 'x') + "\n");
+  w->finish();
+  std::string length(8, '\0');
+  length[0] = 3;
+  const auto first = receive(journal);
+  EXPECT_THAT(first, HasSubstr("CONTAINER_ID=abc\n"));
+  EXPECT_THAT(first, HasSubstr("TEAM\n" + length + "a\nb\n"));
+  EXPECT_THAT(first, HasSubstr("PRIORITY=6\n"));
+  EXPECT_THAT(first, HasSubstr("\nMESSAGE=one\n"));
+  EXPECT_THAT(first, ::testing::Not(HasSubstr("PARTIAL")));
+  const auto part = receive(journal);
+  EXPECT_THAT(part, HasSubstr("PRIORITY=3\nCONTAINER_PARTIAL_MESSAGE=true\n"));
+  EXPECT_THAT(part, HasSubstr("MESSAGE=" + std::string(16384, 'x') + "\n"));
+  EXPECT_THAT(receive(journal), HasSubstr("MESSAGE=" + std::string(20'000 - 16384, 'x') + "\n"));
+  EXPECT_THAT(receive(journal), HasSubstr("MESSAGE=tw\n"));
+}
+
+TEST_F(LogWriterTest, AJournalThatTakesNothingLosesLinesAndHoldsNobodyForever) {
+  LogOptions options;
+  options.driver = "journald";
+  options.path = dir_ + "/journal";
+  const auto journal = listen_datagrams(options.path);
+  auto w = LogWriter::open(options);
+  ASSERT_TRUE(w.has_value());
+  while (w->lost_lines() == 0) w->write(Stream::out, "line\n");
+  receive(journal);
+  const auto lost = w->lost_lines();
+  w->write(Stream::out, "line\n");
+  EXPECT_EQ(w->lost_lines(), lost);
 }
 
 TEST_F(LogWriterTest, PutsAttributesBeforeTheTime) {

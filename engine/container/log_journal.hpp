@@ -1,0 +1,29 @@
+// Reads a container's log from systemd's journal. Opened anew at each read, since a journal may
+// only be used by one thread (sd_journal_open(3)), and workers are several.
+#pragma once
+
+#include <string>
+
+#include "engine/container/log_source.hpp"
+
+namespace coracle {
+
+class LogJournal final : public LogSource {
+ public:
+  //   id  the container's, full
+  LogJournal(std::string id, LogOptions options) : id_(std::move(id)), options_(options) {}
+  //   errors  unavailable: there is no journal that we may read
+  Result<std::vector<LogEntry>> read() override;
+  std::vector<LogEntry> take_unfinished() override;
+  [[nodiscard]] bool past_until() const override { return past_until_; }
+
+ private:
+  std::string id_;
+  LogOptions options_;
+  std::string cursor_;  // of the last entry that was read; "": none
+  LogEntry unfinished_;
+  bool any_unfinished_ = false;
+  bool past_until_ = false;
+};
+
+}  // namespace coracle

@@ -1,0 +1,178 @@
+"""attach: many clients, stalled ones, the log before the stream, WebSockets, signals, events."""
+import json
+import signal
+import threading
+import time
+
+from harness import Case, main, wait_until
+from streams import Stream, WebSocket
+from tty_test import Terminal
+
+OUT = "stream=1&stdout=1&stderr=1"
+
+
+class Attach(Case):
+    def attach(self, name, query=OUT, **kw):
+        return Stream(self.daemon, "POST", f"/containers/{name}/attach?{query}", **kw)
+
+    def actions(self, since, until=None):
+        text = self.ok("events", "--since", since, "--until", until or f"{time.time() + 0.01:.6f}",
+                       "--format", "{{json .}}")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def test_a_stalled_client_blocks_nobody_else(self):
+        size = 20_000_000
+        self.ok("create", "--name", "many", "busybox", "sh", "-c",
+                f"yes {'x' * 999} | head -c {size}; echo end")
+        stalled = self.attach("many")
+        readers, got = [self.attach("many") for _ in range(3)], [0, 0, 0]
+
+        def read(n):
+            for _, payload in readers[n].frames():
+                got[n] += len(payload)
+        threads = [threading.Thread(target=read, args=(n,)) for n in range(3)]
+        begin = time.monotonic()
+        for t in threads:
+            t.start()
+        self.ok("start", "many")
+        for t in threads:
+            t.join(30)
+        for r in readers:
+            r.close()
+        self.assertEqual(got, [size + 4] * 3)
+        self.assertLess(time.monotonic() - begin, 20)
+        wait_until(lambda: not self.inspect("many", "State.Running"), 5, "it ends")
+        self.assertEqual(self.docker("logs", "--tail", "1", "many").out, "end\n")
+        stalled.close()
+
+    def test_a_stalled_client_holds_back_no_stop_and_no_removal(self):
+        self.ok("run", "-d", "--name", "y1", "busybox", "sh", "-c", "trap 'exit 3' TERM; while :; do echo "
+                + "x" * 1000 + "; done")
+        stalled = self.attach("y1")
+        time.sleep(0.5)
+        self.assertEqual(self.daemon.request("GET", "/_ping")[0], 200)
+        self.assertLess(timed(lambda: self.ok("stop", "-t", "1", "y1")), 8)
+        self.assertLess(timed(lambda: self.ok("rm", "y1")), 8)
+        stalled.close()
+
+    def test_one_that_reads_slowly_gets_all_of_it(self):
+        self.ok("create", "--name", "one", "busybox", "sh", "-c", f"yes {'x' * 999} | head -c 2000000")
+        stream = self.attach("one")
+        self.ok("start", "one")
+        time.sleep(2.5)  # longer than one that holds up others may take
+        self.assertTrue(self.inspect("one", "State.Running"))
+        self.assertEqual(len(stream.payload()), 2_000_000)
+        stream.close()
+
+    def test_the_log_before_the_stream(self):
+        self.ok("run", "-di", "--name", "l1", "busybox", "sh", "-c",
+                "echo before; echo err >&2; while read x; do echo got $x; done")
+        wait_until(lambda: "before" in self.docker("logs", "l1").out, 5, "the first line")
+        s = self.attach("l1", "logs=1&stdin=1&" + OUT)
+        s.s.sendall(b"one\n")
+        frames = s.frames()
+        seen = [next(frames) for _ in range(3)]
+        self.assertEqual(sorted(seen[:2]), [(1, b"before\n"), (2, b"err\n")])
+        self.assertEqual(seen[2], (1, b"got one\n"))
+        s.close()
+        only = self.attach("l1", "logs=1&stdout=1")
+        self.assertEqual(only.payload(), b"before\ngot one\n")
+        only.close()
+
+    def test_detach_attach_again_and_their_events(self):
+        since = f"{time.time():.6f}"
+        t = Terminal(self, "run", "-it", "--name", "d1", "busybox", "sh", rows=20, cols=60)
+        t.expect("# ")
+        t.send("\x10\x11")
+        self.assertEqual(t.wait(), 0)
+        t = Terminal(self, "attach", "--detach-keys", "ctrl-x", "d1", rows=33, cols=99)
+        wait_until(lambda: any(e["Action"] == "resize" and e["Actor"]["Attributes"]["height"] == "33"
+                               for e in self.actions(since)), 5, "the size")
+        t.send("echo a''gain\r")
+        t.expect("again")
+        t.send("\x18")
+        t.expect("read escape sequence")  # the CLI's own word, and its 1
+        self.assertEqual(t.wait(), 1)
+        t = Terminal(self, "exec", "-it", "d1", "sh")
+        t.expect("# ")
+        t.send("\x10\x11")
+        t.wait()
+        events = self.actions(since)
+        names = [e["Action"] for e in events]
+        self.assertEqual(names.count("attach"), 2, names)
+        self.assertEqual(names.count("detach"), 2, names)
+        self.assertEqual(names.count("exec_detach"), 1, names)
+        size = [e["Actor"]["Attributes"] for e in events if e["Action"] == "resize"][-1]
+        self.assertEqual((size["height"], size["width"]), ("33", "99"))
+        self.assertTrue(self.inspect("d1", "State.Running"))
+
+    def test_signals_are_passed_on(self):
+        p = self.popen_run("sig", "trap 'echo usr1' USR1; trap 'echo term; exit 4' TERM; echo up; "
+                           "while :; do sleep 0.1; done")
+        p.send_signal(signal.SIGUSR1)
+        self.assertEqual(p.stdout.readline(), b"usr1\n")
+        p.send_signal(signal.SIGTERM)
+        self.assertEqual(p.communicate(timeout=10)[0], b"term\n")
+        self.assertEqual(p.returncode, 4)
+
+    def popen_run(self, name, script, *flags):
+        p = self.daemon.popen("run", "--name", name, *flags, "busybox", "sh", "-c", script)
+        self.assertEqual(p.stdout.readline(), b"up\n")
+        return p
+
+    # --- WebSocket
+
+    def test_websocket(self):
+        self.ok("run", "-di", "--name", "w1", "busybox", "sh", "-c",
+                "while read x; do echo out $x; echo err $x >&2; [ $x = end ] && exit 2; done")
+        ws = WebSocket(self.daemon, "/v1.44/containers/w1/attach/ws?stream=1&stdin=1&stdout=1")
+        self.assertEqual(ws.status, 101)
+        self.assertTrue(ws.accepted, ws.head)
+        ws.send(b"hello\n")
+        data, kinds = ws.read_until(b"out hello\n")
+        self.assertEqual((data, kinds), (b"out hello\n", {2}))  # no frames of Docker's, no stderr
+        both = WebSocket(self.daemon, "/v1.44/containers/w1/attach/ws?stream=1&stdout=1&stderr=1")
+        self.assertEqual(both.status, 101)
+        ws.send(b"", opcode=9)  # ping
+        self.assertEqual(ws.receive()[0], 10)
+        ws.send(b"x" * 3000 + b"\nend\n")
+        data, _ = both.read_until(b"err end\n")
+        self.assertIn(b"err " + b"x" * 3000, data)
+        ws.read_until(b"out end\n")
+        self.assertEqual(ws.receive()[0], 8)
+        self.assertEqual(both.receive()[0], 8)
+        ws.close()
+        both.close()
+        self.assertEqual(self.inspect("w1", "State.ExitCode"), 2)
+
+    def test_websocket_with_a_terminal_text_and_a_client_that_leaves(self):
+        self.ok("run", "-dit", "--name", "t1", "busybox", "sh")
+        ws = WebSocket(self.daemon, "/v1.27/containers/t1/attach/ws?stream=1&stdin=1&stdout=1")
+        ws.send(b"echo a''b\n", opcode=1)
+        _, kinds = ws.read_until(b"ab\r\n")
+        self.assertEqual(kinds, {1})
+        ws.close()
+        ws = WebSocket(self.daemon, "/v1.44/containers/t1/attach/ws?stream=1&stdin=1&stdout=1")
+        ws.send(b"exit 9\n")
+        wait_until(lambda: not self.inspect("t1", "State.Running"), 5, "the shell ends")
+        self.assertEqual(self.inspect("t1", "State.ExitCode"), 9)
+        ws.close()
+
+    def test_websocket_refusals(self):
+        nobody = WebSocket(self.daemon, "/containers/nobody/attach/ws?stream=1")
+        nobody.close()
+        self.assertEqual(nobody.status, 404)
+        self.ok("run", "-d", "--name", "r1", "busybox", "sleep", "100")
+        status, _, body = self.daemon.request("GET", "/containers/r1/attach/ws?stream=1")
+        self.assertEqual(status, 400)
+        self.assertIn("Upgrade: websocket", body["message"])
+
+
+def timed(action):
+    begin = time.monotonic()
+    action()
+    return time.monotonic() - begin
+
+
+if __name__ == "__main__":
+    main()
