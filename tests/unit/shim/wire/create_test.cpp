@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "engine/update.hpp"
 #include "shim/wire/container.hpp"
 
 namespace coracle::wire {
@@ -69,6 +70,23 @@ TEST(ParseCreate, MovesTheMacAddressToTheEndpoint) {
       R"({"MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"n":{}}}})");
   ASSERT_TRUE(r);
   EXPECT_EQ(r->endpoints.at("n").mac_address, "02:42:ac:11:00:09");
+}
+
+TEST(ParseUpdate, AbsentIsUnchangedAndLimitsStandFlat) {
+  const auto none = parse_update(*json::parse("{}"));
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->restart_policy);
+  EXPECT_EQ(none->resources.memory, 0);
+  const auto some = parse_update(*json::parse(
+      R"({"Memory":67108864,"PidsLimit":-1,"RestartPolicy":{"Name":"on-failure",
+          "MaximumRetryCount":3}})"));
+  ASSERT_TRUE(some);
+  EXPECT_EQ(some->resources.memory, 64 << 20);
+  EXPECT_FALSE(some->resources.pids_limit);
+  EXPECT_EQ(some->restart_policy->name, "on-failure");
+  EXPECT_EQ(some->restart_policy->maximum_retry_count, 3);
+  EXPECT_EQ(parse_update(*json::parse(R"({"Memory":"x"})")).error().code, Errc::invalid_argument);
+  EXPECT_EQ(parse_update(*json::parse("[]")).error().code, Errc::invalid_argument);
 }
 
 }  // namespace
