@@ -229,6 +229,8 @@ std::vector<std::string> discard_limits(HostConfig& host) {
   drop(r.cpu_shares, "the CPU shares are");
   drop(r.cpu_period, "the CPU CFS period is");
   drop(r.cpu_quota, "the CPU CFS quota is");
+  drop(r.cpu_realtime_period, "the CPU real-time period is");
+  drop(r.cpu_realtime_runtime, "the CPU real-time runtime is");
   drop(r.cpuset_cpus, "the cpuset is");
   drop(r.cpuset_mems, "the cpuset's memory nodes are");
   if (r.pids_limit && *r.pids_limit <= 0) r.pids_limit.reset();

@@ -20,7 +20,7 @@ class Row:
     refused: str = ""         # regular expression of the error; nothing is made
     since: tuple = (0, 0)     # the first CLI that has it
     until: tuple = (99, 0)    # the first CLI that has it no more
-    created: bool = True      # `create` takes it too
+    lost_by: tuple = (0, 0)   # a CLI that takes it and does not send it: seen in its request
 
 
 HEALTH = "Config.Healthcheck"
@@ -176,4 +176,4 @@ for name in ("read-bps", "write-bps", "read-iops", "write-iops"):
     key = "HostConfig.BlkioDevice" + "".join(w.capitalize() for w in name.split("-"))
     key = key.replace("Iops", "IOps")
     RUN.append(Row(f"--device-{name}", [f"--device-{name}", "/dev/null:1000"],
-                   limit=(key, [{"Path": "/dev/null", "Rate": 1000}])))
+                   limit=(key, [{"Path": "/dev/null", "Rate": 1000}]), lost_by=(26, 1)))
