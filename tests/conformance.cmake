@@ -8,12 +8,17 @@ if(CORACLE_ASAN)
   set(asan_options ";ASAN_OPTIONS=detect_leaks=0:abort_on_error=1;UBSAN_OPTIONS=halt_on_error=1:abort_on_error=1")
 endif()
 
+set(optimized "")
+if(CMAKE_BUILD_TYPE MATCHES "^Rel|^MinSize")
+  set(optimized ";CORACLE_OPTIMIZED=1")
+endif()
+
 function(coracle_conformance subject driver)
   set(name conformance_${subject}_${driver})
   add_test(NAME ${name}
     COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/conformance/${subject}_test.py)
   set_tests_properties(${name} PROPERTIES TIMEOUT 900 LABELS conformance
-    ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;CORACLE_DRIVER=${driver};PYTHONDONTWRITEBYTECODE=1${asan_options}")
+    ENVIRONMENT "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;CORACLE_DRIVER=${driver};PYTHONDONTWRITEBYTECODE=1${asan_options}${optimized}")
 endfunction()
 
 if(TARGET coracled)

@@ -1,6 +1,7 @@
 """Many containers at once, helpers killed meanwhile, a full disk, no descriptors left: nothing is lost or left behind.
 
 CORACLE_LONG=1 makes it ten rounds instead of three. CORACLE_SEED repeats the random moments of an earlier run.
+CORACLE_OPTIMIZED says that the programs were built with optimization (tests/conformance.cmake).
 The figures are printed.
 """
 import concurrent.futures
@@ -24,6 +25,8 @@ AT_ONCE = 50
 LONG = bool(os.environ.get("CORACLE_LONG"))
 ROUNDS = 10 if LONG else 3
 SEED = int(os.environ.get("CORACLE_SEED", random.randrange(1 << 30)))
+# What is promised is 20 ms. Without optimization coracled's loop needs about four times the processor time.
+BUDGET_MS = 20 if os.environ.get("CORACLE_OPTIMIZED") else 80
 BOX = {"Image": "busybox", "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL"}
 
 
@@ -183,8 +186,8 @@ class Load(Under):
             say(f"round {number + 1}: {AT_ONCE} lives in {took:.2f} s; /containers/json {len(times)} times: median "
                 f"{statistics.median(times):.1f} ms, 99 % {times[int(len(times) * 0.99)]:.1f} ms, max {times[-1]:.1f} ms; "
                 f"coracled's loop ran {ran:.2f} s and waited {waited:.2f} s for a processor")
-            # Where others keep the machine busy, what is measured is how long a process waits for its turn.
-            self.assertLess(statistics.median(times), 20 * max(1, waited / ran))
+            # Where the machine is busy, what is measured is how long a process waits for its turn.
+            self.assertLess(statistics.median(times), BUDGET_MS * max(1, waited / ran))
         self.assertEqual(self.listed(), [])
         self.compare(before)
         say(f"coracled's memory: {memory} kB before, {self.memory_kb()} kB after; "
