@@ -5,6 +5,7 @@ Everything runs as the calling user, who must not be root. The environment:
   CORACLE_DRIVER    storage driver (default: the daemon's own choice)
   CORACLE_DOCKER    the docker CLI (default: docker)
   CORACLE_KEEP      keep the scratch folders of failed runs
+  CORACLE_ROUTES    a file that gets a line "test<TAB>METHOD path" for each request; route_table.py reads it
 """
 import functools
 import http.client
@@ -23,6 +24,7 @@ import unittest
 BIN = os.environ.get("CORACLE_BIN", "")
 DRIVER = os.environ.get("CORACLE_DRIVER", "")
 DOCKER = os.environ.get("CORACLE_DOCKER", "docker")
+ROUTES = os.environ.get("CORACLE_ROUTES")
 BUSYBOX = "/bin/busybox"
 
 
@@ -134,6 +136,8 @@ class Daemon:
                 f.write("{}")
         if self.driver:
             command += ["--storage-driver", self.driver]
+        if ROUTES:
+            command += ["--debug"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -274,9 +278,21 @@ class Case(unittest.TestCase):
             self.daemon.start()
 
     def tearDown(self):
+        if ROUTES:
+            self.note_routes()
         ids = self.daemon.docker("ps", "-aq").out.split()
         if ids:
             self.daemon.docker("rm", "-fv", *ids)
+
+    def note_routes(self):
+        """What was asked since the last test, as the daemon's debug log has it; refused requests are left out."""
+        with open(self.daemon.log, errors="replace") as log, open(ROUTES, "a") as out:
+            log.seek(getattr(self.daemon, "noted", 0))
+            for line in log:
+                if found := re.search(r" debug ([A-Z]+) (/\S*) status=[123]\d\d$", line):
+                    out.write(f"{self.id().replace('__main__', sys.argv[0].split('/')[-1][:-3])}\t"
+                              f"{found[1]} {found[2]}\n")
+            self.daemon.noted = log.tell()
 
     def docker(self, *args, **kw):
         return self.daemon.docker(*args, **kw)

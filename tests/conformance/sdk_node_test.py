@@ -41,7 +41,7 @@ class Node(Case):
             log.seek(0)
             report = log.read()
         print(report, file=sys.stderr)
-        passed = re.search(r"^# pass (\d+)$", report, re.M)
+        passed = re.search(r"^\S+ pass (\d+)$", report, re.M)
         self.assertEqual(code, 0, f"{script} has failures\n{self.daemon.log_tail(3000)}")
         self.assertTrue(passed and int(passed.group(1)) > 0, f"no test of {script} was run")
 
