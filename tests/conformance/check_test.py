@@ -57,7 +57,8 @@ class Check(Case):
         self.assertEqual(code, 0, out)
 
     def works(self, image=True):
-        self.daemon.start()
+        if self.daemon.process is None:
+            self.daemon.start()
         if not image:
             self.daemon.import_busybox()
         self.assertEqual(self.run_box("--", "echo", "works"), "works")
