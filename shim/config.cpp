@@ -358,7 +358,8 @@ Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundi
 
 std::string help_text() {
   std::string out =
-      "Usage: coracled [OPTIONS]\n       coracle check [--repair] [--deep] [OPTIONS]\n\nA rootless container engine that speaks Docker's API.\n\n"
+      "Usage: coracled [OPTIONS]\n       coracle check [--repair] [--deep] [OPTIONS]\n\nA rootless "
+      "container engine that speaks Docker's API.\n\n"
       "Options:\n";
   for (const auto& d : kDirectives) {
     const std::string letter = d.letter == 0 ? "    " : fmt::format("-{}, ", d.letter);
