@@ -3,6 +3,8 @@ import calendar
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 import unittest
 
@@ -112,11 +114,33 @@ class Logs(Case):
             self.assertEqual(r.code, 125)
             self.assertIn("this host has no systemd journal", r.err)
             self.assertNotIn("journald", self.ok("info", "-f", "{{.Plugins.Log}}"))
-            self.skipTest("no /run/systemd/journal/socket: only the refusal was tested")
+            return self.with_a_journald_of_our_own()
         self.ok("wait", "j1")
         wait_until(lambda: self.docker("logs", "j1").out == "one\n", 5, "the journal has it")
         self.assertEqual(self.docker("logs", "j1").err, "two\n")
         self.assertEqual(self.docker("logs", "--tail", "1", "j1").err, "two\n")
+        self.ok("create", "--name", "j2", "--label", "team=a b", "--log-driver", "journald", "--log-opt",
+                "labels=team", "busybox", "sh", "-c", f"echo {'x' * 20000}; seq 1 3000; sleep 1; echo last")
+        stream = self.follow("j2")
+        self.ok("start", "j2")
+        lines = stream.payload().decode().splitlines()
+        stream.close()
+        self.assertEqual(lines[0], "x" * 20000)
+        self.assertEqual(lines[1:], [str(n) for n in range(1, 3001)] + ["last"])
+        self.assertEqual(self.ok("logs", "--details", "--tail", "1", "j2"), "TEAM=a+b last")
+        self.assertEqual(numbers(self.ok("logs", "--tail", "1001", "j2").replace("last", "0"))[:2], [2001, 2002])
+
+    def with_a_journald_of_our_own(self):
+        for path in ("/lib/systemd/systemd-journald", "/etc/machine-id"):
+            if not os.path.exists(path):
+                self.skipTest(f"no {path}: only the refusal was tested")
+        if subprocess.run(["unshare", "--user", "--map-auto", "--map-root-user", "true"]).returncode != 0:
+            self.skipTest("no range of user ids: only the refusal was tested")
+        here = os.path.dirname(os.path.abspath(__file__))
+        p = subprocess.run([f"{here}/with-journald", sys.executable, __file__, "Logs.test_journald"],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        self.assertEqual(p.returncode, 0, p.stdout)
+        self.assertRegex(p.stdout, r"(?m)^OK$", p.stdout)
 
     def test_what_docker_refuses(self):
         for opts, text in (
