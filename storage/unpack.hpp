@@ -29,9 +29,9 @@ struct UnpackOptions {
   // false: not a layer but an archive copied into a live tree: names mean themselves, directories
   // that are there are kept, links are followed inside `root`, devices are tried.
   bool layer = true;
-  std::string at;  // copies: the directory below `root` that they go to
+  std::string at = {};  // copies: the directory below `root` that they go to
   // Copies: everything becomes theirs; none: as written, or root's where that id cannot be had.
-  std::optional<std::pair<std::uint32_t, std::uint32_t>> owner;
+  std::optional<std::pair<std::uint32_t, std::uint32_t>> owner = {};
   bool keep_kinds = false;  // copies: no directory becomes a file, no file a directory
 };
 struct Unpacked {
