@@ -27,7 +27,7 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/view.hpp container/list.hpp
   container/list_filter.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
   stats.hpp usage.hpp until.hpp disk_usage.hpp prune.hpp check.hpp)
-target_link_libraries(engine PUBLIC base spec_generate user_lookup)
+target_link_libraries(engine PUBLIC base spec_generate user_lookup root_mounts)
 # CDI specifications are mostly YAML.
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)

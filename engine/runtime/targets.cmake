@@ -17,6 +17,11 @@ target_sources(runtime PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FIL
 target_include_directories(runtime SYSTEM PUBLIC ${SECCOMP_INCLUDE_DIRS})
 target_link_libraries(runtime PUBLIC base_static ${SECCOMP_STATIC})
 
+# What the engine mounts by itself: the root of a container that does not run, for its files.
+add_library(root_mounts STATIC
+  runtime/mount_api.cpp runtime/mount_point.cpp runtime/root_file_system.cpp)
+target_link_libraries(root_mounts PUBLIC base_core)
+
 # What the engine looks up in an image's files.
 add_library(user_lookup STATIC runtime/user_lookup.cpp)
 target_link_libraries(user_lookup PUBLIC base_core spec)

@@ -78,7 +78,9 @@ void ContainerTest::SetUp() {
   add_file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\ndev:x:1000:1000::/home/dev:/bin/sh\n");
   add_file("/etc/group", "root:x:0:\nstaff:x:50:dev\ndev:x:1000:\n");
   std::filesystem::permissions(dir_, std::filesystem::perms(0755));
-  root_ = {"bind", {dir_ + "/image"}, "", "", false, ""};
+  root_ = {};
+  root_.type = "bind";
+  root_.lower = {dir_ + "/image"};
   spec_ = {};
   spec_.root.path = "rootfs";
   spec_.hostname = "box";
@@ -121,7 +123,10 @@ void ContainerTest::use_overlay(const std::string& type) {
   ASSERT_TRUE(make_dirs(dir_ + "/work", 0755));
   ASSERT_TRUE(make_dirs(dir_ + "/second/etc", 0755));
   std::ofstream(dir_ + "/second/etc/second") << "second\n";
-  root_ = {type, {dir_ + "/second", dir_ + "/image"}, dir_ + "/upper", dir_ + "/work", false, ""};
+  root_.type = type;
+  root_.lower = {dir_ + "/second", dir_ + "/image"};
+  root_.upper = dir_ + "/upper";
+  root_.work = dir_ + "/work";
 }
 
 Outcome ContainerTest::run(const std::string& script) {
@@ -173,7 +178,7 @@ Outcome ContainerTest::exec(const oci::Process& process) {
   runtime::JoinRequest request;
   request.init = &running_.at(0).init();
   request.process = &process;
-  request.filter = launched_->filter();
+  request.filter = running_.at(0).filter();
   request.stdio = {-1, out->write.get(), out->write.get()};
   auto joined = runtime::join(request);
   out->write.reset();

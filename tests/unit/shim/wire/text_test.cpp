@@ -41,7 +41,7 @@ TEST(StatusText, TellsEveryState) {
     EXPECT_EQ(status_text(v, at), text);
   }
   v.status = Status::running;
-  v.health = HealthState{"starting", 0};
+  v.health = HealthState{"starting", 0, {}};
   EXPECT_EQ(status_text(v, at), "Up 3 minutes (health: starting)");
   v.health->status = "unhealthy";
   EXPECT_EQ(status_text(v, at), "Up 3 minutes (unhealthy)");
