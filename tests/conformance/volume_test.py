@@ -244,7 +244,7 @@ class Volumes(harness.Case):
         self.assertEqual(self.ok("run", "--rm", "-v", "parts:/v", image, "ls", "/v", "/v/one"),
                          "/v:\none\n\n/v/one:\nf\nl\nsub")
         self.assertIn("no such file or directory", self.fails(
-            125, "run", "--rm", "--mount", "src=parts,dst=/srv/d,volume-subpath=two", image, "true"))
+            127, "run", "--rm", "--mount", "src=parts,dst=/srv/d,volume-subpath=two", image, "true"))
         self.ok("rmi", image)
 
     def test_two_begin_with_one_new_volume(self):
