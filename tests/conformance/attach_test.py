@@ -80,31 +80,44 @@ class Attach(Case):
         only.close()
 
     def test_detach_attach_again_and_their_events(self):
+        """By the API: today's CLI keeps the keys to itself and only leaves."""
         since = f"{time.time():.6f}"
-        t = Terminal(self, "run", "-it", "--name", "d1", "busybox", "sh", rows=20, cols=60)
-        t.expect("# ")
-        t.send("\x10\x11")
-        self.assertEqual(t.wait(), 0)
-        t = Terminal(self, "attach", "--detach-keys", "ctrl-x", "d1", rows=33, cols=99)
-        wait_until(lambda: any(e["Action"] == "resize" and e["Actor"]["Attributes"]["height"] == "33"
-                               for e in self.actions(since)), 5, "the size")
-        t.send("echo a''gain\r")
-        t.expect("again")
-        t.send("\x18")
-        t.expect("read escape sequence")  # the CLI's own word, and its 1
-        self.assertEqual(t.wait(), 1)
-        t = Terminal(self, "exec", "-it", "d1", "sh")
-        t.expect("# ")
-        t.send("\x10\x11")
-        t.wait()
-        events = self.actions(since)
+        self.ok("run", "-dit", "--name", "det", "busybox", "sh")
+        for keys, typed in (("", b"\x10\x11"), ("ctrl-x,q", b"\x18q")):
+            s = self.attach("det", f"{OUT}&stdin=1&detachKeys={keys}")
+            s.s.sendall(b"echo a''gain\n")
+            seen = b""
+            for piece in s.pieces():
+                seen += piece
+                if b"again\r\n" in seen:
+                    break
+            s.s.sendall(typed)
+            s.read_all()  # ends
+            s.close()
+        status, _, _ = self.daemon.request("POST", "/containers/det/resize?h=33&w=99")
+        self.assertEqual(status, 200)
+        _, _, made = self.daemon.request("POST", "/containers/det/exec", {
+            "Cmd": ["sh"], "Tty": True, "AttachStdin": True, "AttachStdout": True, "DetachKeys": "ctrl-x"})
+        s = Stream(self.daemon, "POST", f"/exec/{made['Id']}/start", {"Tty": True})
+        s.s.sendall(b"\x18")
+        s.read_all()
+        s.close()
+        self.assertTrue(self.daemon.request("GET", f"/exec/{made['Id']}/json")[2]["Running"])
+        events = wait_until(lambda: "exec_detach" in [e["Action"] for e in self.actions(since)]
+                            and self.actions(since), 5, "exec_detach")
         names = [e["Action"] for e in events]
         self.assertEqual(names.count("attach"), 2, names)
         self.assertEqual(names.count("detach"), 2, names)
         self.assertEqual(names.count("exec_detach"), 1, names)
         size = [e["Actor"]["Attributes"] for e in events if e["Action"] == "resize"][-1]
         self.assertEqual((size["height"], size["width"]), ("33", "99"))
-        self.assertTrue(self.inspect("d1", "State.Running"))
+        self.assertTrue(self.inspect("det", "State.Running"))
+        t = Terminal(self, "attach", "--detach-keys", "ctrl-y", "det", rows=20, cols=60)
+        t.send("echo b''ack\r")
+        t.expect("back")
+        t.send("\x19")
+        t.wait()
+        self.assertTrue(self.inspect("det", "State.Running"))
 
     def test_signals_are_passed_on(self):
         p = self.popen_run("sig", "trap 'echo usr1' USR1; trap 'echo term; exit 4' TERM; echo up; "
