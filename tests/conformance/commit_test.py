@@ -4,6 +4,7 @@ import json
 import os
 import tarfile
 import threading
+import time
 
 from harness import Case, main
 
@@ -18,7 +19,7 @@ class Commit(Case):
     def busybox(self):
         return self.inspect("busybox", "Id")
 
-    def changed(self, name="c", *flags):
+    def changed(self, name="c1", *flags):
         self.ok("run", "--name", name, *flags, "busybox", "sh", "-c",
                 "echo new > /root/new; rm /etc/group; rm -r /home; chown 33:44 /root/new; "
                 "chmod 4750 /root/new; ln /root/new /root/hard; ln -s new /root/soft; "
@@ -27,7 +28,7 @@ class Commit(Case):
 
     def test_changes_become_a_layer(self):
         self.changed()
-        image = self.ok("commit", "-m", "hello", "-a", "me <me@x>", "c", "committed:1")
+        image = self.ok("commit", "-m", "hello", "-a", "me <me@x>", "c1", "committed:1")
         i = self.inspect("committed:1")
         self.assertEqual((i["Id"], i["Comment"], i["Author"]), (image, "hello", "me <me@x>"))
         self.assertEqual(i["Parent"], self.busybox())
@@ -47,7 +48,7 @@ class Commit(Case):
 
     def test_the_saved_layer_is_as_oci_says(self):
         self.changed()
-        self.ok("commit", "c", "committed:2")
+        self.ok("commit", "c1", "committed:2")
         r = self.docker("save", "committed:2")
         with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
             manifest = json.load(t.extractfile("manifest.json"))[0]
@@ -66,11 +67,11 @@ class Commit(Case):
         self.assertEqual(self.ok("run", "--rm", "committed:2", "cat", "/var/../root/new"), "new")
 
     def test_changes_of_the_configuration(self):
-        self.ok("create", "--name", "k", "-e", "FROM_RUN=1", "-l", "own=yes", "-w", "/tmp", "busybox", "sh")
+        self.ok("create", "--name", "k1", "-e", "FROM_RUN=1", "-l", "own=yes", "-w", "/tmp", "busybox", "sh")
         self.ok("commit", "-c", 'CMD ["echo","hi"]', "-c", "ENTRYPOINT [\"env\"]", "-c", "ENV A=1 B=two",
                 "-c", "EXPOSE 80 53/udp", "-c", "LABEL l=1", "-c", "USER web", "-c", "VOLUME /v",
                 "-c", "WORKDIR /var", "-c", "ONBUILD RUN true", "-c", "STOPSIGNAL SIGINT",
-                "-c", "HEALTHCHECK --interval=5s CMD true", "k", "cfg:1")
+                "-c", "HEALTHCHECK --interval=5s CMD true", "k1", "cfg:1")
         c = self.inspect("cfg:1", "Config")
         self.assertEqual((c["Cmd"], c["Entrypoint"]), (["echo", "hi"], ["env"]))
         for variable in ("FROM_RUN=1", "A=1", "B=two"):
@@ -81,8 +82,8 @@ class Commit(Case):
         self.assertEqual((c["StopSignal"], c["Healthcheck"]["Interval"]), ("SIGINT", 5000000000))
 
     def test_the_body_is_a_configuration(self):
-        self.ok("create", "--name", "b", "-e", "X=1", "busybox", "sh")
-        status, _, answer = self.daemon.request("POST", "/commit?container=b&repo=body&tag=1",
+        self.ok("create", "--name", "b1", "-e", "X=1", "busybox", "sh")
+        status, _, answer = self.daemon.request("POST", "/commit?container=b1&repo=body&tag=1",
                                                 {"Cmd": ["true"], "Env": ["X=2", "Y=3"]})
         self.assertEqual(status, 201, answer)
         c = self.inspect("body:1", "Config")
@@ -90,34 +91,34 @@ class Commit(Case):
         self.assertIn("PATH=/bin:/usr/bin:/sbin", c["Env"])
 
     def test_no_changes_is_no_layer(self):
-        self.ok("create", "--name", "n", "busybox", "sh")
-        self.ok("commit", "n", "same:1")
+        self.ok("create", "--name", "n1", "busybox", "sh")
+        self.ok("commit", "n1", "same:1")
         self.assertEqual(self.inspect("same:1", "RootFS"), self.inspect("busybox", "RootFS"))
         self.assertNotEqual(self.inspect("same:1", "Id"), self.busybox())
 
     def test_the_same_changes_are_the_same_layer(self):
-        self.ok("run", "--name", "s", "busybox", "sh", "-c", "echo x > /root/x; ln /root/x /root/y")
-        self.ok("commit", "s", "one:1")
-        self.ok("commit", "-m", "other", "s", "two:1")
+        self.ok("run", "--name", "s1", "busybox", "sh", "-c", "echo x > /root/x; ln /root/x /root/y")
+        self.ok("commit", "s1", "one:1")
+        self.ok("commit", "-m", "other", "s1", "two:1")
         self.assertEqual(self.inspect("one:1", "RootFS"), self.inspect("two:1", "RootFS"))
 
     def test_a_running_container_and_a_commit_of_a_commit(self):
-        self.ok("run", "-d", "--name", "r", "busybox", "sh", "-c", "echo 1 > /root/f; sleep 1000")
-        self.ok("exec", "r", "sh", "-c", "echo 2 > /root/g")
-        self.ok("commit", "r", "live:1")
-        self.assertEqual(self.inspect("r", "State.Status"), "running")
+        self.ok("run", "-d", "--name", "r1", "busybox", "sh", "-c", "echo 1 > /root/f; sleep 1000")
+        self.ok("exec", "r1", "sh", "-c", "echo 2 > /root/g")
+        self.ok("commit", "r1", "live:1")
+        self.assertEqual(self.inspect("r1", "State.Status"), "running")
         self.ok("run", "--name", "again", "live:1", "sh", "-c", "rm /root/f; echo 3 > /root/h")
         self.ok("commit", "again", "live:2")
         self.assertEqual(self.ok("run", "--rm", "live:2", "sh", "-c", "cat /root/*"), "2\n3")
-        self.ok("rm", "-f", "r", "again")
+        self.ok("rm", "-f", "r1", "again")
         self.ok("rmi", "live:1")
         self.assertEqual(self.ok("run", "--rm", "live:2", "sh", "-c", "cat /root/*"), "2\n3")
 
     def test_many_at_once(self):
-        self.changed("m")
+        self.changed("m1")
         results = []
         threads = [threading.Thread(target=lambda i=i: results.append(
-            self.docker("commit", "m", f"many:{i}"))) for i in range(6)]
+            self.docker("commit", "m1", f"many:{i}"))) for i in range(6)]
         for t in threads:
             t.start()
         for t in threads:
@@ -126,24 +127,24 @@ class Commit(Case):
         self.assertEqual(len({json.dumps(self.inspect(f"many:{i}", "RootFS")) for i in range(6)}), 1)
 
     def test_events_and_errors(self):
-        self.changed("e")
-        image = self.ok("commit", "-m", "why", "e", "event:1")
-        line = self.ok("events", "--since", "1m", "--until", "0s", "--filter", "event=commit",
+        self.changed("e1")
+        image = self.ok("commit", "-m", "why", "e1", "event:1")
+        line = self.ok("events", "--since", "1m", "--until", str(int(time.time()) + 2), "--filter", "event=commit",
                        "--format", "{{json .Actor.Attributes}}").splitlines()[-1]
         got = json.loads(line)
         self.assertEqual((got["comment"], got["imageID"], got["imageRef"]), ("why", image, "event:1"))
         for query, status, text in (
-                ("container=e&repo=BAD", 400, "must be lowercase"),
+                ("container=e1&repo=BAD", 400, "must be lowercase"),
                 ("container=nope", 404, "No such container: nope"),
                 ("", 400, 'invalid name or ID supplied: ""'),
-                ("container=e&changes=FROM+x", 400, "FROM is not a valid change command")):
+                ("container=e1&changes=FROM+x", 400, "FROM is not a valid change command")):
             got, _, answer = self.daemon.request("POST", f"/commit?{query}")
             self.assertEqual(got, status, answer)
             self.assertIn(text, answer["message"])
 
     def test_sizes_and_nothing_left(self):
-        self.ok("run", "--name", "z", "busybox", "sh", "-c", "head -c 1000000 /dev/zero > /root/zero")
-        self.ok("commit", "z", "size:1")
+        self.ok("run", "--name", "z1", "busybox", "sh", "-c", "head -c 1000000 /dev/zero > /root/zero")
+        self.ok("commit", "z1", "size:1")
         grown = self.inspect("size:1", "Size") - self.inspect("busybox", "Size")
         self.assertEqual(grown, 1000000)
         self.assertEqual(os.listdir(f"{self.daemon.data}/storage/tmp"), [])

@@ -10,6 +10,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
+import time
 
 from harness import Case, main
 
@@ -87,12 +88,12 @@ class Copy(Case):
         self.ok("cp", "made:/root/hello.txt", self.path("again.txt"))
 
     def test_a_paused_container_is_copied_too(self):
-        self.ok("run", "-d", "--name", "p", "busybox", "sleep", "1000")
-        if self.docker("pause", "p").code != 0:
+        self.ok("run", "-d", "--name", "p1", "busybox", "sleep", "1000")
+        if self.docker("pause", "p1").code != 0:
             self.skipTest("pause is not available here")
-        self.addCleanup(self.docker, "unpause", "p")
-        self.ok("cp", self.path("x", "frozen"), "p:/root/x")
-        self.ok("cp", "p:/root/x", self.path("y"))
+        self.addCleanup(self.docker, "unpause", "p1")
+        self.ok("cp", self.path("x", "frozen"), "p1:/root/x")
+        self.ok("cp", "p1:/root/x", self.path("y"))
         self.assertEqual(self.read("y"), "frozen")
 
     def test_directories_and_their_contents(self):
@@ -126,29 +127,29 @@ class Copy(Case):
                 self.assertEqual(set(self.members(r.out_bytes)), {".", "./x"})
 
     def test_links_of_a_path_are_followed_inside_alone(self):
-        self.ok("run", "-d", "--name", "l", "busybox", "sh", "-c",
+        self.ok("run", "-d", "--name", "l1", "busybox", "sh", "-c",
                 "ln -s /etc /root/abs; ln -s ../../../../../../../../etc /root/up; "
                 "ln -s passwd /etc/pw; sleep 1000")
         canary = self.path("canary", "outside")
-        self.ok("cp", "l:/root/up/passwd", self.path("pw1"))
+        self.ok("cp", "l1:/root/up/passwd", self.path("pw1"))
         self.assertTrue(self.read("pw1").startswith("root:x:0:0:root:/root:/bin/sh\nweb"))
-        self.ok("cp", canary, "l:/root/abs/")
-        self.assertEqual(self.ok("exec", "l", "cat", "/etc/canary"), "outside")
-        self.ok("cp", "l:/etc/pw", self.path("pw2"))
+        self.ok("cp", canary, "l1:/root/abs/")
+        self.assertEqual(self.ok("exec", "l1", "cat", "/etc/canary"), "outside")
+        self.ok("cp", "l1:/etc/pw", self.path("pw2"))
         self.assertEqual(os.readlink(self.path("pw2")), "passwd")
-        self.ok("cp", "-L", "l:/etc/pw", self.path("pw3"))
+        self.ok("cp", "-L", "l1:/etc/pw", self.path("pw3"))
         self.assertTrue(self.read("pw3").startswith("root:"))
-        status, headers, _ = self.daemon.request("HEAD", "/containers/l/archive?path=/root/up")
+        status, headers, _ = self.daemon.request("HEAD", "/containers/l1/archive?path=/root/up")
         stat = json.loads(base64.b64decode(headers["X-Docker-Container-Path-Stat"]))
         self.assertEqual((status, stat["name"], stat["linkTarget"]), (200, "up", "/etc"))
         self.assertEqual(stat["mode"], 0o777 | 1 << 27)
 
     def test_stat_header(self):
-        self.ok("create", "--name", "h", "busybox", "true")
+        self.ok("create", "--name", "h1", "busybox", "true")
         for path, name, mode in (("/tmp", "tmp", 1 << 31 | 1 << 20 | 0o777), ("/etc/.", ".", 1 << 31 | 0o755),
                                  ("/", "/", 1 << 31 | 0o755), ("etc/passwd", "passwd", 0o644)):
             for method in ("HEAD", "GET"):
-                status, headers, _ = self.daemon.request(method, f"/containers/h/archive?path={path}")
+                status, headers, _ = self.daemon.request(method, f"/containers/h1/archive?path={path}")
                 self.assertEqual(status, 200)
                 stat = json.loads(base64.b64decode(headers["X-Docker-Container-Path-Stat"]))
                 self.assertEqual((stat["name"], stat["mode"], stat["linkTarget"]), (name, mode, ""))
@@ -157,54 +158,54 @@ class Copy(Case):
     def test_volumes_binds_and_tmpfs(self):
         os.mkdir(self.path("bind"))
         flags = ("-v", "vol:/data", "-v", f"{self.path('bind')}:/bind", "--tmpfs", "/fast")
-        self.ok("run", "-d", "--name", "v", *flags, "busybox", "sleep", "1000")
-        self.ok("create", "--name", "w", *flags, "busybox", "true")
+        self.ok("run", "-d", "--name", "v1", *flags, "busybox", "sleep", "1000")
+        self.ok("create", "--name", "w1", *flags, "busybox", "true")
         source = self.path("f", "payload")
-        for name in ("v", "w"):
+        for name in ("v1", "w1"):
             for where in ("data", "bind"):
                 self.ok("cp", source, f"{name}:/{where}/{name}")
-        self.assertEqual(self.ok("exec", "v", "cat", "/data/v", "/data/w", "/bind/v", "/bind/w"),
+        self.assertEqual(self.ok("exec", "v1", "cat", "/data/v1", "/data/w1", "/bind/v1", "/bind/w1"),
                          "payload" * 4)
-        self.assertEqual(self.read("bind/w"), "payload")
-        self.ok("cp", "w:/data/v", self.path("from-volume"))
+        self.assertEqual(self.read("bind/w1"), "payload")
+        self.ok("cp", "w1:/data/v1", self.path("from-volume"))
         self.assertEqual(self.read("from-volume"), "payload")
-        self.ok("cp", source, "v:/fast/t")
-        self.assertEqual(self.ok("exec", "v", "cat", "/fast/t"), "payload")
-        self.ok("cp", "v:/fast/t", self.path("from-tmpfs"))
+        self.ok("cp", source, "v1:/fast/t")
+        self.assertEqual(self.ok("exec", "v1", "cat", "/fast/t"), "payload")
+        self.ok("cp", "v1:/fast/t", self.path("from-tmpfs"))
         self.assertEqual(self.read("from-tmpfs"), "payload")
 
     def test_read_only_is_refused_in_dockers_words(self):
-        self.ok("create", "--name", "r", "--read-only", "-v", "vol:/data:ro", "-v", "rw:/rw",
+        self.ok("create", "--name", "r1", "--read-only", "-v", "vol:/data:ro", "-v", "rw:/rw",
                 "busybox", "true")
         source = self.path("f", "x")
-        self.assertIn("container rootfs is marked read-only", self.fails(1, "cp", source, "r:/root/"))
-        self.assertIn("mounted volume is marked read-only", self.fails(1, "cp", source, "r:/data/"))
-        self.ok("cp", source, "r:/rw/")
+        self.assertIn("container rootfs is marked read-only", self.fails(1, "cp", source, "r1:/root/"))
+        self.assertIn("mounted volume is marked read-only", self.fails(1, "cp", source, "r1:/data/"))
+        self.ok("cp", source, "r1:/rw/")
         data = tar_of([("a", "f", "x")])
-        self.assertEqual(self.put("r", "/root", data)[0], 400)
-        self.assertEqual(self.put("r", "/data", data)[0], 400)
+        self.assertEqual(self.put("r1", "/root", data)[0], 400)
+        self.assertEqual(self.put("r1", "/data", data)[0], 400)
 
     def test_errors_have_dockers_status_and_text(self):
-        self.ok("create", "--name", "e", "busybox", "true")
+        self.ok("create", "--name", "e1", "busybox", "true")
         data = tar_of([("bin", "f", "no directory any more")])
         for method, path, body, status, text in (
-                ("GET", "e/archive?path=/nope", None, 404, "Could not find the file /nope in container e"),
-                ("PUT", "e/archive?path=/nope", data, 404, "Could not find the file /nope in container e"),
-                ("PUT", "e/archive?path=/etc/passwd", data, 400, "extraction point is not a directory"),
+                ("GET", "e1/archive?path=/nope", None, 404, "Could not find the file /nope in container e1"),
+                ("PUT", "e1/archive?path=/nope", data, 404, "Could not find the file /nope in container e1"),
+                ("PUT", "e1/archive?path=/etc/passwd", data, 400, "extraction point is not a directory"),
                 ("GET", "nope/archive?path=/etc", None, 404, "No such container: nope"),
-                ("PUT", "e/archive?path=/&noOverwriteDirNonDir=1", data, 500,
+                ("PUT", "e1/archive?path=/&noOverwriteDirNonDir=1", data, 500,
                  'cannot overwrite directory "bin" with non-directory "/"')):
             with self.subTest(method=method, path=path):
                 got, _, answer = self.daemon.request(method, "/containers/" + path, body)
                 self.assertEqual(got, status, answer)
                 self.assertIn(text, answer["message"])
-        self.assertEqual(self.daemon.request("HEAD", "/containers/e/archive?path=/nope")[0], 404)
-        self.assertEqual(self.daemon.request("GET", "/containers/e/archive?path=")[0], 400)
-        self.assertEqual(self.put("e", "/root", b"no tar at all" * 100)[0], 400)
-        self.fails(1, "cp", self.path("gone"), "e:/root")
+        self.assertEqual(self.daemon.request("HEAD", "/containers/e1/archive?path=/nope")[0], 404)
+        self.assertEqual(self.daemon.request("GET", "/containers/e1/archive?path=")[0], 400)
+        self.assertEqual(self.put("e1", "/root", b"no tar at all" * 100)[0], 400)
+        self.fails(1, "cp", self.path("gone"), "e1:/root")
 
     def test_every_compression(self):
-        self.ok("run", "-d", "--name", "z", "busybox", "sleep", "1000")
+        self.ok("run", "-d", "--name", "z1", "busybox", "sleep", "1000")
         plain = tar_of([("name", "f", "compressed")])
         forms = {"none": plain, "gzip": gzip.compress(plain), "bzip2": bz2.compress(plain),
                  "xz": lzma.compress(plain),
@@ -212,26 +213,26 @@ class Copy(Case):
         for name, data in forms.items():
             with self.subTest(form=name):
                 self.assertTrue(data, "zstd(1) is needed")
-                self.ok("exec", "z", "rm", "-f", "/root/name")
-                self.assertEqual(self.put("z", "/root", data)[0], 200)
-                self.assertEqual(self.ok("exec", "z", "cat", "/root/name"), "compressed")
+                self.ok("exec", "z1", "rm", "-f", "/root/name")
+                self.assertEqual(self.put("z1", "/root", data)[0], 200)
+                self.assertEqual(self.ok("exec", "z1", "cat", "/root/name"), "compressed")
 
     def test_owners_modes_times_and_links(self):
-        self.ok("run", "-d", "--name", "o", "busybox", "sleep", "1000")
+        self.ok("run", "-d", "--name", "o1", "busybox", "sleep", "1000")
         data = tar_of([("d", "d", "", {"uid": 7, "gid": 8, "mode": 0o1777, "mtime": 1000}),
                        ("d/f", "f", "x", {"uid": 33, "gid": 44, "mode": 0o4755, "mtime": 2000}),
                        ("d/hard", "h", "d/f"), ("d/soft", "l", "f", {"uid": 5, "gid": 6}),
                        ("d/pipe", "p", "", {"mode": 0o622}),
                        ("far", "f", "x", {"uid": 2000000000, "gid": 2000000000})])
-        self.assertEqual(self.put("o", "/root", data)[0], 200)
-        out = self.ok("exec", "o", "stat", "-c", "%n %u:%g %a %Y %h", "/root/d", "/root/d/f",
+        self.assertEqual(self.put("o1", "/root", data)[0], 200)
+        out = self.ok("exec", "o1", "stat", "-c", "%n %u:%g %a %Y %h", "/root/d", "/root/d/f",
                       "/root/d/hard", "/root/far")
         lines = out.splitlines()
         self.assertEqual(lines[0].split()[1:4], ["7:8", "1777", "1000"])
         self.assertEqual(lines[1].split()[1:], ["33:44", "4755", "2000", "2"])
         self.assertEqual(lines[2].split()[1:], ["33:44", "4755", "2000", "2"])
         self.assertEqual(lines[3].split()[1], "0:0", "an id beyond the map is root's")
-        r = self.docker("cp", "o:/root/d", "-")
+        r = self.docker("cp", "o1:/root/d", "-")
         members = self.members(r.out_bytes)
         self.assertEqual((members["d/f"].uid, members["d/f"].mode, members["d/f"].mtime),
                          (33, 0o4755, 2000))
@@ -240,28 +241,28 @@ class Copy(Case):
         self.assertEqual((members["d/soft"].uid, members["d/soft"].linkname), (5, "f"))
 
     def test_archive_mode_gives_files_to_the_containers_user(self):
-        self.ok("run", "-d", "--name", "u", "-u", "web", "busybox", "sleep", "1000")
-        self.ok("cp", "-a", self.path("f", "x"), "u:/tmp/f")
-        self.assertEqual(self.ok("exec", "u", "stat", "-c", "%u:%g", "/tmp/f"), "33:33")
+        self.ok("run", "-d", "--name", "u1", "-u", "web", "busybox", "sleep", "1000")
+        self.ok("cp", "-a", self.path("f", "x"), "u1:/tmp/f")
+        self.assertEqual(self.ok("exec", "u1", "stat", "-c", "%u:%g", "/tmp/f"), "33:33")
 
     def test_a_sparse_file_stays_sparse(self):
-        self.ok("run", "-d", "--name", "s", "busybox", "sh", "-c",
+        self.ok("run", "-d", "--name", "s1", "busybox", "sh", "-c",
                 "truncate -s 64M /root/hole; printf end >> /root/hole; sleep 1000")
-        r = self.docker("cp", "s:/root/hole", "-")
+        r = self.docker("cp", "s1:/root/hole", "-")
         self.assertEqual(r.code, 0, r)
         self.assertLess(len(r.out_bytes), 1 << 20)
-        self.ok("cp", "s:/root/hole", self.path("hole"))
+        self.ok("cp", "s1:/root/hole", self.path("hole"))
         with open(self.path("hole"), "rb") as f:
             self.assertEqual(f.seek(-3, 2), 64 << 20)
             self.assertEqual(f.read(), b"end")
 
     def test_files_replace_files_and_directories_stay(self):
-        self.ok("run", "-d", "--name", "x", "busybox", "sh", "-c",
+        self.ok("run", "-d", "--name", "x1", "busybox", "sh", "-c",
                 "mkdir -p /w/dir; touch /w/dir/kept; echo old > /w/file; ln -s file /w/link; sleep 1000")
         data = tar_of([("dir", "d", ""), ("dir/new", "f", "n"), ("file", "f", "new"),
                        ("link", "f", "no link")])
-        self.assertEqual(self.put("x", "/w", data)[0], 200)
-        self.assertEqual(self.ok("exec", "x", "sh", "-c", "ls /w/dir; cat /w/file; [ -L /w/link ] || cat /w/link"),
+        self.assertEqual(self.put("x1", "/w", data)[0], 200)
+        self.assertEqual(self.ok("exec", "x1", "sh", "-c", "ls /w/dir; cat /w/file; [ -L /w/link ] || cat /w/link"),
                          "kept\nnew\nnewno link")
 
     def test_whiteout_names_are_plain_names_here(self):
@@ -316,7 +317,7 @@ class Copy(Case):
         self.assertEqual(self.put("live", "/root", tar_of([(f"{up}x", "f", "x")]))[0], 400)
 
     def test_damaged_archives_harm_nothing(self):
-        self.ok("create", "--name", "m", "busybox", "true")
+        self.ok("create", "--name", "m1", "busybox", "true")
         good = tar_of([("d", "d", ""), ("d/f", "f", "x" * 3000), ("d/l", "l", "f"), ("d/h", "h", "d/f")])
         seed = 12345
         for i in range(40):
@@ -326,16 +327,16 @@ class Copy(Case):
                 data[seed % len(data)] = (seed >> 8) & 0xff
             if i % 4 == 0:
                 data = data[:seed % len(data)]
-            status = self.put("m", "/root", bytes(data))[0]
+            status = self.put("m1", "/root", bytes(data))[0]
             self.assertIn(status, (200, 400, 403, 500))
         self.assertEqual(self.daemon.request("GET", "/_ping")[0], 200)
-        self.ok("cp", self.path("f", "still works"), "m:/root/works")
+        self.ok("cp", self.path("f", "still works"), "m1:/root/works")
 
     def test_no_mount_and_no_process_is_left(self):
-        self.ok("create", "--name", "n", "-v", "vol:/data", "busybox", "true")
+        self.ok("create", "--name", "n1", "-v", "vol:/data", "busybox", "true")
         for _ in range(3):
-            self.ok("cp", self.path("f", "x"), "n:/data/f")
-            self.ok("cp", "n:/data", self.path(f"out{_}"))
+            self.ok("cp", self.path("f", "x"), "n1:/data/f")
+            self.ok("cp", "n1:/data", self.path(f"out{_}"))
         with open(f"/proc/{self.daemon.process.pid}/mountinfo") as f:
             self.assertNotIn("/containers/", f.read())
         for line in (line for _, line in self.daemon.helpers()):
@@ -346,7 +347,7 @@ class Copy(Case):
         self.ok("cp", self.path("f", "x"), "ev:/root/f")
         self.ok("cp", "ev:/root/f", self.path("g"))
         self.docker("export", "ev")
-        out = self.ok("events", "--since", "1m", "--until", "0s", "--filter", "container=ev",
+        out = self.ok("events", "--since", "1m", "--until", str(int(time.time()) + 2), "--filter", "container=ev",
                       "--format", "{{.Action}}").split()
         self.assertEqual([a for a in out if a != "create"], ["extract-to-dir", "archive-path", "export"])
 
@@ -363,11 +364,11 @@ class Diff(Case):
         self.assertEqual(self.daemon.request("GET", "/containers/ran/changes")[2], None)
 
     def test_kinds_and_order(self):
-        self.ok("run", "--name", "d", "-v", "/data", "--tmpfs", "/fast", "busybox", "sh", "-c",
+        self.ok("run", "--name", "d1", "-v", "/data", "--tmpfs", "/fast", "busybox", "sh", "-c",
                 "echo x > /root/new; mkdir -p /var/a/b; touch /var/a/b/c; echo y >> /etc/passwd; "
                 "rm /etc/group; rm -r /home; ln -s x /usr/link; touch /data/v /fast/t; "
                 "chmod 700 /usr/.; rm /bin/vi; mkdir /bin/vi; touch /bin/vi/x")
-        got = self.diff("d")
+        got = self.diff("d1")
         want = ["C /bin", "C /bin/vi", "A /bin/vi/x", "C /etc", "D /etc/group", "C /etc/passwd",
                 "D /home", "C /root", "A /root/new", "C /usr", "A /usr/link", "C /var", "A /var/a",
                 "A /var/a/b", "A /var/a/b/c"]
@@ -375,25 +376,25 @@ class Diff(Case):
         self.assertIn("A /data", got)
 
     def test_a_directory_made_anew_hides_the_old_one(self):
-        self.ok("run", "--name", "o", "busybox", "sh", "-c",
+        self.ok("run", "--name", "o1", "busybox", "sh", "-c",
                 "rm -r /etc; mkdir /etc 2>/dev/null; cp -r /root /x; rm -r /var; mkdir /var; touch /var/only")
-        got = self.diff("o")
+        got = self.diff("o1")
         self.assertIn("C /var", got)
         self.assertIn("A /var/only", got)
         self.assertIn("A /x", got)
 
     def test_a_running_container(self):
-        self.ok("run", "-d", "--name", "r", "busybox", "sh", "-c", "touch /root/a; sleep 1000")
-        self.ok("exec", "r", "touch", "/root/b")
-        self.assertEqual(self.diff("r"), ["C /root", "A /root/a", "A /root/b"])
+        self.ok("run", "-d", "--name", "r1", "busybox", "sh", "-c", "touch /root/a; sleep 1000")
+        self.ok("exec", "r1", "touch", "/root/b")
+        self.assertEqual(self.diff("r1"), ["C /root", "A /root/a", "A /root/b"])
 
 
 class Export(Case):
     def test_export_and_import(self):
-        self.ok("run", "--name", "e", "-v", "/data", "busybox", "sh", "-c",
+        self.ok("run", "--name", "e1", "-v", "/data", "busybox", "sh", "-c",
                 "echo kept > /root/kept; rm /etc/group; touch /data/in-volume; chown 33:33 /var; "
                 "ln /root/kept /root/hard")
-        r = self.docker("export", "e")
+        r = self.docker("export", "e1")
         self.assertEqual(r.code, 0, r)
         with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
             members = {m.name: m for m in t.getmembers()}
@@ -408,11 +409,11 @@ class Export(Case):
         self.ok("rmi", "exported:1")
 
     def test_created_and_running(self):
-        self.ok("create", "--name", "c", "busybox", "true")
-        self.ok("run", "-d", "--name", "r", "-v", "/data", "busybox", "sh", "-c",
+        self.ok("create", "--name", "c1", "busybox", "true")
+        self.ok("run", "-d", "--name", "r1", "-v", "/data", "busybox", "sh", "-c",
                 "touch /data/x /root/y; sleep 1000")
-        self.ok("exec", "r", "true")
-        for name in ("c", "r"):
+        self.ok("exec", "r1", "true")
+        for name in ("c1", "r1"):
             r = self.docker("export", name)
             self.assertEqual(r.code, 0, r)
             with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
