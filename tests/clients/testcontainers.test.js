@@ -12,7 +12,9 @@ const server = ['sh', '-c', "echo serving; while :; do printf 'HTTP/1.0 200 OK\\
 // The first line that matches. The stream goes on for as long as the container does.
 const logged = async (container, pattern) => {
   const stream = await container.logs();
+  const awake = setInterval(() => {}, 1000);  // testcontainers lets such a stream keep no process alive
   await new Promise((resolve) => stream.on('data', (line) => pattern.test(line) && resolve()));
+  clearInterval(awake);
   stream.destroy();
 };
 
