@@ -169,6 +169,7 @@ namespace {
 Result<> merged_directory(TarTree& tar, const MergedEntry& directory, const std::string& path) {
   TRY(const auto names, list_merged(directory));
   for (const auto& name : names) {
+    if (name.starts_with(".wh.")) continue;  // fuse-overlayfs's own marks
     const auto at = below(path, name);
     auto child = lookup_child(directory, name);
     if (!child && child.error().code == Errc::not_found) continue;
