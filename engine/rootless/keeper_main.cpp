@@ -155,6 +155,8 @@ Result<> Keeper::publish() {
   if (!signals_) return sys_error("make a signalfd");
   TRY(listener_, listen_unix(join_path(exec_root_, kSocketName), SOCK_SEQPACKET));
   const auto guests = join_path(exec_root_, kGuestSocketName);
+  // A daemon of a killed keeper may still hold the old one: whoever has keeper.lock has the name.
+  if (::unlink(guests.c_str()) != 0 && errno != ENOENT) return sys_error("remove {}", guests);
   TRY(guest_listener_, listen_unix(guests, SOCK_STREAM));
   if (::chmod(guests.c_str(), 0666) != 0) return sys_error("set the mode of {}", guests);
   TRY(auto who, identify(::getpid()));

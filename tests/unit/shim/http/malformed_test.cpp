@@ -54,7 +54,6 @@ TEST_F(Malformed, BodiesAndParameters) {
            Case{"POST", "/containers/create", "{\"HostConfig\":{\"Memory\":1e300}}"},
            Case{"POST", "/containers/create", "{\"HostConfig\":{\"BlkioWeight\":70000}}"},
            Case{"POST", "/containers/create", "{\"HostConfig\":{\"PortBindings\":{\"x\":[]}}}"},
-           Case{"POST", "/containers/create", "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"x\"}]}}"},
            Case{"POST", "/containers/create", "{\"ExposedPorts\":{\"80/icmp\":{}}}"},
            Case{"POST", "/containers/create?platform=a/b/c/d", "{\"Image\":\"b\"}"},
            Case{"GET", "/containers/json?filters={", ""},
