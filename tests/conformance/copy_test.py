@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import time
 
-from harness import Case, main
+from harness import Case, main, wait_until
 
 
 def tar_of(entries):
@@ -259,6 +259,7 @@ class Copy(Case):
     def test_files_replace_files_and_directories_stay(self):
         self.ok("run", "-d", "--name", "x1", "busybox", "sh", "-c",
                 "mkdir -p /w/dir; touch /w/dir/kept; echo old > /w/file; ln -s file /w/link; sleep 1000")
+        wait_until(lambda: self.docker("exec", "x1", "test", "-L", "/w/link").code == 0, 10, "made")
         data = tar_of([("dir", "d", ""), ("dir/new", "f", "n"), ("file", "f", "new"),
                        ("link", "f", "no link")])
         self.assertEqual(self.put("x1", "/w", data)[0], 200)

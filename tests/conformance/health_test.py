@@ -28,8 +28,11 @@ class Health(Case):
 
     def test_starting_unhealthy_healthy(self):
         begin = f"{time.time():.6f}"
+        self.ok("run", "-d", "--name", "h0", "--health-cmd", "true", "--health-interval", "1h",
+                "busybox", "sleep", "1000")
+        self.assertEqual(self.inspect("h0", "State.Health.Status"), "starting")
+        self.ok("rm", "-f", "h0")
         self.start("h1", "--health-retries", "2", check="echo looked; test -e /well")
-        self.assertEqual(self.inspect("h1", "State.Health.Status"), "starting")
         self.becomes("h1", "unhealthy")
         health = self.health("h1")
         self.assertGreaterEqual(health["FailingStreak"], 2)
