@@ -1,7 +1,10 @@
 #include "engine/container/commit.hpp"
 
+#include <unistd.h>
+
 #include <utility>
 
+#include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle {
@@ -78,9 +81,12 @@ Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
   bool frozen = false;
+  const auto mark = p.store.run_dir(c->id()) + "/" + kPausedByCommitName;
   if (request.pause && c->status() == Status::running) {
+    CO_CHECK(write_file_atomic(mark, "", 0600, Durability::unsynced));
     const auto paused = co_await life.pause(c);
     frozen = paused.has_value();
+    if (!frozen) ::unlink(mark.c_str());
     if (!frozen && c->status() == Status::running) co_return std::unexpected(paused.error());
   }
   const auto image = co_await p.storage->commit(c->id(), std::move(options));
@@ -90,6 +96,7 @@ Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
       log::warn("container stays paused after a commit id={} reason={}", c->id(),
                 thawed.error().message);
   }
+  if (frozen) ::unlink(mark.c_str());
   if (!image) co_return std::unexpected(image.error());
   if (!name.empty()) {
     auto attributes = image->config.labels;

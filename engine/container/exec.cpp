@@ -128,11 +128,11 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   if (client) fds.push_back(std::move(client));
   exec->view.running = true;
   auto link = c->running()->monitor;
+  // Told before the start, as dockerd does: its end may be heard of before the reply.
+  announce(p_, *c, "exec_start:" + command_line(request), {{"execID", exec->view.id}});
   auto answer = co_await link->request(std::move(message), std::move(fds));
   CO_CHECK(answer);
-  // It may have ended before we come to know of its start.
   exec->view.pid = answer->pid;
-  announce(p_, *c, "exec_start:" + command_line(request), {{"execID", exec->view.id}});
   co_return Result<>{};
 }
 

@@ -2,6 +2,7 @@
 // monitors' identities and sockets, never by a bare pid. What ended meanwhile is told by exit.json,
 // with its true code and time. All of them side by side.
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <deque>
@@ -9,6 +10,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/commit.hpp"
 #include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/keeper_watch.hpp"
@@ -45,6 +47,17 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
     link->close();
     if (!view) co_return std::unexpected(view.error());
     co_return fail(Errc::not_found, "the monitor says {}", view->status);
+  }
+  const auto mark = run_dir + "/" + kPausedByCommitName;
+  if (::unlink(mark.c_str()) == 0 && view->status == "paused") {
+    monitor::Request resume;
+    resume.op = "unpause";
+    const auto resumed = co_await link->request(std::move(resume));
+    if (resumed)
+      view->status = "running";
+    else
+      log::warn("container stays paused after a commit id={} reason={}", c->id(),
+                resumed.error().message);
   }
   Running running;
   running.monitor = link;

@@ -2,6 +2,7 @@
 import io
 import json
 import os
+import subprocess
 import tarfile
 import threading
 import time
@@ -113,6 +114,24 @@ class Commit(Case):
         self.ok("rm", "-f", "r1", "again")
         self.ok("rmi", "live:1")
         self.assertEqual(self.ok("run", "--rm", "live:2", "sh", "-c", "cat /root/*"), "2\n3")
+
+    def test_a_daemon_that_ends_meanwhile_leaves_no_container_paused(self):
+        self.daemon.stop()
+        self.daemon.start(env={"CORACLE_FAIL": "commit.staged:kill"})
+        self.ok("run", "-d", "--name", "c9", "busybox", "sleep", "1000")
+        self.ok("exec", "c9", "touch", "/root/changed")
+        self.docker("commit", "c9", "cut:1")
+        try:
+            self.daemon.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.daemon.stop()
+            self.daemon.start()
+            self.skipTest("this build has no failpoints")
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertEqual(self.inspect("c9", "State.Status"), "running")
+        self.ok("exec", "c9", "true")
+        self.ok("commit", "c9", "whole:1")
 
     def test_many_at_once(self):
         self.changed("m1")
