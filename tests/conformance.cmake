@@ -31,6 +31,8 @@ if(TARGET coracled)
   foreach(subject life tty network restart isolation api userland pause health policy events crash load volume mount socket namespace keepid device stats list prune check logs attach exec)
     coracle_conformance(${subject} overlay)
   endforeach()
+  # These have limits of time.
+  set_tests_properties(conformance_load_overlay conformance_list_overlay PROPERTIES RUN_SERIAL ON)
   if(CORACLE_FAILPOINTS)
     coracle_conformance(fault overlay)
   endif()
