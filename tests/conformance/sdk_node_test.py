@@ -32,7 +32,8 @@ class Node(Case):
         with open(f"{self.daemon.scratch}/{script}.log", "w+") as log:
             p = subprocess.Popen(["node", f"{TOP}/{script}"], stdin=subprocess.DEVNULL, stdout=log,
                                  stderr=subprocess.STDOUT, start_new_session=True,
-                                 env={**self.daemon.docker_env(), "NODE_PATH": MODULES, **(env or {})})
+                                 env={**self.daemon.docker_env(), "NODE_PATH": MODULES,
+                                      "TMPDIR": self.daemon.scratch, **(env or {})})
             try:
                 code = p.wait(timeout)
             except subprocess.TimeoutExpired:
