@@ -82,7 +82,10 @@ class Testcontainers(Node):
 
     def test_without_a_reaper(self):
         self.node("testcontainers.test.js", {**self.common, "TESTCONTAINERS_RYUK_DISABLED": "true"})
-        self.assertEqual(self.left(), [])
+        # The one whose start fails is left by testcontainers itself, at Docker too: that is what its reaper is for.
+        self.assertEqual(len(self.left()), 1)
+        self.assertEqual(self.left("--filter", "status=created"), self.left())
+        self.ok("rm", *self.left())
 
     def import_reaper(self):
         """busybox, this script, and a docker CLI with the libraries it needs."""
@@ -105,9 +108,9 @@ class Testcontainers(Node):
         self.node("testcontainers.test.js", {**self.common, "RYUK_CONTAINER_IMAGE": "reaper:1"})
         # tc-left was left running; the reaper removes it, ends, and is removed itself, as testcontainers asked at create.
         wait_until(lambda: not self.left(), 20, f"the reaper removes what was left: {self.left()}")
-        events = self.ok("events", "--since", "10m", "--until", "0s", "--filter", "container=tc-left", "--format",
-                         "{{.Action}}").split()
-        self.assertIn("destroy", events)
+        wait_until(lambda: "destroy" in self.ok("events", "--since", "10m", "--until", "0s", "--filter",
+                                                "container=tc-left", "--format", "{{.Action}}").split(), 5,
+                   "tc-left is told to be destroyed")
 
 
 
