@@ -176,7 +176,28 @@ Task<Reply> tag(Api& api, CallPtr call) {
   co_return http::empty_reply(201);
 }
 
+struct PlatformQuery {
+  std::string os, architecture;
+};
+void describe(auto& field, PlatformQuery& p) { field("os", p.os)("architecture", p.architecture); }
+
+// An image is of one platform here: whoever names others alone means nothing that is there.
+//   platforms  each the JSON of an OCI platform
+Result<> check_platforms(const Api& api, const std::string& name,
+                         const std::vector<std::string>& platforms) {
+  if (platforms.empty()) return {};
+  TRY(const auto image, api.engine.image(name));
+  for (const auto& text : platforms) {
+    TRY(const auto wanted, json::from_text<PlatformQuery>(text));
+    if (wanted.os == image.os && wanted.architecture == image.architecture) return {};
+  }
+  return fail(Errc::not_found, "No such image: {}: it is of the platform {}/{} alone", name,
+              image.os, image.architecture);
+}
+
 Task<Reply> remove(Api& api, CallPtr call) {
+  const auto platforms = call->request.query.list("platforms");
+  CO_CHECK(check_platforms(api, call->request.params[0], platforms));
   CO_TRY(const auto removed, co_await api.engine.remove_image(call->request.params[0],
                                                               call->request.query.flag("force")));
   co_return http::json_reply(json::serialize(wire::removed_json(removed)));
