@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import time
 
-from harness import Case, main, wait_until
+from harness import DRIVER, Case, main, wait_until
 
 
 def tar_of(entries):
@@ -250,6 +250,8 @@ class Copy(Case):
                 "truncate -s 64M /root/hole; printf end >> /root/hole; sleep 1000")
         r = self.docker("cp", "s1:/root/hole", "-")
         self.assertEqual(r.code, 0, r)
+        if DRIVER == "fuse-overlayfs":
+            self.skipTest("fuse-overlayfs does not tell where a file's holes are (lseek, SEEK_HOLE)")
         self.assertLess(len(r.out_bytes), 1 << 20)
         self.ok("cp", "s1:/root/hole", self.path("hole"))
         with open(self.path("hole"), "rb") as f:
