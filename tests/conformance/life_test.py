@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from harness import Case, main, wait_until
+from harness import Case, client_version, main, wait_until
 
 
 class Life(Case):
@@ -120,9 +120,11 @@ class Life(Case):
                 "--add-host", "db:192.0.2.2", "--oom-score-adj", "100", "--health-cmd", "true",
                 "--health-interval", "5s", "--log-opt", "max-size=1m", "--sysctl",
                 "net.ipv4.ip_default_ttl=65", "--group-add", "44", "--device", "/dev/null:/dev/n2",
-                "--entrypoint", "sh", "--annotation", "a=1", "--memory", "64m", "--pids-limit",
+                "--entrypoint", "sh", "--memory", "64m", "--pids-limit",
                 "50", "--cpus", "0.5", "--ipc", "shareable", "--mac-address",
                 "02:42:ac:11:00:09")
+        if client_version() >= (25, 0):  # older ones have no such flag
+            rich += ("--annotation", "a=1")
         for number, (flags, command) in enumerate((
                 (rich, ("-c", "sleep 1000")), (("--privileged",), ("sleep", "1000")),
                 (("--network", "host", "--uts", "host"), ("sleep", "1000")),
