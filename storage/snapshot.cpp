@@ -31,7 +31,7 @@ std::string file_system_name(const std::string& dir) {
   }
 }
 
-Result<> try_driver(const SnapshotDriver& driver, const std::string& root) {
+Result<> probe(const SnapshotDriver& driver, const std::string& root) {
   const std::string scratch = root + "/tmp/probe-" + random_id().substr(0, 12);
   CHECK(make_dirs(root + "/tmp"));
   if (::mkdir(scratch.c_str(), 0700) != 0) return sys_error("make {}", scratch);
@@ -39,6 +39,14 @@ Result<> try_driver(const SnapshotDriver& driver, const std::string& root) {
   if (auto gone = remove_tree(scratch); !gone)
     log::warn("a scratch directory stays reason={}", gone.error().message);
   return works;
+}
+
+// A full disk says nothing about the driver, and a daemon that does not start frees nothing.
+Result<> try_driver(const SnapshotDriver& driver, const std::string& root) {
+  auto works = probe(driver, root);
+  if (works || (works.error().sys != ENOSPC && works.error().sys != EDQUOT)) return works;
+  log::warn("storage driver taken without a trial reason={}", works.error().message);
+  return {};
 }
 
 }  // namespace
