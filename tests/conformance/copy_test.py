@@ -89,8 +89,7 @@ class Copy(Case):
 
     def test_a_paused_container_is_copied_too(self):
         self.ok("run", "-d", "--name", "p1", "busybox", "sleep", "1000")
-        if self.docker("pause", "p1").code != 0:
-            self.skipTest("pause is not available here")
+        self.ok("pause", "p1")
         self.addCleanup(self.docker, "unpause", "p1")
         self.ok("cp", self.path("x", "frozen"), "p1:/root/x")
         self.ok("cp", "p1:/root/x", self.path("y"))
