@@ -20,6 +20,7 @@
 #include "engine/base/process.hpp"
 #include "engine/rootless/idmap.hpp"
 #include "engine/rootless/protocol.hpp"
+#include "netstack/protocol.hpp"
 #include "tests/integration/keeper_probe.hpp"
 
 namespace coracle::rootless {
@@ -111,9 +112,14 @@ class KeeperTest : public testing::Test {
   }
   void TearDown() override {
     if (dir_.empty()) return;
-    // Every probe has left: the keepers end, or this test has found a leak.
-    for (const auto& root : {root_, dir_ + "/other"})
-      EXPECT_TRUE(eventually(5s, [&] { return !exists(root + "/keeper.json"); })) << root;
+    // Every probe has left: the keepers end and take their files with them, or this test has found
+    // a leak. Only then the folder goes: a keeper that still unlinks would be in remove_all's way.
+    for (const auto& root : {root_, dir_ + "/other"}) {
+      for (const char* name :
+           {kRecordName, kSocketName, kGuestSocketName, kNetstackRecordName, netstack::kSocketName})
+        EXPECT_TRUE(eventually(5s, [&] { return !exists(root + "/" + name); }))
+            << root << "/" << name;
+    }
     fs::remove_all(dir_);
   }
   Probe enter(const std::string& root, const std::string& path = kPath) {
