@@ -73,9 +73,12 @@ Task<std::map<std::string, std::int64_t>> walk(
 Task<std::vector<DiskUsage::ContainerUse>> container_uses(Parts& p) {
   ListOptions all;
   all.all = true;
-  CO_TRY(auto views, list_containers(p, all));
+  std::vector<ContainerView> views;
   std::vector<std::string> ids;
-  for (const auto& view : views) ids.push_back(view.id);
+  CO_CHECK(list_containers(p, all, [&](const ContainerView& view) {
+    views.push_back(view);
+    ids.push_back(view.id);
+  }));
   CO_TRY(const auto sizes, co_await container_sizes(p, std::move(ids)));
   std::vector<DiskUsage::ContainerUse> uses;
   for (auto& view : views) {

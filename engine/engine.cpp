@@ -73,8 +73,9 @@ class EngineImpl : public Engine {
   Task<Created> create(CreateRequest request) override {
     return owned("create", life_.create(std::move(request)));
   }
-  [[nodiscard]] Result<std::vector<ContainerView>> list(const ListOptions& options) const override {
-    return list_containers(p_, options);
+  [[nodiscard]] Result<> list(const ListOptions& options,
+                              const ContainerVisitor& visit) const override {
+    return list_containers(p_, options, visit);
   }
   [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override {
     TRY(const auto c, p_.table.find(name));

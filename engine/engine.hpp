@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
+#include "engine/config.hpp"
 #include "engine/stats.hpp"
+#include "engine/streams.hpp"
 #include "engine/types.hpp"
 #include "engine/usage.hpp"
 #include "storage/storage.hpp"
@@ -19,48 +21,11 @@ namespace coracle {
 
 struct ContainerUpdate;  // engine/update.hpp
 
-// What the daemon was started with (shim/config).
-struct EngineConfig {
-  std::string data_root;    // ~/.local/share/coracle
-  std::string exec_root;    // $XDG_RUNTIME_DIR/coracle
-  std::string socket_path;  // the first -H
-  // What a bind of /var/run/docker.sock (or of socket_path) is translated to: a socket that any id
-  // of a container may connect to, and that outlives this daemon. "": the keeper has none.
-  std::string guest_socket_path;
-  storage::Config storage;
-  LogConfig log;                             // of containers that name no driver; "": json-file
-  bool one_id = false;                       // from rootless/keeper: no id range
-  std::vector<std::string> cdi_spec_dirs;    // of CDI specifications, the last one wins
-  std::vector<std::string> set_up_warnings;  // from rootless/keeper: shown in /info
-  UniqueFd lifeline;  // from rootless/keeper: kept open by the daemon and every monitor; closed =
-                      // keeper may go
-};
-
-// Events since a moment, then live ones. Ends (nullopt) after `until`, or when the engine stops.
-class EventStream {
- public:
-  virtual ~EventStream() = default;
-  virtual Task<std::optional<Event>> next() = 0;
-};
-
-// Batches of log lines in order; an empty batch is the end.
-class LogStream {
- public:
-  virtual ~LogStream() = default;
-  virtual Task<std::vector<LogEntry>> next() = 0;
-  bool tty = false;
-};
-
-// Armed when it is made; result() answers once the condition has come true.
-class Waiter {
- public:
-  virtual ~Waiter() = default;
-  virtual Task<WaitResult> result() = 0;
-};
-
-struct PathStat;       // engine/archive.hpp
+struct PathStat;  // engine/archive.hpp
 struct CopyInOptions;
 struct CommitRequest;
+
+using ContainerVisitor = std::function<void(const ContainerView&)>;
 
 class Engine {
  public:
@@ -82,8 +47,10 @@ class Engine {
   // -- containers
   //   errors  not_found "No such image: X"; conflict (name, Docker's text); invalid_argument
   virtual Task<Created> create(CreateRequest request) = 0;
-  [[nodiscard]] virtual Result<std::vector<ContainerView>> list(
-      const ListOptions& options) const = 0;
+  // Shows the containers that `options` asks for, the newest first. A view lives for one call of
+  // `visit`: a thousand of them at once would be megabytes.
+  [[nodiscard]] virtual Result<> list(const ListOptions& options,
+                                      const ContainerVisitor& visit) const = 0;
   [[nodiscard]] virtual Result<ContainerView> inspect(const std::string& name) const = 0;
   //   errors  unchanged (running); conflict; Docker's texts for failing commands and taken ports
   virtual Task<> start(std::string name) = 0;

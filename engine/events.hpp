@@ -10,7 +10,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/engine.hpp"
+#include "engine/streams.hpp"
 #include "engine/types.hpp"
 
 namespace coracle {

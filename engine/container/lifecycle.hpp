@@ -17,6 +17,7 @@
 #include "engine/container/container.hpp"
 #include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
+#include "engine/streams.hpp"
 
 namespace coracle {
 

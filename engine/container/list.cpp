@@ -62,7 +62,8 @@ Result<TimeWindow> window_of(const Parts& p, const Filters& filters) {
 
 }  // namespace
 
-Result<std::vector<ContainerView>> list_containers(const Parts& p, const ListOptions& options) {
+Result<> list_containers(const Parts& p, const ListOptions& options,
+                         const std::function<void(const ContainerView&)>& visit) {
   CHECK(check_container_filters(options.filters));
   TRY(const auto window, window_of(p, options.filters));
   const bool all = options.all || options.limit > 0 || options.filters.contains("status");
@@ -79,16 +80,14 @@ Result<std::vector<ContainerView>> list_containers(const Parts& p, const ListOpt
   });
   Ancestors ancestors(p, options.filters);
   const ContainerFilter filter(options.filters);
-  std::vector<ContainerView> out;
-  out.reserve(wanted.size());
+  std::int64_t shown = 0;
   for (const auto* c : wanted) {
-    auto view = view_of(p, *c, Depth::list);
-    if (!filter.matches(view)) continue;
-    if (!ancestors.has(view)) continue;
-    out.push_back(std::move(view));
-    if (options.limit > 0 && out.size() == static_cast<std::size_t>(options.limit)) break;
+    const auto view = view_of(p, *c, Depth::list);
+    if (!filter.matches(view) || !ancestors.has(view)) continue;
+    visit(view);
+    if (++shown == options.limit) break;
   }
-  return out;
+  return {};
 }
 
 }  // namespace coracle

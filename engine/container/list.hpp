@@ -1,15 +1,18 @@
 // docker ps: which containers, in which order.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
-#include <vector>
 
 #include "engine/parts.hpp"
 
 namespace coracle {
 
+// The newest first; a view lives for one call.
 //   errors  invalid_argument "invalid filter 'x'"; not_found: before or since names no container
-Result<std::vector<ContainerView>> list_containers(const Parts& parts, const ListOptions& options);
+Result<> list_containers(const Parts& parts, const ListOptions& options,
+                         const std::function<void(const ContainerView&)>& visit);
 
 // "k" or "k=v", among labels; for images, volumes and networks too.
 bool has_label(const std::map<std::string, std::string>& labels, const std::string& wanted);

@@ -5,6 +5,7 @@
 
 #include "engine/container/container.hpp"
 #include "engine/parts.hpp"
+#include "engine/streams.hpp"
 
 namespace coracle {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/config.hpp"
 #include "engine/container/record.hpp"
-#include "engine/engine.hpp"
 
 namespace coracle {
 

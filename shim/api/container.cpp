@@ -54,6 +54,19 @@ std::optional<ContainerSize> size_in(const Sizes& sizes, const std::string& id) 
   return found->second;
 }
 
+Result<std::string> list_text(const Engine& engine, const ListOptions& options, const Sizes& sizes,
+                              http::ApiVersion version) {
+  const Time at = now();
+  ImageNames images(engine);
+  std::string out = "[";
+  CHECK(engine.list(options, [&](const ContainerView& view) {
+    if (out.size() > 1) out += ',';
+    wire::append_summary(out, view, images.shown(view), version, at, size_in(sizes, view.id));
+  }));
+  out += ']';
+  return out;
+}
+
 Task<Reply> list(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   ListOptions options;
@@ -61,24 +74,14 @@ Task<Reply> list(Api& api, CallPtr call) {
   CO_TRY(const auto limit, query.number("limit"));
   options.limit = limit.value_or(0);
   CO_TRY(options.filters, filters_of(call->request, kListFilters));
-  CO_TRY(const auto views, api.engine.list(options));
   Sizes sizes;
   if (query.flag("size")) {
     std::vector<std::string> ids;
-    for (const auto& view : views) ids.push_back(view.id);
+    CO_CHECK(api.engine.list(options, [&](const ContainerView& v) { ids.push_back(v.id); }));
     CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
   }
-  const Time at = now();
-  ImageNames images(api.engine);
-  constexpr std::size_t kUsual = 1024;  // bytes an element
-  std::string out = "[";
-  out.reserve(views.size() * kUsual);
-  for (const auto& view : views) {
-    if (out.size() > 1) out += ',';
-    wire::append_summary(out, view, images.shown(view), call->request.version, at,
-                         size_in(sizes, view.id));
-  }
-  co_return http::json_reply(out + "]");
+  CO_TRY(auto text, list_text(api.engine, options, sizes, call->request.version));
+  co_return http::json_reply(std::move(text));
 }
 
 Task<Reply> inspect(Api& api, CallPtr call) {

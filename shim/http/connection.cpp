@@ -92,7 +92,7 @@ class ConnectionImpl final : public Connection,
   void take_head();
   Task<std::size_t> read_some_body(char* into, std::size_t size);
   Task<std::size_t> receive();
-  Task<> send(std::string data);
+  Task<> send(std::string data, std::string more = {});
   Task<> send_reply(Reply reply, bool keep);
   Coro<bool> finish_body();
   Coro<void> pump(std::shared_ptr<ConnectionImpl> self, UniqueFd pipe);
@@ -147,8 +147,8 @@ Task<std::size_t> ConnectionImpl::receive() {
   co_return n;
 }
 
-Task<> ConnectionImpl::send(std::string data) {
-  const auto whole = asio::buffer(data);
+Task<> ConnectionImpl::send(std::string data, std::string more) {
+  const std::array<asio::const_buffer, 2> whole{asio::buffer(data), asio::buffer(more)};
   const auto [ec, n] = co_await asio::async_write(socket_, whole, kToken);
   if (ec) co_return fail(Errc::unavailable, "write to the client: {}", ec.message());
   co_return Result<>{};
@@ -363,8 +363,8 @@ Task<> ConnectionImpl::send_reply(Reply reply, bool keep) {
       without_body ? "" : fmt::format("Content-Length: {}\r\n", reply.body.size());
   if (!keep) framing += "Connection: close\r\n";
   std::string text = head_text(reply, framing);
-  if (!without_body && request.method != "HEAD") text += reply.body;
-  co_return co_await send(std::move(text));
+  if (without_body || request.method == "HEAD") reply.body.clear();
+  co_return co_await send(std::move(text), std::move(reply.body));
 }
 
 // What the handler left of the body. false: there is too much of it, or it never comes.

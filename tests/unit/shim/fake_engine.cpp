@@ -125,12 +125,11 @@ Task<Created> FakeEngine::create(CreateRequest request) {
   co_return Created{std::string(64, 'c'), {"a warning"}};
 }
 
-Result<std::vector<ContainerView>> FakeEngine::list(const ListOptions& options) const {
-  std::vector<ContainerView> out;
+Result<> FakeEngine::list(const ListOptions& options, const ContainerVisitor& visit) const {
   for (const auto& [name, view] : containers) {
-    if (options.all || view.status == Status::running) out.push_back(view);
+    if (options.all || view.status == Status::running) visit(view);
   }
-  return out;
+  return {};
 }
 
 Result<ContainerView> FakeEngine::inspect(const std::string& name) const {

@@ -46,7 +46,8 @@ class FakeEngine final : public Engine {
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
   void reloaded(std::map<std::string, std::string> /*settings*/) override { last = "reloaded"; }
   Task<Created> create(CreateRequest request) override;
-  [[nodiscard]] Result<std::vector<ContainerView>> list(const ListOptions& options) const override;
+  [[nodiscard]] Result<> list(const ListOptions& options,
+                              const ContainerVisitor& visit) const override;
   [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override;
   Task<> start(std::string name) override;
   Task<> stop(std::string name, StopOptions options) override;
