@@ -6,11 +6,13 @@
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -181,6 +183,24 @@ Result<Subnet> choose_subnet(const std::vector<Subnet>& routes) {
               "could not find an available, non-overlapping IPv4 address pool among the defaults "
               "to assign to the network: the host's routes cover 172.17.0.0 to 172.31.255.255 and "
               "192.168.0.0/16");
+}
+
+Result<Subnet> bridge_subnet() {
+  UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd) return sys_error("make a socket");
+  const auto ask = [&](unsigned long what) -> Result<Ipv4> {
+    ifreq request{};
+    std::strncpy(request.ifr_name, kBridgeName, IFNAMSIZ - 1);
+    if (::ioctl(fd.get(), what, &request) != 0)
+      return fail(Errc::not_found, "{} has no address", kBridgeName);
+    sockaddr_in address{};
+    std::memcpy(&address, &request.ifr_addr, sizeof address);
+    return Ipv4{ntohl(address.sin_addr.s_addr)};
+  };
+  TRY(const auto address, ask(SIOCGIFADDR));
+  TRY(const auto mask, ask(SIOCGIFNETMASK));
+  return Subnet{Ipv4{address.value & mask.value},
+                static_cast<std::uint8_t>(std::popcount(mask.value))};
 }
 
 std::string masquerade_rules(const Subnet& subnet, Ipv4 host) {

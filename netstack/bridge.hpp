@@ -29,6 +29,9 @@ constexpr std::uint16_t kDnsPort = 53;
 // The first of Docker's pools that overlaps no route of the host: 172.17.0.0/16 to 172.31.0.0/16,
 // then 192.168.0.0/20 and so on.   errors: unavailable
 Result<Subnet> choose_subnet(const std::vector<Subnet>& routes);
+// The one that the bridge of the calling thread's namespace has: a predecessor's.
+//   errors  not_found: there is no bridge yet, or it has no address
+Result<Subnet> bridge_subnet();
 inline Ipv4 gateway_of(const Subnet& s) { return Ipv4{s.base.value + 1}; }
 
 struct BridgeParts {

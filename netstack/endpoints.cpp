@@ -1,5 +1,7 @@
 #include "netstack/endpoints.hpp"
 
+#include <sched.h>
+
 #include <algorithm>
 
 #include "engine/base/ident.hpp"
@@ -36,6 +38,37 @@ Result<> configure_eth0(ReadyNamespace& space, const Endpoint& e) {
   requests.push_back(add_address(space.eth0, address, e.prefix_len));
   requests.push_back(add_default_route(gateway));
   return space.netlink->run(std::move(requests));
+}
+
+// On the worker's thread, which is in the bridge's namespace and comes back to it. eth0 is there as
+// long as the bridge's namespace was; else it gets a new one.
+Result<> plug_in(ReadyNamespace& space, const NamespacePool::Bridge& bridge, const Endpoint& e) {
+  TRY(auto here, Netlink::open());
+  TRY(const auto home, here.name_space());
+  if (::setns(space.netns.get(), CLONE_NEWNET) != 0)
+    return sys_error("join the container's network namespace");
+  auto inside = Netlink::open();
+  if (::setns(home.get(), CLONE_NEWNET) != 0)
+    return sys_error("return to the bridge's network namespace");
+  if (!inside) return std::unexpected(inside.error());
+  const auto there = inside->index_of("eth0");
+  if (there) return {};
+  if (there.error().code != Errc::not_found) return std::unexpected(there.error());
+  if (auto veth = here.run(add_veth(bridge.bridge_index, bridge.mtu, "eth0", space.netns)); !veth)
+    return std::unexpected(veth.error().within("make a veth pair"));
+  space.netlink = std::make_unique<Netlink>(*std::move(inside));
+  TRY(space.eth0, space.netlink->index_of("eth0"));
+  [[maybe_unused]] const auto without = space.netlink->run(without_link_local(space.eth0));
+  CHECK(space.netlink->run(set_up(space.eth0)));
+  return configure_eth0(space, e);
+}
+
+// The very ports that it had, one for each address family.
+std::vector<PortRequest> same_ports(const Endpoint& had) {
+  std::vector<PortRequest> out;
+  for (const auto& p : had.ports)
+    out.push_back({p.proto, p.container_port, p.host_ip, p.host_port, 0});
+  return out;
 }
 
 }  // namespace
@@ -149,6 +182,38 @@ void Endpoints::attach(AttachRequest request, OnAttached done) {
       [this, joining](Result<ReadyNamespace> made) { configure(joining, std::move(made)); });
 }
 
+void Endpoints::take_back(const Endpoint& had, UniqueFd netns, OnAttached done) {
+  if (const auto found = records_.find(had.container_id); found != records_.end())
+    return done(Attached{&found->second->endpoint, found->second->netns.get()});
+  if (joining_.contains(had.container_id))
+    return done(fail(Errc::conflict, "restore {}: it is being attached", had.container_id));
+  auto joining = std::make_shared<Joining>();
+  joining->record->endpoint = had;
+  joining->space.netns = std::move(netns);
+  const bool bridge = had.network == "bridge";
+  if (bridge) {
+    const auto address = parse_ipv4(had.address);
+    if (!address) return done(std::unexpected(address.error()));
+    if (auto got = addresses_.take(*address); !got) return done(std::unexpected(got.error()));
+    auto bound = bind_ports(same_ports(had), had.address,
+                            [this](const auto& proto, const auto& ip, std::uint16_t port) {
+                              return taken(proto, ip, port);
+                            });
+    if (!bound) {
+      addresses_.release(*address);
+      return done(std::unexpected(bound.error()));
+    }
+    joining->bound = *std::move(bound);
+  }
+  joining->waiting.push_back(std::move(done));
+  joining_.emplace(had.container_id, joining);
+  if (!bridge) return finish(std::move(joining), {});
+  worker_.post([this, joining, bridge_is = namespaces_.bridge()] {
+    auto result = plug_in(joining->space, bridge_is, joining->record->endpoint);
+    forward_.loop.post([this, joining, result] { finish(joining, result); });
+  });
+}
+
 void Endpoints::configure(std::shared_ptr<Joining> joining, Result<ReadyNamespace> made) {
   if (!made) return finish(std::move(joining), std::unexpected(made.error()));
   joining->space = *std::move(made);
@@ -217,6 +282,11 @@ Result<> Endpoints::remember(const Record& record) {
     }
     CHECK(vault_.put(fmt::format("{}{}/{}", kPortsPrefix, id, at), json::to_text(saved), sockets));
   }
+  return {};
+}
+
+Result<> Endpoints::remember_all() {
+  for (const auto& [id, record] : records_) CHECK(remember(*record));
   return {};
 }
 

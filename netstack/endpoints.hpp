@@ -37,10 +37,15 @@ class Endpoints {
   ~Endpoints();
 
   void attach(AttachRequest request, OnAttached done);
+  // Takes back a container that runs, with what it had (netstack/takeover.hpp).
+  //   errors  conflict: its address or one of its ports is another's
+  void take_back(const Endpoint& had, UniqueFd netns, OnAttached done);
   void detach(const std::string& container_id);
   void keep(const std::vector<std::string>& container_ids);
   [[nodiscard]] std::vector<Endpoint> list() const;
 
+  // Puts all of them into the vault: another keeper's.
+  Result<> remember_all();
   // Takes over what a predecessor left with the keeper; what cannot be used is dropped and logged.
   void restore(std::vector<VaultItem> items);
 

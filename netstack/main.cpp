@@ -1,6 +1,7 @@
 // coracle-netstack: one a user, started by the keeper in its user namespace and in the host's
 // network namespace.
-//   coracle-netstack --exec-root DIR --bridge-netns-fd N --vault-fd N [--log-level L]
+//   coracle-netstack --exec-root DIR --bridge-netns-fd N --vault-fd N [--lifeline-fd N]
+//                    [--log-level L]
 //
 // Threads: `main` runs the loop: relays, DNS, libslirp, requests. `bridge` lives in the bridge
 // namespace: sets it up, makes sockets there, configures containers' namespaces. `maker` makes
@@ -36,6 +37,7 @@ struct Options {
   std::string exec_root;
   UniqueFd bridge_netns;
   UniqueFd vault;
+  UniqueFd lifeline;  // read end of the keeper's (docs/architecture.md)
   std::string log_level = "info";
 };
 
@@ -60,6 +62,8 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
       TRY(o.bridge_netns, parse_fd(name, value));
     } else if (name == "--vault-fd") {
       TRY(o.vault, parse_fd(name, value));
+    } else if (name == "--lifeline-fd") {
+      TRY(o.lifeline, parse_fd(name, value));
     } else if (name == "--log-level") {
       o.log_level = value;
     } else {
@@ -69,7 +73,7 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
   if (args.size() % 2 != 0 || o.exec_root.empty() || !o.bridge_netns || !o.vault) {
     return fail(Errc::invalid_argument,
                 "usage: coracle-netstack --exec-root DIR --bridge-netns-fd N --vault-fd N "
-                "[--log-level L] (the keeper starts it)");
+                "[--lifeline-fd N] [--log-level L] (the keeper starts it)");
   }
   return o;
 }
@@ -90,13 +94,18 @@ Result<> enter(Worker& worker, int netns) {
 }
 
 // The subnet that the bridge has, or the first that is free.
-Result<Subnet> subnet_for(const std::vector<VaultItem>& items, Vault& vault) {
+Result<Subnet> subnet_for(const std::vector<VaultItem>& items, Vault& vault, Worker& bridge) {
   for (const auto& item : items)
     if (item.name == kSubnetItem) return parse_subnet(item.data);
-  TRY(auto netlink, Netlink::open());
-  TRY(const auto routes, list_routes(netlink));
-  TRY(const auto subnet, choose_subnet(routes));
-  CHECK(vault.put(kSubnetItem, to_string(subnet), {}));
+  // What a vault was lost with (a killed keeper's) has left its bridge, and containers on it.
+  auto subnet = bridge.call([] { return bridge_subnet(); });
+  if (!subnet) {
+    TRY(auto netlink, Netlink::open());
+    TRY(const auto routes, list_routes(netlink));
+    subnet = choose_subnet(routes);
+  }
+  CHECK(subnet);
+  CHECK(vault.put(kSubnetItem, to_string(*subnet), {}));
   return subnet;
 }
 
@@ -107,49 +116,55 @@ Result<> without_files() {
   return {};
 }
 
-// What to do when the keeper ends without ending us: containers keep their network, and we go with
-// the last of them. (The next keeper ends us before, to start its own.)
+// What to do when the keeper ends without ending us: containers keep their network, until another
+// keeper gives us its vault, or the lifeline says that nobody is left for whom we would go on.
 class Orphan {
  public:
-  static Result<std::unique_ptr<Orphan>> make(Loop& loop, Vault& vault, Endpoints& endpoints) {
-    std::unique_ptr<Orphan> orphan(new Orphan(loop, vault, endpoints));
-    // The keeper never writes unasked: what comes here is its end.
-    TRY(orphan->watch_,
-        loop.watch(vault.socket(), EPOLLRDHUP, [o = orphan.get()](std::uint32_t) { o->begin(); }));
+  static Result<std::unique_ptr<Orphan>> make(Loop& loop, Vault& vault, UniqueFd lifeline) {
+    std::unique_ptr<Orphan> orphan(new Orphan(loop, vault, std::move(lifeline)));
+    CHECK(orphan->watch_vault());
     return orphan;
+  }
+  Result<> adopted(UniqueFd vault) {
+    watch_.reset();
+    nobody_left_.reset();
+    vault_.adopt(std::move(vault));
+    return watch_vault();
   }
 
  private:
-  Orphan(Loop& loop, Vault& vault, Endpoints& endpoints)
-      : loop_(loop), vault_(vault), endpoints_(endpoints) {}
+  Orphan(Loop& loop, Vault& vault, UniqueFd lifeline)
+      : loop_(loop), vault_(vault), lifeline_(std::move(lifeline)) {}
+  // The keeper never writes unasked: what comes here is its end.
+  Result<> watch_vault() {
+    TRY(watch_, loop_.watch(vault_.socket(), EPOLLRDHUP, [this](std::uint32_t) { begin(); }));
+    return {};
+  }
   void begin() {
-    log::warn("the keeper has ended endpoints={}", endpoints_.list().size());
+    log::warn("the keeper has ended: waiting for another one");
     watch_.reset();
     vault_.abandon();
-    look();
-  }
-  void look() {
-    if (endpoints_.list().empty()) return loop_.stop();
-    again_ = loop_.after(std::chrono::seconds(2), [this] { look(); });
+    if (!lifeline_) return loop_.stop();  // an older keeper gave us none
+    auto watch = loop_.watch(lifeline_, 0, [this](std::uint32_t) { loop_.stop(); });
+    if (!watch) return loop_.stop();
+    nobody_left_ = *std::move(watch);
   }
   Loop& loop_;
   Vault& vault_;
-  Endpoints& endpoints_;
-  Loop::Watch watch_;
-  Loop::Timer again_;
+  UniqueFd lifeline_;
+  Loop::Watch watch_, nobody_left_;
 };
 
 Result<> run(Options options) {
   Vault vault(std::move(options.vault));
   TRY(auto items, vault.list());
-  TRY(const auto subnet, subnet_for(items, vault));
-  const Ipv4 gateway = gateway_of(subnet);
-
   TRY(auto loop, Loop::make());
   Worker bridge("bridge");
   Worker maker("maker");
   CHECK(enter(bridge, options.bridge_netns.get()));
   CHECK(enter(maker, options.bridge_netns.get()));
+  TRY(const auto subnet, subnet_for(items, vault, bridge));
+  const Ipv4 gateway = gateway_of(subnet);
   const Ipv4 host = host_address();
   TRY(auto parts, bridge.call([subnet, host] { return set_up_bridge(subnet, host); }));
   TRY(auto netlink, bridge.call([] { return Netlink::open(); }));
@@ -179,7 +194,14 @@ Result<> run(Options options) {
   const BridgeInfo info{to_string(subnet), to_string(gateway), kMtu};
   TRY(auto server, Server::make(*loop, join_path(options.exec_root, kSocketName), endpoints, info));
 
-  TRY(auto orphan, Orphan::make(*loop, vault, endpoints));
+  TRY(auto orphan, Orphan::make(*loop, vault, std::move(options.lifeline)));
+  server->on_adoption([&, o = orphan.get()](UniqueFd given) {
+    auto done = o->adopted(std::move(given));
+    if (done) done = vault.put(kSubnetItem, to_string(subnet), {});
+    if (done) done = endpoints.remember_all();
+    if (!done) log::error("not adopted: {}", done.error().message);
+    log::info("adopted by another keeper endpoints={}", endpoints.list().size());
+  });
   for (auto* worker : {&bridge, &maker}) CHECK(worker->call([] { return without_files(); }));
   CHECK(without_files());
   CHECK(forbid_system_calls());

@@ -36,6 +36,7 @@ class NamespacePool {
   void take(Kind kind, OnReady ready);
   // Makes what is missing. Called when the loop starts; take() sees to it later.
   void refill();
+  [[nodiscard]] const Bridge& bridge() const { return bridge_; }
 
  private:
   struct Shelf {

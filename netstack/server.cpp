@@ -6,6 +6,7 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
+#include "netstack/takeover.hpp"
 
 namespace coracle::netstack {
 namespace {
@@ -56,12 +57,12 @@ void Server::on_message(const ConnectionPtr& from) {
       log::warn("request not understood: {}", request.error().message);
       return close(from);
     }
-    handle(from, *std::move(request));
+    handle(from, *std::move(request), *std::move(message));
     if (!from->socket) return;
   }
 }
 
-void Server::handle(const ConnectionPtr& from, Request request) {
+void Server::handle(const ConnectionPtr& from, Request request, Message message) {
   Reply reply;
   reply.re = request.seq;
   if (request.version != kProtocolVersion) {
@@ -72,6 +73,12 @@ void Server::handle(const ConnectionPtr& from, Request request) {
   }
   if (request.op == "attach" && request.attach)
     return attach(from, request.seq, *std::move(request.attach));
+  if (request.op == "restore" && message.fds.size() == 1)
+    return take_back(from, std::move(message));
+  if (request.op == "adopt" && message.fds.size() == 1 && adopt_) {
+    send(from, reply, {});  // first: the keeper empties its vault's socket after it
+    return adopt_(std::move(message.fds.front()));
+  }
   if (request.op == "hello") {
     reply.bridge = bridge_;
   } else if (request.op == "detach") {
@@ -89,8 +96,22 @@ void Server::handle(const ConnectionPtr& from, Request request) {
 }
 
 void Server::attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest request) {
-  const std::weak_ptr<Connection> weak = from;
-  endpoints_.attach(std::move(request), [this, weak, seq](Result<Attached> attached) {
+  endpoints_.attach(std::move(request), answer_to(from, seq));
+}
+
+void Server::take_back(const ConnectionPtr& from, Message message) {
+  auto request = json::from_text<RestoreRequest>(message.text);
+  if (!request) {
+    log::warn("request not understood: {}", request.error().message);
+    return close(from);
+  }
+  endpoints_.take_back(request->endpoint, std::move(message.fds.front()),
+                       answer_to(from, request->seq));
+}
+
+OnAttached Server::answer_to(const ConnectionPtr& whom, std::uint64_t seq) {
+  const std::weak_ptr<Connection> weak = whom;
+  return [this, weak, seq](Result<Attached> attached) {
     const auto to = weak.lock();
     if (!to) return;  // it asks again
     if (!attached) return send(to, error_reply(seq, attached.error()), {});
@@ -98,7 +119,7 @@ void Server::attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest 
     reply.re = seq;
     reply.endpoint = *attached->endpoint;
     send(to, reply, {attached->netns});
-  });
+  };
 }
 
 void Server::send(const ConnectionPtr& to, const Reply& reply, const std::vector<int>& fds) {

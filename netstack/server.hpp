@@ -1,10 +1,12 @@
 // Answers the engine on <exec-root>/netstack.sock (netstack/protocol.hpp).
 #pragma once
 
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
 
+#include "engine/base/channel.hpp"
 #include "netstack/endpoints.hpp"
 #include "netstack/loop.hpp"
 #include "netstack/protocol.hpp"
@@ -16,6 +18,8 @@ class Server {
   //   errors  conflict: another netstack answers there
   static Result<std::unique_ptr<Server>> make(Loop& loop, const std::string& socket,
                                               Endpoints& endpoints, BridgeInfo bridge);
+  // Another keeper gives its vault (netstack/takeover.hpp); it has been answered.
+  void on_adoption(std::function<void(UniqueFd vault)> function) { adopt_ = std::move(function); }
 
  private:
   struct Connection {
@@ -28,8 +32,11 @@ class Server {
       : loop_(loop), endpoints_(endpoints), bridge_(std::move(bridge)) {}
   void accept();
   void on_message(const ConnectionPtr& from);
-  void handle(const ConnectionPtr& from, Request request);
+  void handle(const ConnectionPtr& from, Request request, Message message);
   void attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest request);
+  void take_back(const ConnectionPtr& from, Message message);
+  // Answers an attach, when it is done.
+  OnAttached answer_to(const ConnectionPtr& whom, std::uint64_t seq);
   void send(const ConnectionPtr& to, const Reply& reply, const std::vector<int>& fds);
   void close(const ConnectionPtr& which);
 
@@ -39,6 +46,7 @@ class Server {
   UniqueFd listener_;
   Loop::Watch watch_;
   std::list<ConnectionPtr> connections_;
+  std::function<void(UniqueFd)> adopt_;
 };
 
 }  // namespace coracle::netstack

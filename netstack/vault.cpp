@@ -3,29 +3,44 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <cerrno>
+
 #include "engine/base/channel.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {
 
-Vault::Vault(UniqueFd socket) : socket_(std::move(socket)) {
+Vault::Vault(UniqueFd socket) { adopt(std::move(socket)); }
+
+void Vault::adopt(UniqueFd socket) {
+  socket_ = std::move(socket);
+  abandoned_ = false;
   const timeval limit{5, 0};
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
-Result<> Vault::put(const std::string& name, const std::string& data, const std::vector<int>& fds) {
+Result<> Vault::send(const std::string& text, const std::vector<int>& fds) {
   if (abandoned_) return {};
+  auto sent = send_message(socket_, text, fds);
+  // The keeper has just ended: the loop is about to be told.
+  if (!sent && (sent.error().sys == EPIPE || sent.error().sys == ECONNRESET)) {
+    abandon();
+    return {};
+  }
+  return sent;
+}
+
+Result<> Vault::put(const std::string& name, const std::string& data, const std::vector<int>& fds) {
   const VaultRequest request{"put", name, data};
-  if (auto sent = send_message(socket_, json::to_text(request), fds); !sent)
+  if (auto sent = send(json::to_text(request), fds); !sent)
     return std::unexpected(sent.error().within("give {} to the keeper", name));
   return {};
 }
 
 Result<> Vault::drop(const std::string& name) {
-  if (abandoned_) return {};
   const VaultRequest request{"drop", name, {}};
-  if (auto sent = send_message(socket_, json::to_text(request), {}); !sent)
+  if (auto sent = send(json::to_text(request), {}); !sent)
     return std::unexpected(sent.error().within("take {} from the keeper", name));
   return {};
 }

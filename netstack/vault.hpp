@@ -24,11 +24,15 @@ class Vault {
   Result<> drop(const std::string& name);
   // Everything that our predecessors left. Called once, at the start.
   Result<std::vector<VaultItem>> list();
-  // The keeper has gone: from now on put and drop do nothing.
+  // The keeper has gone: until there is another one, put and drop do nothing.
   void abandon() { abandoned_ = true; }
+  // Another keeper's vault, which is empty. Nobody watches the old socket any more.
+  void adopt(UniqueFd socket);
   [[nodiscard]] const UniqueFd& socket() const { return socket_; }
 
  private:
+  Result<> send(const std::string& text, const std::vector<int>& fds);
+
   UniqueFd socket_;
   bool abandoned_ = false;
 };

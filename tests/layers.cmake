@@ -12,9 +12,9 @@ set(RULES
   "engine/runtime/|engine/runtime/.* engine/spec/.* ${BASE}"
   "engine/monitor/|engine/monitor/.* engine/runtime/.* engine/spec/.* ${BASE}"
   "engine/init/|engine/init/.* ${BASE}"
-  "engine/rootless/|engine/rootless/.* netstack/(client|protocol)[.]hpp ${BASE}"
+  "engine/rootless/|engine/rootless/.* netstack/(client|protocol|takeover)[.]hpp ${BASE}"
   # The engine proper: the monitor is met through its protocol only. engine/build is part of it.
-  "engine/|engine/[^/]*[.]hpp engine/(container|build|spec|runtime)/.* engine/monitor/protocol[.]hpp storage/(storage|files|check)[.]hpp netstack/(client|protocol)[.]hpp ${BASE}"
+  "engine/|engine/[^/]*[.]hpp engine/(container|build|spec|runtime)/.* engine/monitor/protocol[.]hpp engine/rootless/(keeper|protocol)[.]hpp storage/(storage|files|check)[.]hpp netstack/(client|protocol|takeover)[.]hpp ${BASE}"
   "storage/|storage/.* ${BASE}"
   "netstack/|netstack/.* ${BASE}"
   # main builds the objects and wires them, the one place that does.

@@ -52,6 +52,11 @@ std::size_t Vault::size() {
   return items_.size();
 }
 
+void Vault::forget() {
+  const std::lock_guard lock(mutex_);
+  items_.clear();
+}
+
 void Vault::serve() {
   for (;;) {
     auto message = receive_message(ours_);

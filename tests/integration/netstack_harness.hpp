@@ -45,6 +45,7 @@ class Vault {
   UniqueFd open();  // the netstack's end, for a new process
   void close();
   std::size_t size();
+  void forget();  // as a killed keeper
 
  private:
   struct Item {

@@ -15,9 +15,11 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
 #include "netstack/dns_packet.hpp"
 #include "netstack/egress.hpp"
+#include "netstack/takeover.hpp"
 #include "tests/integration/netstack_harness.hpp"
 
 namespace coracle::netstack::test {
@@ -487,6 +489,77 @@ TEST_F(Netstack, ASuccessorServesTheSamePortsWithinASecond) {
   for (int i = 0; i < 100 && room_->vault().size() > 1; ++i) ::usleep(10'000);
   EXPECT_EQ(room_->vault().size(), 1U) << "the subnet alone stays";
   EXPECT_EQ(tcp_connect("127.0.0.1", port, fd), ECONNREFUSED);
+}
+
+TEST_F(Netstack, PutsAllItHasIntoAnotherKeepersVault) {
+  const auto a = room_->attach(id_of("aa"), {tcp_port(80)});
+  ASSERT_TRUE(a) << a.error().message;
+  Vault another;
+  const auto connection = connect_unix(room_->socket(), SOCK_SEQPACKET);
+  ASSERT_TRUE(connection);
+  const auto given = give_vault(*connection, another.open());
+  ASSERT_TRUE(given) << given.error().message;
+  // The subnet, the endpoint, its ports; and what comes later.
+  for (int i = 0; i < 100 && another.size() < 3; ++i) ::usleep(10'000);
+  EXPECT_EQ(another.size(), 3U);
+  room_->vault().close();  // the old keeper's: nobody cares
+  const auto b = room_->attach(id_of("bb"));
+  ASSERT_TRUE(b) << b.error().message;
+  for (int i = 0; i < 100 && another.size() < 4; ++i) ::usleep(10'000);
+  EXPECT_EQ(another.size(), 4U);
+}
+
+TEST_F(Netstack, GivesAContainerBackWhatItHadWhenTheVaultIsLost) {
+  const auto a = room_->attach(id_of("aa"), {tcp_port(80), tcp_port(81)});
+  ASSERT_TRUE(a) << a.error().message;
+  const auto before = *a->reply.endpoint;
+  const auto port = before.ports[0].host_port;
+  const auto server = room_->start_inside(a->netns, [] {
+    ::close_range(3, ~0U, 0);  // the vault's: it would hold the port
+    return echo_server(80, 1000);
+  });
+  ASSERT_NE(talk("127.0.0.1", port, "one"), "silence");
+  for (const bool with_its_interface : {true, false}) {
+    room_->kill_netstack();
+    room_->vault().forget();
+    if (!with_its_interface) {  // as when the bridge's namespace is lost too
+      ASSERT_EQ(room_->run_inside(a->netns, [] { return ::system("ip link delete eth0"); }), 0);
+    }
+    const auto started = room_->start_netstack();
+    ASSERT_TRUE(started) << started.error().message;
+    UniqueFd fd;
+    EXPECT_EQ(tcp_connect("127.0.0.1", port, fd), ECONNREFUSED);
+    for (int i = 0; i < 2; ++i) {  // once more changes nothing
+      const auto back = restore_endpoint(room_->socket(), before, a->netns);
+      ASSERT_TRUE(back) << back.error().message;
+      EXPECT_EQ(json::to_text(*back), json::to_text(before));
+    }
+    EXPECT_EQ(talk("127.0.0.1", port, "two"), before.gateway + "\ntwo");
+    const auto b = room_->attach(id_of("bb"));
+    ASSERT_TRUE(b) << b.error().message;
+    EXPECT_EQ(b->reply.endpoint->gateway, before.gateway);
+    EXPECT_NE(b->reply.endpoint->address, before.address);
+    EXPECT_EQ(room_->run_inside(b->netns, [&] { return ping(before.address); }), 0);
+  }
+}
+
+TEST_F(Netstack, RefusesToGiveBackWhatIsAnothersByNow) {
+  const auto a = room_->attach(id_of("aa"), {tcp_port(80)});
+  ASSERT_TRUE(a) << a.error().message;
+  const auto before = *a->reply.endpoint;
+  room_->kill_netstack();
+  room_->vault().forget();
+  const auto started = room_->start_netstack();
+  ASSERT_TRUE(started) << started.error().message;
+  const auto another = tcp_listen("0.0.0.0", before.ports[0].host_port);
+  ASSERT_TRUE(another);
+  const auto refused = restore_endpoint(room_->socket(), before, a->netns);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::conflict) << refused.error().message;
+  // Its address was not taken for nothing.
+  const auto b = room_->attach(id_of("bb"));
+  ASSERT_TRUE(b) << b.error().message;
+  EXPECT_EQ(b->reply.endpoint->address, before.address);
 }
 
 TEST_F(Netstack, IsSandboxed) {
