@@ -3,6 +3,7 @@ coracle_test(rootless_test
   SOURCES unit/engine/rootless/idmap_test.cpp unit/engine/rootless/hints_test.cpp
           unit/engine/rootless/vault_test.cpp
           ${CMAKE_SOURCE_DIR}/engine/rootless/vault.cpp ${CMAKE_SOURCE_DIR}/engine/rootless/supervisor.cpp
+          ${CMAKE_SOURCE_DIR}/netstack/takeover.cpp
   LIBS rootless base_core)
 
 add_executable(keeper_probe integration/keeper_probe.cpp)

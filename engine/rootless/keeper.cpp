@@ -2,18 +2,17 @@
 // messages are in protocol.hpp.
 //
 //   lock keeper.lock
-//   keeper.json names a living process?   yes: enter       no: clear away what is left, then
-//   start coracle-keeper; at "unshared" have newuidmap and newgidmap write the maps; at "ready"
-//   enter enter: namespaces and lifeline from keeper.sock, setns(2) twice
-// When a helper refuses, a map may be half written, and a map is written once: that keeper is
-// dropped, and another one started with one id.
+//   keeper.json names a living process?   yes: enter
+//   a monitor lives (survivor.hpp)?       yes: enter its namespaces, start a keeper that takes them
+//                                              over; enter
+//   else clear away what is left, start coracle-keeper (start_keeper.hpp); enter
+//   enter: namespaces and lifeline from keeper.sock, setns(2) twice
 #include "engine/rootless/keeper.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,171 +29,16 @@
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process.hpp"
-#include "engine/rootless/hints.hpp"
-#include "engine/rootless/idmap.hpp"
 #include "engine/rootless/protocol.hpp"
+#include "engine/rootless/start_keeper.hpp"
+#include "engine/rootless/survivor.hpp"
 
 namespace coracle::rootless {
 namespace {
 
-constexpr int kAnswer_ms = 10'000;
 constexpr int kLockTries = 1500;  // of 20 ms
 constexpr int kLockPause_ms = 20;
-constexpr int kControlFd = 3;
 constexpr std::size_t kEnterFds = 3;  // user, mount, lifeline; since version 2 the guests' listener
-
-// Runs newuidmap or newgidmap; what it says on stderr is the error.
-Result<> run_helper(const std::string& program, pid_t pid, const IdMap& map) {
-  TRY(auto words, make_pipe());
-  SpawnOptions options;
-  options.program = program;
-  options.argv = helper_arguments(pid, map);
-  options.argv.insert(options.argv.begin(), program);
-  options.fds = {{words.write.get(), STDERR_FILENO}};
-  auto process = spawn(options);
-  words.write.reset();
-  if (!process) {
-    if (process.error().sys != ENOENT) return std::unexpected(process.error());
-    return fail(Errc::not_found,
-                "{} is not installed; an administrator can install the package uidmap (Debian) or "
-                "shadow-utils (Fedora)",
-                program);
-  }
-  TRY(auto said, read_all(words.read, std::size_t{64} << 10));
-  TRY(const auto status, process->wait());
-  if (status.code == 0) return {};
-  while (said.ends_with('\n')) said.pop_back();
-  if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) {
-    return fail(Errc::forbidden,
-                "{} refused: {}; this process may not gain privileges (no_new_privs): start "
-                "coracled without NoNewPrivileges=",
-                program, said);
-  }
-  return fail(Errc::forbidden,
-              "{} refused: {}; it must be set-uid root or have its file capability, and the range "
-              "must be this user's",
-              program, said);
-}
-
-Result<> write_map(const std::string& path, const std::string& text) {
-  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd) return sys_error("open {}", path);
-  if (auto written = write_all(fd, text); !written)
-    return std::unexpected(written.error().within("{}", path));
-  return {};
-}
-
-// The kernel lets anyone map the own id, if setgroups(2) is given up first. See user_namespaces(7).
-Result<> write_one_id(pid_t pid, const Caller& who) {
-  CHECK(write_map(fmt::format("/proc/{}/setgroups", pid), "deny"));
-  CHECK(write_map(fmt::format("/proc/{}/uid_map", pid), fmt::format("0 {} 1\n", who.uid)));
-  return write_map(fmt::format("/proc/{}/gid_map", pid), fmt::format("0 {} 1\n", who.gid));
-}
-
-Result<> write_maps(pid_t pid, const Caller& who, const MapPlan& plan) {
-  if (plan.one_id) return write_one_id(pid, who);
-  CHECK(run_helper("newuidmap", pid, plan.users));
-  return run_helper("newgidmap", pid, plan.groups);
-}
-
-Result<Message> receive_within(const UniqueFd& socket, int limit_ms) {
-  pollfd p{socket.get(), POLLIN, 0};
-  int ready = 0;
-  do {
-    ready = ::poll(&p, 1, limit_ms);
-  } while (ready < 0 && errno == EINTR);
-  if (ready == 0) return fail(Errc::unavailable, "no answer within {} s", limit_ms / 1000);
-  return receive_message(socket);
-}
-
-// The keeper's next word; `stage` or the error that it met.
-Result<> expect(const UniqueFd& control, const std::string& stage) {
-  const auto message = receive_within(control, kAnswer_ms);
-  if (!message && message.error().code == Errc::not_found)
-    return fail(Errc::internal, "it ended unexpectedly; keeper.log in the exec root may say why");
-  if (!message) return std::unexpected(message.error());
-  TRY(const auto progress, json::from_text<Progress>(message->text));
-  if (const auto& e = progress.error; e) {
-    for (const char* step : {step::kUser, step::kMount, step::kPropagation, step::kNetwork}) {
-      if (e->step == step) return std::unexpected(explain_refusal(step, e->sys, read_knobs()));
-    }
-    return std::unexpected(Error{errc_from_errno(e->sys), e->sys, e->message});
-  }
-  if (progress.stage != stage)
-    return fail(Errc::internal, "it said '{}' where '{}' was due", progress.stage, stage);
-  return {};
-}
-
-struct Start {
-  Pidfd process;
-  UniqueFd control;
-};
-
-Result<Start> spawn_keeper(const std::string& exec_root) {
-  TRY(const auto program, find_helper(kKeeperProgram));
-  TRY(auto pair, make_socket_pair(SOCK_SEQPACKET));
-  // Not our own stdin, stdout, stderr: whoever waits for their end would wait for the keeper.
-  const UniqueFd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
-  if (!null) return sys_error("open /dev/null");
-  const auto log_path = join_path(exec_root, "keeper.log");
-  const UniqueFd log(::open(
-      log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!log) return sys_error("open {}", log_path);
-  SpawnOptions options;
-  options.program = program;
-  options.argv = {kKeeperProgram, "--exec-root", exec_root, "--control-fd",
-                  std::to_string(kControlFd)};
-  options.new_session = true;
-  options.fds = {{null.get(), STDIN_FILENO},
-                 {log.get(), STDOUT_FILENO},
-                 {log.get(), STDERR_FILENO},
-                 {pair.b.get(), kControlFd}};
-  TRY(auto process, spawn(options));
-  return Start{std::move(process), std::move(pair.a)};
-}
-
-// Drops a keeper whose start went wrong. Without its control socket it ends by itself, too.
-void drop(Start start) {
-  start.control.reset();
-  (void)start.process.send_signal(SIGKILL);
-  (void)start.process.wait();
-}
-
-// A keeper that is published, or the error.
-struct Attempt {
-  Result<Start> start;
-  bool maps_refused = false;  // the error is a helper's
-};
-
-Attempt try_start(const std::string& exec_root, const Caller& who, const MapPlan& plan) {
-  auto start = spawn_keeper(exec_root);
-  if (!start) return {std::move(start), false};
-  const auto give_up = [&start](Error error, bool maps_refused) -> Attempt {
-    drop(*std::move(start));
-    return {std::unexpected(std::move(error)), maps_refused};
-  };
-  if (auto r = expect(start->control, "unshared"); !r) return give_up(r.error(), false);
-  if (auto r = write_maps(start->process.pid(), who, plan); !r) return give_up(r.error(), true);
-  if (auto r =
-          send_message(start->control, json::to_text(MapsWritten{plan.one_id, plan.warnings}), {});
-      !r)
-    return give_up(r.error(), false);
-  if (auto r = expect(start->control, "ready"); !r) return give_up(r.error(), false);
-  return {std::move(start), false};
-}
-
-// Returns the control socket; while it is open the keeper waits for us.
-Result<UniqueFd> start_keeper(const std::string& exec_root) {
-  const auto in = ask_host();
-  const auto& who = in.who;
-  const auto plan = plan_maps(in);
-  auto attempt = try_start(exec_root, who, plan);
-  if (!attempt.start && attempt.maps_refused && !plan.one_id) {
-    attempt = try_start(exec_root, who, plan_one_id(who, attempt.start.error().message));
-  }
-  if (!attempt.start) return std::unexpected(attempt.start.error().within("start the keeper"));
-  return std::move(attempt.start->control);
-}
 
 // What is left of a keeper that was killed: its netstack, which holds the socket that the next one
 // needs. keeper.sock is left to listen_unix, which does not take it from a process that answers.
@@ -214,13 +58,18 @@ void clear_away(const std::string& exec_root) {
 
 // The living keeper's number, or 0.
 pid_t find_keeper(const std::string& exec_root) {
-  const auto text = read_file(join_path(exec_root, kRecordName), 4096);
+  const auto text = read_file(join_path(exec_root, kRecordName), 1 << 16);
   if (!text) return 0;
   const auto record = json::from_text<KeeperRecord>(*text);
   if (!record) return 0;
   const auto process = Pidfd::open(record->identity);
   return process && !process->ended() ? process->pid() : 0;
 }
+
+struct Admission {
+  UniqueFd user, mount;
+  Heritage heritage;
+};
 
 Result<UniqueFd> lock_exec_root(const std::string& exec_root) {
   const auto path = join_path(exec_root, kLockName);
@@ -250,22 +99,29 @@ Result<> check_exec_root(const std::string& exec_root) {
   return {};
 }
 
-Result<> join_namespaces(const Message& reply) {
+// Runs `join`, which puts us into "/", and comes back. A directory that is gone is no loss.
+template <class F>
+Result<> join_from_here(F join) {
   std::array<char, PATH_MAX> old{};
   const bool had_directory = ::getcwd(old.data(), old.size()) != nullptr;
-  // The user namespace first: it gives the right to enter the other.
-  if (::setns(reply.fds[0].get(), CLONE_NEWUSER) != 0) {
-    return sys_error("enter the keeper's user namespace{}",
-                     errno == EINVAL ? " (this process has threads already, or is inside it)" : "");
-  }
-  if (::setns(reply.fds[1].get(), CLONE_NEWNS) != 0)
-    return sys_error("enter the keeper's mount namespace");
-  // It puts us into "/". A directory that is gone is no loss.
+  CHECK(join());
   if (had_directory) (void)!::chdir(old.data());
   return {};
 }
 
-Result<Entered> enter(const std::string& exec_root) {
+Result<> join_namespaces(const Admission& admission) {
+  // The user namespace first: it gives the right to enter the other.
+  if (::setns(admission.user.get(), CLONE_NEWUSER) != 0) {
+    return sys_error("enter the keeper's user namespace{}",
+                     errno == EINVAL ? " (this process has threads already, or is inside it)" : "");
+  }
+  if (::setns(admission.mount.get(), CLONE_NEWNS) != 0)
+    return sys_error("enter the keeper's mount namespace");
+  return {};
+}
+
+// What the living keeper of this exec root gives to whoever asks.
+Result<Admission> ask_keeper(const std::string& exec_root) {
   TRY(const auto socket, connect_unix(join_path(exec_root, kSocketName), SOCK_SEQPACKET));
   CHECK(send_message(socket, json::to_text(EnterRequest{"enter", kKeeperVersion}), {}));
   TRY(auto message, receive_within(socket, kAnswer_ms));
@@ -278,10 +134,22 @@ Result<Entered> enter(const std::string& exec_root) {
   }
   if (message.fds.size() != kEnterFds + (reply.version >= 2 ? 1 : 0))
     return fail(Errc::internal, "it sent {} descriptors", message.fds.size());
-  CHECK(join_namespaces(message));
-  Entered out{reply.one_id, std::move(reply.warnings), std::move(message.fds[2]), UniqueFd{}};
-  if (reply.version >= 2) out.guest_listener = std::move(message.fds[3]);
+  Admission out;
+  out.heritage.one_id = reply.one_id;
+  out.heritage.warnings = std::move(reply.warnings);
+  out.user = std::move(message.fds[0]);
+  out.mount = std::move(message.fds[1]);
+  out.heritage.lifeline = std::move(message.fds[2]);
+  if (reply.version >= 2) out.heritage.guest_listener = std::move(message.fds[3]);
   return out;
+}
+
+Result<Entered> enter(const std::string& exec_root, bool inside_already) {
+  TRY(auto admission, ask_keeper(exec_root));
+  if (!inside_already) CHECK(join_from_here([&] { return join_namespaces(admission); }));
+  auto& h = admission.heritage;
+  return Entered{h.one_id, std::move(h.warnings), std::move(h.lifeline),
+                 std::move(h.guest_listener)};
 }
 
 Result<std::string> absolute(const std::string& path) {
@@ -297,20 +165,52 @@ Result<Entered> enter_keeper(const std::string& exec_root) {
   TRY(const auto root, absolute(exec_root));
   CHECK(check_exec_root(root));
   TRY(const auto lock, lock_exec_root(root));
-  UniqueFd control;
-  pid_t found = find_keeper(root);
+  UniqueFd control;  // while it is open, a keeper that has just begun waits for us
+  bool inside = false;
+  std::string cut_off;
+  const pid_t found = find_keeper(root);
   if (found == 0) {
-    clear_away(root);
-    TRY(control, start_keeper(root));
+    auto survivor = find_survivor(root);
+    Result<> joined;
+    if (survivor) joined = join_from_here([&] { return join_survivor(*survivor); });
+    if (survivor && joined) {
+      inside = true;  // from here on there is no way to other namespaces
+      TRY(control, start_adopting_keeper(root, survivor->heritage));
+    } else {
+      if (survivor)
+        cut_off = joined.error().message;
+      else if (survivor.error().code != Errc::not_found)
+        cut_off = survivor.error().message;
+      clear_away(root);
+      TRY(control, start_keeper(root));
+    }
   }
-  auto entered = enter(root);
+  auto entered = enter(root, inside);
   if (!entered && found != 0) {
     return std::unexpected(entered.error().within(
         "enter the keeper of {} (process {}; if it is stuck, end it with kill -9 {})", root, found,
         found));
   }
   if (!entered) return std::unexpected(entered.error().within("enter the keeper of {}", root));
+  if (!cut_off.empty()) {
+    entered->warnings.push_back(
+        fmt::format("the keeper was killed, and what runs could not be taken over ({}): it has no "
+                    "network until it is started again",
+                    cut_off));
+  }
   return entered;
+}
+
+Result<Heritage> ask_heritage(const std::string& exec_root) {
+  TRY(auto admission, ask_keeper(exec_root));
+  return std::move(admission.heritage);
+}
+
+Result<> replace_keeper(const std::string& exec_root, const Heritage& heritage) {
+  TRY(const auto lock, lock_exec_root(exec_root));
+  if (find_keeper(exec_root) != 0) return {};
+  TRY(const auto control, start_adopting_keeper(exec_root, heritage));
+  return {};
 }
 
 }  // namespace coracle::rootless

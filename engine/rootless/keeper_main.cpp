@@ -2,12 +2,14 @@
 // coracle-netstack running. Started by coracled (keeper.cpp); lives as long as somebody holds the
 // other end of its lifeline: the daemon, or a container's monitor. One thread, static, few pages.
 //
-//   1  set_up: its namespaces, step by step; coracled writes the id maps between two steps
+//   1  set_up: its namespaces, step by step; coracled writes the id maps between two steps. After a
+//      keeper that was killed, take_over: it is in that one's namespaces already
 //   2  publish: lifeline, keeper.sock, keeper.json
 //   3  Keeper::run: one poll(2) loop over the lifeline, keeper.sock, netstack and its vault
 //   4  Keeper::end: netstack stopped, files removed
 // Its descriptors are all that it has: there is no state on disk to be true to.
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/file.h>
@@ -16,6 +18,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +51,7 @@ constexpr std::size_t kMaxGuests = 32;
 struct Arguments {
   std::string exec_root;
   int control_fd = -1;
+  bool adopt = false;
 };
 
 Result<UniqueFd> open_namespace(const std::string& path) {
@@ -88,10 +92,30 @@ Result<UniqueFd> make_network_namespace() {
 
 struct Held {
   UniqueFd user, mount, bridge_network;
+  Pipe lifeline;
+  UniqueFd guests;  // the listener of guest.sock, when it has outlived the last keeper
   MapsWritten maps;
+  bool adopted = false;
 };
 
-Result<Held> set_up(const UniqueFd& control) {
+// Without it, containers lose their network together with the processes that hold it.
+void bind_bridge(const std::string& exec_root, const UniqueFd& bridge_network) {
+  const auto path = join_path(exec_root, kBridgeName);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file ||
+      ::mount(proc_path(bridge_network).c_str(), path.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    keeper_log("bridge's namespace not bound to {}: {}", path, std::strerror(errno));
+}
+
+Result<UniqueFd> bound_bridge(const std::string& exec_root) {
+  TRY(auto fd, open_namespace(join_path(exec_root, kBridgeName)));
+  struct statfs fs {};
+  if (::fstatfs(fd.get(), &fs) != 0 || fs.f_type != NSFS_MAGIC)
+    return fail(Errc::not_found, "nothing is bound there");
+  return fd;
+}
+
+Result<Held> set_up(const std::string& exec_root, const UniqueFd& control) {
   if (::unshare(CLONE_NEWUSER) != 0) return refused(step::kUser);
   CHECK(send_message(control, json::to_text(Progress{"unshared", {}}), {}));
   TRY(const auto answer, receive_message(control));
@@ -102,8 +126,35 @@ Result<Held> set_up(const UniqueFd& control) {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
     return refused(step::kPropagation);
   TRY(held.bridge_network, make_network_namespace());
+  bind_bridge(exec_root, held.bridge_network);
   TRY(held.user, open_namespace("/proc/self/ns/user"));
   TRY(held.mount, open_namespace("/proc/self/ns/mnt"));
+  TRY(held.lifeline, make_pipe());
+  return held;
+}
+
+Result<Held> take_over(const std::string& exec_root, const UniqueFd& control) {
+  TRY(auto given, receive_message(control));
+  if (given.fds.empty()) return fail(Errc::invalid_argument, "no lifeline was given");
+  Held held;
+  held.adopted = true;
+  TRY(held.maps, json::from_text<MapsWritten>(given.text));
+  held.lifeline.write = std::move(given.fds[0]);
+  // The other end of the same pipe, by way of this one. See pipe(7), proc(5).
+  held.lifeline.read =
+      UniqueFd(::open(proc_path(held.lifeline.write).c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!held.lifeline.read) return sys_error("open the lifeline");
+  if (given.fds.size() > 1) held.guests = std::move(given.fds[1]);
+  TRY(held.user, open_namespace("/proc/self/ns/user"));
+  TRY(held.mount, open_namespace("/proc/self/ns/mnt"));
+  auto bridge = bound_bridge(exec_root);
+  if (bridge) {
+    held.bridge_network = *std::move(bridge);
+    return held;
+  }
+  keeper_log("bridge's namespace is lost, another one is made: {}", bridge.error().message);
+  TRY(held.bridge_network, make_network_namespace());
+  bind_bridge(exec_root, held.bridge_network);
   return held;
 }
 
@@ -115,7 +166,10 @@ class Keeper {
         maps_(std::move(held.maps)),
         user_(std::move(held.user)),
         mount_(std::move(held.mount)),
-        netstack_(exec_root_, std::move(held.bridge_network)) {}
+        lifeline_(std::move(held.lifeline)),
+        guest_listener_(std::move(held.guests)),
+        adopted_(held.adopted),
+        netstack_(exec_root_, std::move(held.bridge_network), lifeline_.read) {}
 
   Result<> publish();
   void run();
@@ -125,6 +179,8 @@ class Keeper {
   struct Poll;
   // Nobody is entering, and (unless we were asked to end) the last holder of the lifeline is gone.
   bool may_end();
+  [[nodiscard]] bool nobody_left() const;
+  Result<> listen_for_guests();
   void answer(const UniqueFd& guest);
   Result<Message> admit(const UniqueFd& guest);
 
@@ -138,6 +194,7 @@ class Keeper {
   UniqueFd listener_, signals_;
   UniqueFd guest_listener_;  // the daemons accept from it, we never
   std::vector<UniqueFd> guests_;
+  bool adopted_ = false;  // the namespaces are an earlier keeper's
   bool asked_to_end_ = false;
   Supervisor netstack_;
 };
@@ -146,7 +203,6 @@ Result<> Keeper::publish() {
   TRY(directory_, open_dir(exec_root_));
   lock_ = UniqueFd(::openat(directory_.get(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_) return sys_error("open {}/{}", exec_root_, kLockName);
-  TRY(lifeline_, make_pipe());
   sigset_t term;
   ::sigemptyset(&term);
   ::sigaddset(&term, SIGTERM);
@@ -154,16 +210,23 @@ Result<> Keeper::publish() {
   signals_ = UniqueFd(::signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return sys_error("make a signalfd");
   TRY(listener_, listen_unix(join_path(exec_root_, kSocketName), SOCK_SEQPACKET));
+  if (!guest_listener_) CHECK(listen_for_guests());
+  struct stat lifeline {};
+  if (::fstat(lifeline_.read.get(), &lifeline) != 0) return sys_error("look at the lifeline");
+  TRY(auto who, identify(::getpid()));
+  const KeeperRecord record{std::move(who), kKeeperVersion, lifeline.st_ino, maps_};
+  CHECK(write_file_atomic(join_path(exec_root_, kRecordName), json::to_text(record), 0600,
+                          Durability::unsynced));
+  return send_message(control_, json::to_text(Progress{"ready", {}}), {});
+}
+
+Result<> Keeper::listen_for_guests() {
   const auto guests = join_path(exec_root_, kGuestSocketName);
   // A daemon of a killed keeper may still hold the old one: whoever has keeper.lock has the name.
   if (::unlink(guests.c_str()) != 0 && errno != ENOENT) return sys_error("remove {}", guests);
   TRY(guest_listener_, listen_unix(guests, SOCK_STREAM));
   if (::chmod(guests.c_str(), 0666) != 0) return sys_error("set the mode of {}", guests);
-  TRY(auto who, identify(::getpid()));
-  CHECK(write_file_atomic(join_path(exec_root_, kRecordName),
-                          json::to_text(KeeperRecord{std::move(who), kKeeperVersion}), 0600,
-                          Durability::unsynced));
-  return send_message(control_, json::to_text(Progress{"ready", {}}), {});
+  return {};
 }
 
 struct Keeper::Poll {
@@ -179,6 +242,7 @@ struct Keeper::Poll {
 };
 
 void Keeper::run() {
+  if (adopted_) netstack_.adopt(Clock::now());
   bool ended = false;
   while (!ended) {
     netstack_.start_if_due(Clock::now());
@@ -233,14 +297,18 @@ void Keeper::run() {
   }
 }
 
+bool Keeper::nobody_left() const {
+  pollfd p{lifeline_.read.get(), 0, 0};
+  return ::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
+}
+
 bool Keeper::may_end() {
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     ::poll(nullptr, 0, kBusyRetry_ms);
     return false;
   }
   // Between poll and flock somebody may have entered.
-  pollfd p{lifeline_.read.get(), 0, 0};
-  if (asked_to_end_ || (::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0)) return true;
+  if (asked_to_end_ || nobody_left()) return true;
   ::flock(lock_.get(), LOCK_UN);
   return false;
 }
@@ -292,6 +360,10 @@ Result<Message> Keeper::admit(const UniqueFd& guest) {
 
 void Keeper::end() {
   netstack_.stop();
+  if (nobody_left()) {  // else the next keeper takes it
+    ::umount2(join_path(proc_path(directory_), kBridgeName).c_str(), MNT_DETACH);
+    ::unlinkat(directory_.get(), kBridgeName, 0);
+  }
   for (const char* name :
        {kRecordName, kSocketName, kGuestSocketName, kNetstackRecordName, netstack::kSocketName})
     ::unlinkat(directory_.get(), name, 0);
@@ -305,6 +377,8 @@ Result<Arguments> parse(int argc, char** argv) {
     const std::string_view value = argv[i + 1];
     if (name == "--exec-root") {
       out.exec_root = value;
+    } else if (name == "--namespaces") {
+      out.adopt = value == "adopt";
     } else if (name == "--control-fd") {
       std::from_chars(value.data(), value.data() + value.size(), out.control_fd);
     } else {
@@ -313,7 +387,8 @@ Result<Arguments> parse(int argc, char** argv) {
   }
   if (out.exec_root.empty() || out.control_fd < 3)
     return fail(Errc::invalid_argument,
-                "coracle-keeper is started by coracled, with --exec-root DIR --control-fd N");
+                "coracle-keeper is started by coracled, with --exec-root DIR --control-fd N "
+                "[--namespaces new|adopt]");
   return out;
 }
 
@@ -343,7 +418,8 @@ int keep(const Arguments& arguments) {
   settle();
   UniqueFd control(arguments.control_fd);
   if (const auto closes = set_inheritable(control, false); !closes) return 1;
-  auto held = set_up(control);
+  auto held = arguments.adopt ? take_over(arguments.exec_root, control)
+                              : set_up(arguments.exec_root, control);
   if (!held) {
     report(control, held.error());
     return 1;
@@ -357,7 +433,8 @@ int keep(const Arguments& arguments) {
     return 1;
   }
   control.reset();
-  keeper_log("holds the namespaces of {}", arguments.exec_root);
+  keeper_log("{} the namespaces of {}", arguments.adopt ? "takes over" : "holds",
+             arguments.exec_root);
   keeper.run();
   keeper.end();
   return 0;

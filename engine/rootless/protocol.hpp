@@ -12,6 +12,12 @@
 //   {version, one_id, warnings} + fds  ->                    user and mount namespace, lifeline;
 //                                                            from version 2 on: the guests'
 //                                                            listener
+// Another keeper, when one was killed and somebody of its namespaces lives: started inside of them
+// with `--namespaces adopt`, it makes none, and speaks second:
+//   coracled                               keeper
+//   {one_id, warnings} + fds           ->                    a write end of the lifeline; the
+//                                                            guests' listener, if it is still there
+//                                      <-  {stage: ready} or {error}
 // The guests' listener is the API's socket for containers that bind it: made once by the keeper, so
 // that a bind of it outlives every daemon. Its mode lets any id of a container connect; on the host
 // only the user gets to it, since the exec root is 0700. While no daemon runs, guests wait.
@@ -38,12 +44,9 @@ constexpr const char* kGuestSocketName = "guest.sock";
 constexpr const char* kLockName = "keeper.lock";
 constexpr const char* kNetstackRecordName = "netstack.json";  // the ProcessIdentity of netstack
 
-// keeper.json
-struct KeeperRecord {
-  ProcessIdentity identity;
-  std::int32_t version = 0;
-};
-void describe(auto& field, KeeperRecord& k) { field("identity", k.identity)("version", k.version); }
+// The bridge's network namespace, bound there in the keeper's mount namespace: it lives as long as
+// that, whoever is killed, and the next keeper finds it.
+constexpr const char* kBridgeName = "bridge.net";
 
 struct StepError {
   std::string step;
@@ -65,6 +68,18 @@ struct MapsWritten {
   std::vector<std::string> warnings;
 };
 void describe(auto& field, MapsWritten& m) { field("one_id", m.one_id)("warnings", m.warnings); }
+
+// keeper.json
+struct KeeperRecord {
+  ProcessIdentity identity;
+  std::int32_t version = 0;
+  // For the keeper after one that was killed:
+  std::uint64_t lifeline = 0;  // inode of the pipe: by it one finds who holds it. 0: not told
+  MapsWritten maps;
+};
+void describe(auto& field, KeeperRecord& k) {
+  field("identity", k.identity)("version", k.version)("lifeline", k.lifeline)("maps", k.maps);
+}
 
 struct EnterRequest {
   std::string op;  // enter

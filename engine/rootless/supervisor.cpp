@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 #include "engine/base/path.hpp"
 #include "engine/rootless/keeper_log.hpp"
 #include "engine/rootless/protocol.hpp"
+#include "netstack/protocol.hpp"
+#include "netstack/takeover.hpp"
 
 namespace coracle::rootless {
 namespace {
@@ -24,6 +27,8 @@ constexpr int kTermWait_ms = 2000;
 constexpr off_t kMaxLog = 1 << 20;
 constexpr int kBridgeFd = 3;
 constexpr int kVaultFd = 4;
+constexpr int kLifelineFd = 5;
+constexpr int kKillWait_ms = 5000;
 
 // Empties a log that has grown large; at a start, so that the last words of a predecessor stay.
 void keep_small(int log) {
@@ -37,6 +42,32 @@ Result<UniqueFd> open_log(const std::string& path) {
   keep_small(fd.get());
   keep_small(STDERR_FILENO);  // our own: a netstack that ends again and again adds lines to it
   return fd;
+}
+
+// Ends a netstack that is not our child.
+void end_stranger(const Pidfd& process) {
+  if (!process || !process.send_signal(SIGKILL)) return;
+  pollfd p{process.fd().get(), POLLIN, 0};
+  if (::poll(&p, 1, kKillWait_ms) != 1) keeper_log("netstack does not end pid={}", process.pid());
+}
+
+// Whoever listens at the other end.
+Result<Pidfd> peer_of(const UniqueFd& connection) {
+  ucred who{};
+  socklen_t size = sizeof who;
+  if (::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
+    return sys_error("ask who listens");
+  return Pidfd::open(who.pid);
+}
+
+// The netstack that netstack.json names, if it lives.
+Pidfd recorded(const std::string& exec_root) {
+  const auto text = read_file(join_path(exec_root, kNetstackRecordName), 4096);
+  if (!text) return {};
+  const auto who = json::from_text<ProcessIdentity>(*text);
+  if (!who) return {};
+  auto process = Pidfd::open(*who);
+  return process && !process->ended() ? *std::move(process) : Pidfd();
 }
 
 }  // namespace
@@ -77,21 +108,54 @@ Result<> Supervisor::start() {
                   "--bridge-netns-fd",
                   std::to_string(kBridgeFd),
                   "--vault-fd",
-                  std::to_string(kVaultFd)};
+                  std::to_string(kVaultFd),
+                  "--lifeline-fd",
+                  std::to_string(kLifelineFd)};
   options.fds = {{log.get(), STDOUT_FILENO},
                  {log.get(), STDERR_FILENO},
                  {bridge_netns_.get(), kBridgeFd},
-                 {vault_end.get(), kVaultFd}};
+                 {vault_end.get(), kVaultFd},
+                 {lifeline_.get(), kLifelineFd}};
   options.new_session = true;
   TRY(process_, spawn(options));
-  // For the next keeper, should this one be killed. Without it that one cannot end this netstack.
-  auto who = identify(process_.pid());
-  if (who) {
-    const auto written = write_file_atomic(join_path(exec_root_, kNetstackRecordName),
-                                           json::to_text(*who), 0600, Durability::unsynced);
-    if (!written) keeper_log("netstack's identity not recorded: {}", written.error().message);
-  }
+  record();
   return {};
+}
+
+// For the next keeper, should this one be killed: it ends a netstack that does not listen.
+void Supervisor::record() const {
+  const auto who = identify(process_.pid());
+  if (!who) return;
+  const auto written = write_file_atomic(join_path(exec_root_, kNetstackRecordName),
+                                         json::to_text(*who), 0600, Durability::unsynced);
+  if (!written) keeper_log("netstack's identity not recorded: {}", written.error().message);
+}
+
+void Supervisor::adopt(Clock::time_point now) {
+  const auto known = recorded(exec_root_);
+  if (auto c = connect_unix(join_path(exec_root_, netstack::kSocketName), SOCK_SEQPACKET); c) {
+    if (const auto taken = take_over(*c); taken) {
+      due_.reset();
+      started_ = now;
+      if (known && known.pid() != process_.pid()) end_stranger(known);
+      record();
+      keeper_log("netstack taken over pid={}", process_.pid());
+      return;
+    } else {
+      keeper_log("netstack not taken over: {}", taken.error().message);
+    }
+    if (const auto peer = peer_of(*c); peer) end_stranger(*peer);
+  }
+  vault_.close();
+  process_ = Pidfd();
+  end_stranger(known);
+}
+
+Result<> Supervisor::take_over(const UniqueFd& connection) {
+  // It listens as long as we are connected: its number is its own.
+  TRY(process_, peer_of(connection));
+  TRY(const auto vault_end, vault_.open());
+  return netstack::give_vault(connection, vault_end);
 }
 
 void Supervisor::reap(Clock::time_point now) {

@@ -20,8 +20,15 @@ std::chrono::milliseconds restart_delay(unsigned quick_ends);
 
 class Supervisor {
  public:
-  Supervisor(std::string exec_root, UniqueFd bridge_netns)
-      : exec_root_(std::move(exec_root)), bridge_netns_(std::move(bridge_netns)) {}
+  //   lifeline  its read end: by it an orphaned netstack knows when to end. Outlives us
+  Supervisor(std::string exec_root, UniqueFd bridge_netns, const UniqueFd& lifeline)
+      : exec_root_(std::move(exec_root)),
+        bridge_netns_(std::move(bridge_netns)),
+        lifeline_(lifeline) {}
+
+  // After a keeper that was killed: goes on with its netstack, which gets our vault and fills it,
+  // so that nothing of the network is interrupted. One that does not answer is ended.
+  void adopt(Clock::time_point now);
 
   // Starts netstack if it is due; a start that is not possible is logged and tried again later.
   void start_if_due(Clock::time_point now);
@@ -39,9 +46,12 @@ class Supervisor {
 
  private:
   Result<> start();
+  Result<> take_over(const UniqueFd& connection);
+  void record() const;
 
   std::string exec_root_;
   UniqueFd bridge_netns_;
+  const UniqueFd& lifeline_;
   Vault vault_;
   Pidfd process_;
   Clock::time_point started_{};

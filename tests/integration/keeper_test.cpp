@@ -81,6 +81,7 @@ class Probe {
     }
     return json::from_text<Seen>(line).value();
   }
+  [[nodiscard]] ProcessIdentity identity() const { return identify(process_.pid()).value(); }
   void leave() {
     stdin_.reset();
     (void)process_.wait();
@@ -190,8 +191,8 @@ TEST_F(KeeperTest, IsJoinedByTheNextDaemonAndEndsWithTheLastLifeline) {
   EXPECT_FALSE(keeper.ended());
   second.leave();
   EXPECT_TRUE(eventually(3s, [&] { return keeper.ended(); }));
-  EXPECT_FALSE(exists(root_ + "/keeper.json"));
-  EXPECT_FALSE(exists(root_ + "/keeper.sock"));
+  for (const char* name : {kRecordName, kSocketName, kBridgeName})
+    EXPECT_FALSE(exists(root_ + "/" + name)) << name;
 }
 
 TEST_F(KeeperTest, IsOneForTwoDaemonsThatStartAtOnce) {
@@ -217,6 +218,35 @@ TEST_F(KeeperTest, LivesBesideTheKeeperOfAnotherExecRoot) {
   EXPECT_NE(keeper_of(root_), keeper_of(dir_ + "/other"));
 }
 
+TEST_F(KeeperTest, IsReplacedInTheSameNamespacesWhileAMonitorLives) {
+  auto monitor = enter();  // a stand-in for one: it is inside, and holds the lifeline
+  const auto seen = monitor.seen();
+  ASSERT_EQ(seen.error, "");
+  fs::create_directories(root_ + "/containers/c1");
+  ASSERT_TRUE(write_file_atomic(root_ + "/containers/c1/monitor.json",
+                                "{\"monitor\":" + json::to_text(monitor.identity()) + "}"));
+  for (int i = 0; i < 3; ++i) {
+    const auto killed = keeper_of(root_);
+    ASSERT_TRUE(Pidfd::open(killed).value().send_signal(SIGKILL));
+    auto daemon = enter();
+    const auto again = daemon.seen();
+    ASSERT_EQ(again.error, "");
+    EXPECT_THAT(again.warnings, IsEmpty());
+    EXPECT_EQ(again.user, seen.user);
+    EXPECT_EQ(again.mount, seen.mount);
+    EXPECT_EQ(again.net, seen.net);
+    EXPECT_EQ(again.uid_map, seen.uid_map);
+    EXPECT_EQ(again.directory, seen.directory);
+    EXPECT_NE(keeper_of(root_), killed);
+  }
+  // The lifeline is the same one, and a keeper that took over holds no end of its own.
+  const auto last = Pidfd::open(keeper_of(root_)).value();
+  std::this_thread::sleep_for(200ms);
+  EXPECT_FALSE(last.ended());
+  monitor.leave();
+  EXPECT_TRUE(eventually(3s, [&] { return last.ended(); }));
+}
+
 TEST_F(KeeperTest, IsReplacedWhenItWasKilled) {
   auto first = enter();
   const auto seen = first.seen();
@@ -232,8 +262,8 @@ TEST_F(KeeperTest, IsNotTakenForAnotherProcessWithItsNumber) {
   fs::create_directory(root_);
   auto who = identify(::getpid()).value();
   who.start_ticks += 1;  // the number is in use, by somebody else: us
-  ASSERT_TRUE(
-      write_file_atomic(root_ + "/keeper.json", json::to_text(KeeperRecord{who, kKeeperVersion})));
+  ASSERT_TRUE(write_file_atomic(root_ + "/keeper.json",
+                                json::to_text(KeeperRecord{who, kKeeperVersion, 0, {}})));
   auto daemon = enter();
   EXPECT_EQ(daemon.seen().error, "");
   EXPECT_NE(keeper_of(root_).pid, ::getpid());
@@ -413,6 +443,22 @@ TEST_F(NetstackTest, OfAKilledKeeperMakesRoomForTheNextOne) {
   ASSERT_EQ(next.seen().error, "");
   EXPECT_TRUE(eventually(2s, [&] { return netstack.ended(); }));
   EXPECT_THAT(wait_for(2).got, IsEmpty());
+}
+
+TEST_F(NetstackTest, OfAKeeperThatWasReplacedHasTheSameBridge) {
+  auto monitor = enter();
+  ASSERT_EQ(monitor.seen().error, "");
+  fs::create_directories(root_ + "/containers/c1");
+  ASSERT_TRUE(write_file_atomic(root_ + "/containers/c1/monitor.json",
+                                "{\"monitor\":" + json::to_text(monitor.identity()) + "}"));
+  const auto first = wait_for(1);
+  // This one cannot be taken over: it does not listen.
+  ASSERT_TRUE(Pidfd::open(keeper_of(root_)).value().send_signal(SIGKILL));
+  auto daemon = enter();
+  ASSERT_EQ(daemon.seen().error, "");
+  const auto second = wait_for(2);
+  EXPECT_EQ(second.bridge, first.bridge);
+  EXPECT_THAT(second.got, IsEmpty());
 }
 
 }  // namespace
