@@ -325,7 +325,7 @@ Task<> EngineImpl::prepare() {
   CO_TRY(p_.storage, storage::Storage::open(p_.io, p_.workers, std::move(config)));
   for (const auto& d : p_.storage->damaged())
     log::error("storage object damaged path={} reason={}", d.path, d.reason);
-  p_.scope.start("keeper watch", watch_keeper(p_.io, p_.config.exec_root));
+  p_.scope.start("keeper watch", watch_keeper(p_));
   co_return co_await life_.reattach();
 }
 

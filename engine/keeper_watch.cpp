@@ -1,33 +1,51 @@
 #include "engine/keeper_watch.hpp"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/network_again.hpp"
+#include "engine/parts.hpp"
+#include "engine/rootless/keeper.hpp"
+#include "engine/rootless/protocol.hpp"
 
 namespace coracle {
 namespace {
 
+using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+using HeritagePtr = std::shared_ptr<const rootless::Heritage>;
+
+constexpr milliseconds kFirstDelay{100};
+constexpr milliseconds kLongestDelay{30'000};
+constexpr std::chrono::seconds kLongLife{10};  // after it the delay begins anew
+
 constexpr const char* kTrouble =
-    "coracle-keeper was killed: containers run on, but the network is not started again when it "
-    "ends, and they lose it when coracled is restarted; restart coracled, then the containers";
+    "coracle-keeper has ended and another one has not been started yet: containers run on, but the "
+    "network is not started again should it end; coracled's log and keeper.log say why, and it is "
+    "tried again";
 
-// What is of interest here of keeper.json (engine/rootless/protocol.hpp).
-struct KeeperFile {
-  ProcessIdentity identity;
-};
-void describe(auto& field, KeeperFile& k) { field("identity", k.identity); }
-
-std::optional<KeeperFile> read_keeper(const std::string& exec_root) {
-  const auto text = read_file(exec_root + "/keeper.json");
+std::optional<ProcessIdentity> read_keeper(const std::string& exec_root) {
+  const auto text = read_file(exec_root + "/" + rootless::kRecordName);
   if (!text) return std::nullopt;
-  auto keeper = json::from_text<KeeperFile>(*text);
-  if (!keeper || keeper->identity.pid == 0) return std::nullopt;
-  return *std::move(keeper);
+  auto record = json::from_text<rootless::KeeperRecord>(*text);
+  if (!record || record->identity.pid == 0) return std::nullopt;
+  return std::move(record->identity);
+}
+
+std::optional<ProcessIdentity> read_netstack(const std::string& exec_root) {
+  const auto text = read_file(exec_root + "/" + rootless::kNetstackRecordName);
+  if (!text) return std::nullopt;
+  auto who = json::from_text<ProcessIdentity>(*text);
+  if (!who || who->pid == 0) return std::nullopt;
+  return *std::move(who);
 }
 
 std::string user_namespace(const std::string& process) {
@@ -36,24 +54,101 @@ std::string user_namespace(const std::string& process) {
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
+// What is left of a process, if it is our child: the keeper that we started, or its netstack, which
+// became ours with its end (Engine::open made us the reaper of orphans).
+void reap(pid_t pid) {
+  int status = 0;
+  ::waitpid(pid, &status, WNOHANG);
+}
+
+Coro<void> reap_when_ended(asio::io_context& io, ProcessIdentity who) {
+  const auto process = Pidfd::open(who);
+  if (!process) co_return;
+  const auto ended = co_await wait_readable(io, process->fd());
+  if (ended) reap(who.pid);
+}
+
+// What its successor will need: asked while it lives.
+Coro<HeritagePtr> ask_heritage(Parts& p) {
+  auto job = [root = p.config.exec_root] { return rootless::ask_heritage(root); };
+  auto asked = co_await p.workers.run(std::move(job));
+  if (asked) co_return std::make_shared<const rootless::Heritage>(*std::move(asked));
+  log::debug("keeper not asked reason={}", asked.error().message);
+  auto own = std::make_shared<rootless::Heritage>();
+  own->one_id = p.config.one_id;
+  if (auto lifeline = duplicate(p.config.lifeline)) own->lifeline = *std::move(lifeline);
+  co_return own;
+}
+
+// Containers that start meanwhile wait: an address or a port of one that runs is not to be theirs.
+class NetworkHeldBack {
+ public:
+  explicit NetworkHeldBack(Parts& p) : p_(p) { p_.network_is_ready = false; }
+  NetworkHeldBack(const NetworkHeldBack&) = delete;
+  NetworkHeldBack& operator=(const NetworkHeldBack&) = delete;
+  ~NetworkHeldBack() {
+    p_.network_is_ready = true;
+    p_.network_ready.notify_all();
+  }
+
+ private:
+  Parts& p_;
+};
+
+Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first) {
+  const NetworkHeldBack held(p);
+  auto job = [root = p.config.exec_root, heritage] {
+    return rootless::replace_keeper(root, *heritage);
+  };
+  const auto netstack = read_netstack(p.config.exec_root);
+  const auto replaced = co_await p.workers.run(std::move(job));
+  if (!replaced) {
+    if (first) log::error("keeper not replaced, tried again reason={}", replaced.error().message);
+    co_return false;
+  }
+  if (netstack) p.scope.start("reap netstack", reap_when_ended(p.io, *netstack));
+  co_await restore_endpoints(p);
+  co_return true;
+}
+
 }  // namespace
 
 std::string keeper_trouble(const std::string& exec_root) {
+  if (!exists(exec_root + "/" + rootless::kLockName))
+    return "";  // there never was one: the engine runs without (tests)
   const auto keeper = read_keeper(exec_root);
-  if (!keeper) return "";  // there never was one: the engine runs without (tests)
-  const auto process = Pidfd::open(keeper->identity);
+  if (!keeper) return kTrouble;
+  const auto process = Pidfd::open(*keeper);
   return process && !process->ended() ? "" : kTrouble;
 }
 
-Coro<void> watch_keeper(asio::io_context& io, std::string exec_root) {
-  const auto keeper = read_keeper(exec_root);
-  if (!keeper) co_return;
-  auto process = Pidfd::open(keeper->identity);
-  if (process) {
-    const auto ended = co_await wait_readable(io, process->fd());
-    if (!ended) co_return;  // we end first
+Coro<void> watch_keeper(Parts& p) {
+  if (!p.config.lifeline) co_return;  // the engine runs without a keeper (tests)
+  const auto heritage = co_await ask_heritage(p);
+  milliseconds delay{0};
+  bool first = true;  // of this keeper's end: told once
+  while (!p.closing) {
+    const auto begin = Clock::now();
+    const auto keeper = read_keeper(p.config.exec_root);
+    auto process = keeper ? Pidfd::open(*keeper) : Result<Pidfd>(fail(Errc::not_found, ""));
+    if (process && !process->ended()) {
+      first = true;
+      const auto ended = co_await wait_readable(p.io, process->fd());
+      if (!ended) co_return;  // we end first
+    }
+    if (p.closing) co_return;
+    if (keeper) reap(keeper->pid);
+    if (first) log::error("keeper ended, another one is started pid={}", keeper ? keeper->pid : 0);
+    if (Clock::now() - begin > kLongLife) delay = milliseconds{0};
+    if (delay.count() > 0) co_await sleep_for(p.io, delay);
+    if (p.closing) co_return;
+    delay = std::clamp(delay * 2, kFirstDelay, kLongestDelay);
+    const bool replaced = co_await replace_once(p, heritage, first);
+    first = false;
+    if (!replaced) continue;
+    const auto next = read_keeper(p.config.exec_root);
+    log::info("keeper replaced pid={}", next ? next->pid : 0);
   }
-  log::error("{}", kTrouble);
 }
 
 bool of_another_keeper(const ProcessIdentity& who) {

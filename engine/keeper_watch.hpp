@@ -1,6 +1,6 @@
-// The keeper that holds our namespaces (engine/rootless) is no child of ours, and nothing replaces
-// it while we live: only a coracled that begins outside of its namespaces can make new ones. So its
-// end is told, in the log and in /info, with the remedy.
+// The keeper that holds our namespaces (engine/rootless): when it is killed, another one is started
+// inside of them and takes its place, so that containers, their network and later ones notice
+// nothing. While that does not succeed, the log and /info say so, and it is tried again.
 #pragma once
 
 #include <string>
@@ -10,12 +10,14 @@
 
 namespace coracle {
 
-// Why there is no keeper, and what helps; "" while it lives.
+struct Parts;
+
+// Why there is no keeper, and what follows; "" while it lives.
 std::string keeper_trouble(const std::string& exec_root);
-// Logs its end, once.
-Coro<void> watch_keeper(asio::io_context& io, std::string exec_root);
+// Replaces it whenever it has ended, until we end.
+Coro<void> watch_keeper(Parts& parts);
 // Does this process (a monitor) live in a user namespace that is not ours? Then an earlier
-// keeper's.
+// keeper's, which could not be taken over.
 bool of_another_keeper(const ProcessIdentity& who);
 
 }  // namespace coracle

@@ -13,6 +13,7 @@
 #include "engine/container/commit.hpp"
 #include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
+#include "engine/container/network_again.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
 #include "engine/volumes.hpp"
@@ -77,8 +78,8 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   c->state.error.clear();
   if ((mode == "bridge" || mode == "none") && of_another_keeper(c->running()->identity.monitor)) {
     c->state.error = fmt::format(
-        "its keeper was killed: it runs on without the bridge network and its published ports "
-        "until it is started again; docker restart {}",
+        "its keeper was killed and its namespaces could not be taken over: it runs on without the "
+        "bridge network and its published ports until it is started again; docker restart {}",
         c->name());
     log::warn("container cut off id={} reason=\"{}\"", c->id(), c->state.error);
   }
@@ -165,9 +166,10 @@ Task<> Lifecycle::reattach() {
   co_return Result<>{};
 }
 
-// Endpoints of containers that ended meanwhile are given up, and the bridge is asked how it looks.
-// Beside everything else: netstack may be starting itself.
+// Endpoints that were lost are restored, those of containers that ended meanwhile given up, and the
+// bridge is asked how it looks. Beside everything else: netstack may be starting itself.
 Coro<void> Lifecycle::look_through_network() {
+  co_await restore_endpoints(p_);
   std::vector<std::string> attached;
   for (const auto& [id, c] : p_.table.all()) {
     const auto& mode = c->record.host.network_mode;

@@ -2,10 +2,9 @@
 import json
 import os
 import signal
-import subprocess
 import time
 
-from harness import Case, free_port, main, wait_until
+from harness import Case, main, wait_until
 
 TICK = "while :; do date +%s%N > /tick; sleep 0.05; done"
 
@@ -69,33 +68,6 @@ class Crash(Case):
             self.daemon.start()
         self.assertEqual(self.inspect("other", "State.Pid"), pid)
         self.untouched("other")
-
-    def test_the_keeper(self):
-        """Its containers run on; what they have lost is said, and a next daemon gives it back."""
-        port = free_port()
-        self.start("web", "sh", "-c", "echo hi > index.html; httpd -p 80; " + TICK,
-                   flags=("-p", f"127.0.0.1:{port}:80"))
-        fetch = lambda: subprocess.run(["curl", "-s", "-m", "2", f"http://127.0.0.1:{port}/"],
-                                       capture_output=True).stdout
-        wait_until(lambda: fetch() == b"hi\n", 5, "it answers")
-        with open(f"{self.daemon.exec}/keeper.json") as f:
-            os.kill(json.load(f)["identity"]["pid"], signal.SIGKILL)
-        warned = lambda: [w for w in self.daemon.request("GET", "/info")[2]["Warnings"]
-                          if "keeper was killed" in w]
-        wait_until(warned, 5, "/info says so")
-        wait_until(lambda: "coracle-keeper was killed" in self.daemon.log_tail(), 5, "the log too")
-        self.untouched("web")
-        self.assertEqual((fetch(), self.run_box("echo", "still")), (b"hi\n", "still"))
-        self.daemon.stop()
-        self.daemon.start()
-        self.untouched("web")
-        self.assertIn("keeper was killed", self.inspect("web", "State.Error"))
-        self.assertTrue([w for w in warned() if "container web" in w])
-        self.assertEqual(self.run_box("echo", "a new one"), "a new one")
-        self.ok("restart", "-t", "0", "web")
-        wait_until(lambda: fetch() == b"hi\n", 5, "it answers again")
-        self.assertEqual(self.inspect("web", "State.Error"), "")
-        self.assertEqual(warned(), [])
 
 
 if __name__ == "__main__":

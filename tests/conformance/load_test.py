@@ -246,9 +246,7 @@ class Kills(Under):
             os.kill(self.helper(f"coracle-{victim}"), signal.SIGKILL)
         time.sleep(0.3)
         stop.set()
-        if victim in ("daemon", "keeper"):
-            if victim == "keeper":
-                self.daemon.stop()
+        if victim == "daemon":
             self.daemon.process = None
             self.daemon.start()
         for t in threads:
@@ -269,8 +267,8 @@ class Kills(Under):
                     out.append((box["Name"], box["State"]))
             return out
         wait_until(lambda: not untrue(), 5, f"every state is true: {untrue()}")
-        if victim == "netstack":
-            wait_until(lambda: self.docker("run", "--rm", "busybox", "true").code == 0, 5, "netstack is back")
+        if victim in ("netstack", "keeper"):
+            wait_until(lambda: self.docker("run", "--rm", "busybox", "true").code == 0, 5, f"{victim} is back")
         self.assertEqual(self.run_box("echo", "works"), "works")
         names = self.ok("ps", "-aq").split()
         self.ok("rm", "-f", *names)

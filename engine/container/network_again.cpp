@@ -1,0 +1,75 @@
+#include "engine/container/network_again.hpp"
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/base/ident.hpp"
+#include "engine/base/log.hpp"
+#include "engine/container/start_input.hpp"
+#include "engine/keeper_watch.hpp"
+#include "netstack/takeover.hpp"
+
+namespace coracle {
+namespace {
+
+// A netstack that was killed has its ports until the kernel has taken it down.
+constexpr int kTries = 20;
+constexpr std::chrono::milliseconds kPause{100};
+constexpr const char* kLost = "its network is lost";
+
+bool is_lost(const Container& c) { return c.state.error.starts_with(kLost); }
+
+std::vector<ContainerPtr> unknown_ones(const Parts& p, const std::vector<netstack::Endpoint>& all) {
+  std::set<std::string> known;
+  for (const auto& e : all) known.insert(e.container_id);
+  std::vector<ContainerPtr> out;
+  for (const auto& [id, c] : p.table.all()) {
+    if (c->running() != nullptr && c->state.endpoint && !known.contains(id) &&
+        !of_another_keeper(c->running()->identity.monitor))
+      out.push_back(c);
+  }
+  return out;
+}
+
+Task<netstack::Endpoint> restore(Parts& p, const Container& c) {
+  for (int i = 1;; ++i) {
+    CO_TRY(auto netns, open_netns_of(p, c.id()));
+    auto job = [socket = p.config.exec_root + "/" + netstack::kSocketName, had = *c.state.endpoint,
+                space = std::move(netns)]() mutable {
+      return netstack::restore_endpoint(socket, std::move(had), space);
+    };
+    auto done = co_await p.workers.run(std::move(job));
+    if (done || done.error().code != Errc::conflict || i == kTries || p.closing) co_return done;
+    co_await sleep_for(p.io, kPause);
+  }
+}
+
+}  // namespace
+
+Coro<void> restore_endpoints(Parts& p) {
+  const auto known = co_await p.netstack.list();
+  if (!known) {
+    log::warn("network not looked through reason={}", known.error().message);
+    co_return;
+  }
+  const auto unknown = unknown_ones(p, *known);
+  for (const auto& c : unknown) {
+    if (c->running() == nullptr || !c->state.endpoint) continue;  // it has ended meanwhile
+    const auto restored = co_await restore(p, *c);
+    if (c->running() == nullptr) {
+      (void)co_await p.netstack.detach(c->id());
+    } else if (restored) {
+      if (is_lost(*c)) c->state.error.clear();
+      log::info("endpoint restored id={} address={} ports={}", short_id(c->id()), restored->address,
+                restored->ports.size());
+    } else {
+      c->state.error = fmt::format("{} ({}) until it is started again; docker restart {}", kLost,
+                                   restored.error().message, c->name());
+      log::error("endpoint not restored id={} reason=\"{}\"", c->id(), restored.error().message);
+    }
+  }
+}
+
+}  // namespace coracle
