@@ -187,19 +187,19 @@ ByteSource& ArchiveReader::data_source() { return *state_; }
 // -------------------------------------------------------------------------------------------------
 
 struct ArchiveWriter::State {
-  explicit State(const UniqueFd& fd) : to(fd), handle(archive_write_new()) {}
+  explicit State(Sink sink) : to(std::move(sink)), handle(archive_write_new()) {}
   ~State() { archive_write_free(handle); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  const UniqueFd& to;
+  Sink to;
   archive* handle;
   std::optional<Error> cause;
   std::vector<char> buffer;
 
   static la_ssize_t put(archive* a, void* self, const void* bytes, std::size_t size) {
     auto& me = *static_cast<State*>(self);
-    if (auto done = write_all(me.to, {static_cast<const char*>(bytes), size}); !done) {
+    if (auto done = me.to({static_cast<const char*>(bytes), size}); !done) {
       me.cause = done.error();
       archive_set_error(a, done.error().sys, "%s", done.error().message.c_str());
       return -1;
@@ -315,7 +315,10 @@ struct ArchiveWriter::State {
   }
 };
 
-ArchiveWriter::ArchiveWriter(const UniqueFd& to) : state_(std::make_unique<State>(to)) {
+ArchiveWriter::ArchiveWriter(const UniqueFd& to)
+    : ArchiveWriter([&to](std::string_view bytes) { return write_all(to, bytes); }) {}
+
+ArchiveWriter::ArchiveWriter(Sink to) : state_(std::make_unique<State>(std::move(to))) {
   archive_write_set_format_pax_restricted(state_->handle);
   // Attributes as GNU tar and Go write them alone; not libarchive's own form beside it.
   archive_write_set_format_option(state_->handle, "pax", "xattrheader", "SCHILY");

@@ -1,5 +1,5 @@
 // Tar archives through libarchive: reading entry by entry from a ByteSource, writing to a
-// descriptor.
+// descriptor or whatever takes bytes.
 #pragma once
 
 #include <sys/types.h>
@@ -64,7 +64,9 @@ bool is_kept_xattr(std::string_view name);
 // Writes ustar, pax where that is not enough.
 class ArchiveWriter {
  public:
+  using Sink = std::function<Result<>(std::string_view)>;
   explicit ArchiveWriter(const UniqueFd& to);
+  explicit ArchiveWriter(Sink to);
   ~ArchiveWriter();
   ArchiveWriter(const ArchiveWriter&) = delete;
   ArchiveWriter& operator=(const ArchiveWriter&) = delete;

@@ -56,6 +56,7 @@ class BlobStore {
     Sha256 hash_;
     std::string digest_;
     std::int64_t size_ = 0;
+    std::int64_t begun_ = 0;  // bytes that the kernel has been asked to bring to the disk
   };
   Result<Writer> begin();
 

@@ -123,8 +123,8 @@ class Checker {
       return fail(Errc::invalid_argument, "layer.json speaks of {}", info->chain_id);
     if (chain_id(info->parent, info->diff_id) != info->chain_id)
       return fail(Errc::invalid_argument, "its parent and diff id do not give its chain id");
-    if (!is_dir(in("layers/" + hex + "/diff")))
-      return fail(Errc::not_found, "its directory diff is missing");
+    if (!is_dir(in("layers/" + hex + "/diff")) && !blobs_.contains(info->blob))
+      return fail(Errc::not_found, "its directory diff is missing, and so is its blob");
     return *std::move(info);
   }
 
@@ -138,6 +138,9 @@ class Checker {
         set_aside(f, in("layers/" + hex), hex);
         continue;
       }
+      if (!o_.running && !is_dir(in("layers/" + hex + "/diff")))
+        found("layer", digest_of_hex(hex), "it is not unpacked", "the next start unpacks its blob")
+            .note = true;
       layers_[info->chain_id] = *std::move(info);
     }
     orphans();

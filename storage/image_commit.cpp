@@ -1,7 +1,5 @@
 #include "storage/image_commit.hpp"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <string_view>
 #include <thread>
@@ -9,30 +7,49 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/ident.hpp"
+#include "storage/chunk_ring.hpp"
 #include "storage/config_change.hpp"
 #include "storage/tar_tree.hpp"
 
 namespace coracle::storage {
 namespace {
 
-constexpr int kPipeSize = 1 << 20;
+struct Packed {
+  BlobStore::Writer blob;
+  std::int64_t file_bytes;
+};
 
-// Nothing when there is no change.
-Result<LayerStore::Staged> stage_changes(const DiffSource& source, Stores stores) {
-  TRY(auto pipe, make_pipe());
-  ::fcntl(pipe.write.get(), F_SETPIPE_SZ, kPipeSize);  // less often asleep; not needed
-  Result<> written;
-  std::jthread writer([&] {
-    const UniqueFd to = std::move(pipe.write);
-    written = write_diff(source, to);
+Result<> hash_and_keep(ChunkRing& ring, BlobStore::Writer& blob) {
+  for (;;) {
+    TRY(const auto chunk, ring.next());
+    if (chunk.bytes.empty()) return {};
+    CHECK(blob.write(chunk.bytes));
+  }
+}
+
+// The changes as a tar: this thread reads the files, another hashes and writes.
+Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs) {
+  TRY(auto blob, blobs.begin());
+  ChunkRing ring;
+  Result<> kept;
+  std::jthread keeper([&] {
+    kept = hash_and_keep(ring, blob);
+    ring.abandon();
   });
-  FdSource tar(pipe.read);
-  auto staged = stores.layers.stage({}, tar);
-  pipe.read.reset();
-  writer.join();
-  // What was cut off by an error of the writer must not pass for the whole.
-  if (!written && (staged || written.error().sys != EPIPE)) return std::unexpected(written.error());
-  return staged;
+  auto file_bytes = write_diff(source, [&](std::string_view bytes) -> Result<> {
+    while (!bytes.empty()) {
+      const auto chunk = ring.free_chunk();
+      if (chunk.empty()) return fail(Errc::internal, "the tar cannot be kept");
+      const auto n = bytes.copy(chunk.data(), chunk.size());
+      ring.publish(n, 0);
+      bytes.remove_prefix(n);
+    }
+    return {};
+  });
+  ring.finish(file_bytes ? Result<>{} : std::unexpected(file_bytes.error()));
+  keeper.join();
+  if (!kept) return std::unexpected(kept.error());  // the reader's own, too
+  return Packed{std::move(blob), *file_bytes};
 }
 
 bool has_changes(const DiffSource& source) {
@@ -88,13 +105,13 @@ Result<Image> commit_image(const DiffSource& source, const std::string& parent,
   const bool changed = has_changes(source);
   Pin pin;
   if (changed) {
-    auto staged = stage_changes(source, stores);
-    if (!staged) return std::unexpected(staged.error().within("commit"));
+    auto packed = pack_changes(source, stores.blobs);
+    if (!packed) return std::unexpected(packed.error().within("commit"));
     CHECK(fail_point("commit.staged"));
     const std::string top = layers.empty() ? "" : layers.back().chain_id;
-    pin = stores.layers.pins().take(
-        {staged->info.blob, staged->info.diff_id, chain_id(top, staged->info.diff_id)});
-    TRY(auto layer, stores.layers.commit(*std::move(staged), top));
+    const auto diff_id = packed->blob.digest();
+    pin = stores.layers.pins().take({diff_id, chain_id(top, diff_id)});
+    TRY(auto layer, stores.layers.place(std::move(packed->blob), packed->file_bytes, top));
     CHECK(fail_point("commit.layer"));
     config.rootfs.diff_ids.push_back(layer.diff_id);
     layers.push_back(std::move(layer));

@@ -30,6 +30,13 @@ const char* media_type_of(Compression compression) {
   }
 }
 
+// The one that the directory is on.
+Result<> sync_file_system(const std::string& directory) {
+  const UniqueFd on(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!on || ::syncfs(on.get()) != 0) return sys_error("sync the layer in {}", directory);
+  return {};
+}
+
 // Passes bytes on and keeps them as the blob.
 class Tee final : public ByteSource {
  public:
@@ -88,6 +95,41 @@ class RingSource final : public ByteSource {
   std::string_view rest_;
   std::int64_t mark_ = 0;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+class StoppableSource final : public ByteSource {
+ public:
+  StoppableSource(ByteSource& from, const std::atomic<bool>& stop) : from_(from), stop_(stop) {}
+  Result<std::size_t> read(std::span<char> into) override {
+    if (stop_) return fail(Errc::unavailable, "the daemon stops");
+    return from_.read(into);
+  }
+
+ private:
+  ByteSource& from_;
+  const std::atomic<bool>& stop_;
+};
+
+class HashedSource final : public ByteSource {
+ public:
+  explicit HashedSource(ByteSource& from) : from_(from) {}
+  Result<std::size_t> read(std::span<char> into) override {
+    TRY(const auto n, from_.read(into));
+    hash_.update({into.data(), n});
+    return n;
+  }
+  // To the end of the bytes: their digest.
+  Result<std::string> drain() {
+    std::string rest(std::size_t{16} << 10, '\0');
+    for (;;) {
+      TRY(const auto n, read(rest));
+      if (n == 0) return hash_.finish();
+    }
+  }
+
+ private:
+  ByteSource& from_;
+  Sha256 hash_;
 };
 
 // The inflating half of stage(), on a thread of its own: source -> blob -> inflate -> hash -> ring.
@@ -171,20 +213,27 @@ Result<> LayerStore::open(std::vector<Damaged>& damaged) {
     const std::string path = root_ + "/layers/" + name;
     auto text = read_file(path + "/layer.json");
     auto info = text ? json::from_text<LayerInfo>(*text) : std::unexpected(text.error());
-    if (info && (info->chain_id != digest_of_hex(name) || !exists(path + "/diff")))
+    const bool unpacked = exists(path + "/diff");
+    if (info && info->chain_id != digest_of_hex(name))
       info = fail(Errc::internal, "it is not the layer that its name says");
+    if (info && !unpacked && !blobs_.has(info->blob))
+      info = fail(Errc::internal, "its directory diff is missing, and so is its blob");
     if (!info) {
       damaged.push_back({path, info.error().message});
       continue;
     }
-    know(*info);
+    know(*info, unpacked);
   }
   return {};
 }
 
-void LayerStore::know(const LayerInfo& info) {
+void LayerStore::know(const LayerInfo& info, bool has_directory) {
   const std::lock_guard lock(mutex_);
   layers_[info.chain_id] = info;
+  if (has_directory)
+    placed_.erase(info.chain_id);
+  else
+    placed_.insert(info.chain_id);
 }
 
 bool LayerStore::has(const std::string& chain_id) const {
@@ -279,8 +328,7 @@ Result<LayerInfo> LayerStore::commit(Staged staged, const std::string& parent) {
                           Durability::unsynced));
   CHECK(fail_point("layer.unpacked"));
   // Once for thousands of files, the blob, and layer.json.
-  UniqueFd on(::open(staged.directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!on || ::syncfs(on.get()) != 0) return sys_error("sync layer {}", info.chain_id);
+  CHECK(sync_file_system(staged.directory_));
   CHECK(staged.blob_.commit("", true));
   CHECK(fail_point("layer.rename"));
   const std::string final_path = root_ + "/layers/" + hex_of(info.chain_id);
@@ -302,10 +350,102 @@ Result<LayerInfo> LayerStore::ingest(const LayerRequest& request, LayerSource& s
   return commit(std::move(staged), request.parent);
 }
 
+// ---- layers that are only placed
+// -----------------------------------------------------------------------------
+
+Result<LayerInfo> LayerStore::place(BlobStore::Writer tar, std::int64_t size,
+                                    const std::string& parent) {
+  LayerInfo info;
+  info.parent = parent;
+  info.diff_id = info.blob = tar.digest();
+  info.chain_id = storage::chain_id(parent, info.diff_id);
+  info.media_type = media::kOciLayer;
+  info.size = size;
+  info.blob_size = tar.size();
+  const auto there = find(info.chain_id);
+  if (!there || !blobs_.has(info.blob)) CHECK(tar.commit(""));
+  if (there) return *there;
+  const std::string directory = root_ + "/tmp/layer-" + random_id();
+  CHECK(make_dirs(directory));
+  CHECK(write_file_atomic(directory + "/layer.json", json::to_text(info)));
+  CHECK(fail_point("layer.place.rename"));
+  const std::string final_path = root_ + "/layers/" + hex_of(info.chain_id);
+  if (exists(final_path)) CHECK(trash_.take(final_path));  // a damaged one
+  if (::rename(directory.c_str(), final_path.c_str()) != 0) {
+    const int error = errno;
+    CHECK(trash_.take(directory));
+    // Another commit of the same was quicker.
+    if (const auto other = find(info.chain_id)) return *other;
+    return sys_error_of(error, "store layer {}", info.chain_id);
+  }
+  CHECK(sync_dir(root_ + "/layers"));
+  know(info, false);
+  return info;
+}
+
+bool LayerStore::is_only_placed(const std::string& chain_id) const {
+  const std::lock_guard lock(mutex_);
+  return placed_.contains(chain_id);
+}
+
+std::vector<std::string> LayerStore::only_placed() const {
+  const std::lock_guard lock(mutex_);
+  return {placed_.begin(), placed_.end()};
+}
+
+// The bytes of its files.
+Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const UniqueFd& root,
+                                             const std::atomic<bool>& stop) const {
+  TRY(const auto blob, blobs_.open(info.blob));
+  FdSource from(blob);
+  StoppableSource source(from, stop);
+  std::string head(16, '\0');
+  TRY(const auto n, read_full(source, head));
+  head.resize(n);
+  const auto whole = joined(head, source);
+  TRY(const auto plain, inflated(*whole, compression_of(head)));
+  HashedSource tar(*plain);
+  TRY(const auto unpacked, unpack(tar, root, {.one_id = one_id_}));
+  TRY(const auto diff_id, tar.drain());
+  if (diff_id != info.diff_id)
+    return fail(Errc::internal, "blob {}: unpacked it is {}, its layer says {}", info.blob, diff_id,
+                info.diff_id);
+  return unpacked.bytes;
+}
+
+Result<> LayerStore::unpack_placed(const std::string& chain_id, const std::atomic<bool>& stop) {
+  if (!is_only_placed(chain_id)) return {};
+  const auto info = find(chain_id);
+  if (!info) return fail(Errc::not_found, "layer {}: not in the store", chain_id);
+  const std::string directory = root_ + "/tmp/layer-" + random_id();
+  CHECK(make_dirs(directory + "/diff", 0755));
+  const auto make = [&]() -> Result<> {
+    if (::chmod((directory + "/diff").c_str(), 0755) != 0) return sys_error("set the mode");
+    TRY(const auto root, open_dir(directory + "/diff"));
+    CHECK(unpack_blob(*info, root, stop));
+    CHECK(fail_point("layer.place.unpacked"));
+    CHECK(sync_file_system(directory));
+    const auto place = root_ + "/layers/" + hex_of(chain_id);
+    if (::rename((directory + "/diff").c_str(), (place + "/diff").c_str()) != 0)
+      return sys_error("store it");
+    return sync_dir(place);
+  };
+  const auto made = make();
+  if (auto done = trash_.take(directory); !done)
+    log::warn("left over path={} reason={}", directory, done.error().message);
+  // It was removed meanwhile.
+  if (!find(chain_id)) return fail(Errc::not_found, "layer {}: it was removed", chain_id);
+  if (!made) return std::unexpected(made.error().within("unpack layer {}", chain_id));
+  const std::lock_guard lock(mutex_);
+  placed_.erase(chain_id);
+  return {};
+}
+
 Result<> LayerStore::remove(const std::string& chain_id) {
   {
     const std::lock_guard lock(mutex_);
     layers_.erase(chain_id);
+    placed_.erase(chain_id);
   }
   return trash_.take(root_ + "/layers/" + hex_of(chain_id));
 }

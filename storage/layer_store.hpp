@@ -3,14 +3,20 @@
 // three drivers read. A layer is unpacked in tmp/ while its bytes still arrive, verified, synced
 // (syncfs once), and renamed: what has its name is whole.
 //
+// A layer may also be there as its blob alone (place), without `diff`: a commit is answered when
+// its tar is on the disk, and the directory is made from that beside it, or when it is first
+// needed (unpack_placed). So a `diff` that is lost is made again.
+//
 // Safe from any thread. Everything but has(), find() and the paths is slow: for worker threads.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -62,8 +68,8 @@ class LayerStore {
   [[nodiscard]] std::vector<LayerInfo> list() const;
   // "ROOT/layers/HEX/diff"
   [[nodiscard]] std::string diff_path(const std::string& chain_id) const;
-  // The directories of a stack, topmost first, as a mount takes them.   errors  not_found, with the
-  // layer's name
+  // The directories of a stack, topmost first, as a mount takes them. They are there when none
+  // of the layers is only placed.   errors  not_found, with the layer's name
   [[nodiscard]] Result<std::vector<std::string>> diff_paths(
       const std::vector<std::string>& diff_ids) const;
 
@@ -93,21 +99,35 @@ class LayerStore {
   Result<Staged> stage(const LayerRequest& request, LayerSource& source);
   Result<LayerInfo> commit(Staged staged, const std::string& parent);
 
+  // A layer as the blob that holds its tar, not compressed; `size`: the bytes of its files. The
+  // blob and the layer's name are on the disk when it returns; its directory is not made.
+  Result<LayerInfo> place(BlobStore::Writer tar, std::int64_t size, const std::string& parent);
+  // Its directory is still to be made.
+  [[nodiscard]] bool is_only_placed(const std::string& chain_id) const;
+  [[nodiscard]] std::vector<std::string> only_placed() const;
+  // Makes it of the blob, verified as by ingest(). Nothing to do is fine.
+  //   stop    true: ends soon, with an error
+  //   errors  not_found (no such layer, or no longer), those of ingest()
+  Result<> unpack_placed(const std::string& chain_id, const std::atomic<bool>& stop);
+
   Result<> remove(const std::string& chain_id);  // into the trash
 
   Pins& pins() { return pins_; }
   [[nodiscard]] bool one_id() const { return one_id_; }
 
  private:
-  void know(const LayerInfo& info);
+  void know(const LayerInfo& info, bool has_directory = true);
+  Result<std::int64_t> unpack_blob(const LayerInfo& info, const UniqueFd& root,
+                                   const std::atomic<bool>& stop) const;
 
   std::string root_;
   bool one_id_;
   BlobStore& blobs_;
   Trash& trash_;
   Pins& pins_;
-  mutable std::mutex mutex_;  // guards layers_
+  mutable std::mutex mutex_;  // guards layers_, placed_
   std::map<std::string, LayerInfo> layers_;
+  std::set<std::string> placed_;  // those without a directory
 };
 
 }  // namespace coracle::storage

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <set>
 #include <utility>
@@ -65,6 +66,7 @@ class Store final : public Storage {
         registry_(io, workers, RegistryConfig{config_.mirrors, config_.insecure_registries}, blobs_,
                   layers_, images_),
         sweeping_(io),
+        unpacking_(io),
         scope_(io) {}
 
   Result<> load_all() {
@@ -82,6 +84,8 @@ class Store final : public Storage {
     for (const auto& d : damaged_)
       log::warn("damaged object left out path={} reason={}", d.path, d.reason);
     scope_.start("sweep the store", sweep_at_start());
+    if (auto placed = layers_.only_placed(); !placed.empty())
+      scope_.start("unpack layers", unpack_later(std::move(placed)));
     return {};
   }
 
@@ -206,6 +210,7 @@ class Store final : public Storage {
                                     std::size_t limit) override {
     CO_TRY(const auto image, images_.by_id(image_id));
     auto pin = pin_image(image);
+    CO_CHECK(co_await have_unpacked(chain_ids(image.diff_ids)));
     CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
     auto job = [stack = std::move(stack), path = std::move(path), limit] {
       return read_below(stack, path, limit);
@@ -218,6 +223,7 @@ class Store final : public Storage {
   Task<> create_layer(std::string id, std::string image_id) override {
     CO_TRY(const auto image, images_.by_id(image_id));
     auto pin = pin_image(image);  // until the writable layer holds them itself
+    CO_CHECK(co_await have_unpacked(chain_ids(image.diff_ids)));
     CO_TRY(const auto stack, layers_.diff_paths(image.diff_ids));
     auto chain = chain_ids(image.diff_ids);
     std::vector<std::string> topmost_first(chain.rbegin(), chain.rend());
@@ -262,7 +268,7 @@ class Store final : public Storage {
       return commit_image(source, image_id, options, stores());
     };
     auto committed = co_await workers_.run(std::move(job));
-    trash_.empty();
+    if (committed) scope_.start("unpack layers", unpack_later(chain_ids(committed->diff_ids)));
     co_return committed;
   }
 
@@ -293,6 +299,7 @@ class Store final : public Storage {
   Task<> fill_volume(VolumeFill what) override {
     CO_TRY(const auto image, images_.by_id(what.image_id));
     auto pin = pin_image(image);
+    CO_CHECK(co_await have_unpacked(chain_ids(image.diff_ids)));
     CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
     co_return co_await volumes_.fill(std::move(what), std::move(stack));
   }
@@ -303,6 +310,7 @@ class Store final : public Storage {
   }
 
   Coro<void> close() override {
+    stopping_ = true;
     co_await scope_.close();
     co_await trash_.close();
   }
@@ -347,6 +355,28 @@ class Store final : public Storage {
     if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
       return fail(Errc::invalid_argument, "{} of the image is no file", path);
     return read_all(fd, limit);
+  }
+
+  // ---- layers that are there as blobs alone
+
+  // Waits until they have their directories. By chain id.
+  Task<> have_unpacked(std::vector<std::string> chain) {
+    for (const auto& id : chain) {
+      if (!layers_.is_only_placed(id)) continue;
+      const auto turn = co_await unpacking_.take();
+      auto job = [this, id] { return layers_.unpack_placed(id, stopping_); };
+      const auto done = co_await workers_.run(std::move(job));
+      trash_.empty();
+      if (!done) co_return std::unexpected(done.error());
+    }
+    co_return Result<>{};
+  }
+
+  Coro<void> unpack_later(std::vector<std::string> chain) {
+    const auto done = co_await have_unpacked(std::move(chain));
+    if (done || stopping_ || done.error().code == Errc::not_found) co_return;
+    // Whoever needs it tries again, and is told.
+    log::warn("layer not unpacked reason={}", done.error().message);
   }
 
   // ---- gc
@@ -395,7 +425,8 @@ class Store final : public Storage {
   std::map<std::string, std::pair<std::string, LayerUsage>>
       usages_;                    // of idle layers: version, size
   bool containers_known_ = true;  // no writable layer is damaged: their roots are all known
-  Turns sweeping_;
+  Turns sweeping_, unpacking_;
+  std::atomic<bool> stopping_ = false;
   Scope scope_;
 };
 

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <string_view>
+#include <utility>
 
 #include <limits.h>
 
@@ -108,6 +109,7 @@ Result<> TarTree::add(const UniqueFd& parent, const std::string& name, const str
   if ((now.st_mode & S_IFMT) != (st.st_mode & S_IFMT)) return {};
   entry = entry_of(now, path);
   CHECK(fill(entry, fd));
+  file_bytes_ += entry.size;
   return to_.entry(entry, S_ISREG(now.st_mode) ? &fd : nullptr);
 }
 
@@ -193,8 +195,8 @@ Result<> write_merged(const MergedEntry& root, const UniqueFd& to) {
   return archive.finish();
 }
 
-Result<> write_diff(const DiffSource& source, const UniqueFd& to) {
-  ArchiveWriter archive(to);
+Result<std::int64_t> write_diff(const DiffSource& source, ArchiveWriter::Sink to) {
+  ArchiveWriter archive(std::move(to));
   TarTree tar(archive);
   // "/" of a layer that does not name it is 0755 and root's (LayerStore::stage).
   const auto& top = source.upper.empty() ? source.copy : source.upper;
@@ -213,7 +215,8 @@ Result<> write_diff(const DiffSource& source, const UniqueFd& to) {
     CHECK(tar.add(*entry.parent, entry.name, entry.st, entry.path));
     return entry.opaque ? tar.add_marker(entry.path + "/.wh..wh..opq") : Result<>{};
   }));
-  return archive.finish();
+  CHECK(archive.finish());
+  return tar.file_bytes();
 }
 
 }  // namespace coracle::storage

@@ -36,15 +36,20 @@ class TarTree {
   Result<> add_all(const UniqueFd& parent, const std::string& name, const std::string& path);
   Result<> add_all_in(const UniqueFd& directory, const std::string& path);
 
+  // Bytes of all files so far, as their entries say.
+  [[nodiscard]] std::int64_t file_bytes() const { return file_bytes_; }
+
  private:
   static Result<> fill(ArchiveEntry& entry, const UniqueFd& fd);
   ArchiveWriter& to_;
+  std::int64_t file_bytes_ = 0;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;  // files with more names -> the first path
 };
 
 // All of a merged tree, names below its root. Blocking, like all here.
 Result<> write_merged(const MergedEntry& root, const UniqueFd& to);
-// The changes as an OCI layer: whiteouts .wh.NAME, opaque directories .wh..wh..opq.
-Result<> write_diff(const DiffSource& source, const UniqueFd& to);
+// The changes as an OCI layer: whiteouts .wh.NAME, opaque directories .wh..wh..opq. The bytes of
+// all files in it.
+Result<std::int64_t> write_diff(const DiffSource& source, ArchiveWriter::Sink to);
 
 }  // namespace coracle::storage

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import harness
-from harness import Case, main
+from harness import Case, main, wait_until
 
 
 def check(daemon, *flags):
@@ -152,7 +152,18 @@ class Check(Case):
 
     def test_layer_directory(self):
         layer = self.layer()
+        os.rename(f"{layer}/diff", f"{self.daemon.scratch}/lost")
+        code, out, _ = self.check()
+        self.assertEqual(code, 0, out)
+        self.assertIn("it is not unpacked", out)
+        self.daemon.start()  # makes it again from the layer's blob
+        wait_until(lambda: os.path.isdir(f"{layer}/diff"), 10, "the layer's directory")
+        self.ok("start", "-a", "c1")
+        self.daemon.stop()
+        with open(f"{layer}/layer.json") as f:
+            blob = json.load(f)["blob"].removeprefix("sha256:")
         os.rename(f"{layer}/diff", f"{self.daemon.scratch}/diff")
+        os.remove(f"{self.store}/blobs/sha256/{blob}")
         self.finds(f"layer sha256:{os.path.basename(layer)}: its directory diff is missing",
                    f"image sha256:{self.image}: its layer", f"writable-layer {self.id}: the layer sha256:")
         code, out, _ = self.check("--repair")

@@ -35,6 +35,7 @@ class Faults(Case):
         d.docker("run", "--rm", "--name", "f2", "busybox", "true")
         d.docker("exec", "f1", "touch", "/root/committed")
         d.docker("commit", "f1", "committed:1")
+        d.docker("run", "--rm", "committed:1", "test", "-e", "/root/committed")
         d.docker("rm", "-f", "f1")
         d.docker("rmi", "committed:1")
         d.docker("volume", "rm", "fv")

@@ -82,6 +82,73 @@ TEST_F(Layers, WrongDigestsLeaveNothing) {
   EXPECT_TRUE(layers.list().empty());
 }
 
+TEST_F(Layers, APlacedOneIsUnpackedFromItsBlobWhenAsked) {
+  const auto place = [&] {
+    auto writer = blobs.begin();
+    return writer && writer->write(tar) ? layers.place(*std::move(writer), 300'000, "")
+                                        : fail(Errc::internal, "no blob");
+  };
+  const auto info = place();
+  ASSERT_TRUE(info) << info.error().message;
+  const auto id = sha256_of(tar);
+  EXPECT_EQ(id, info->chain_id);
+  EXPECT_EQ(300'000, info->size);
+  EXPECT_EQ(tar, *blobs.read(id));
+  EXPECT_TRUE(layers.has(id));
+  EXPECT_TRUE(layers.is_only_placed(id));
+  EXPECT_TRUE(place());  // it is there
+  EXPECT_EQ("", residue());
+
+  std::atomic<bool> stop = true;
+  EXPECT_FALSE(layers.unpack_placed(id, stop));
+  EXPECT_TRUE(layers.is_only_placed(id));
+  EXPECT_FALSE(exists(layers.diff_path(id)));
+  EXPECT_EQ("", residue());
+
+  // The next store goes on with it.
+  stop = false;
+  LayerStore again(scratch.path(), true, blobs, trash, pins);
+  std::vector<Damaged> damaged;
+  ASSERT_TRUE(again.open(damaged));
+  EXPECT_TRUE(damaged.empty());
+  EXPECT_EQ(std::vector{id}, again.only_placed());
+  const auto done = again.unpack_placed(id, stop);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_FALSE(again.is_only_placed(id));
+  EXPECT_EQ(300'000U, get(again.diff_path(id) + "/f").size());
+  EXPECT_EQ("", residue());
+}
+
+TEST_F(Layers, ALostDirectoryIsMadeAgainFromAGoodBlobOnly) {
+  const auto packed = gzipped(tar);
+  const auto info = ingest(packed, {});
+  ASSERT_TRUE(info);
+  const auto diff = layers.diff_path(info->chain_id);
+  const std::atomic<bool> stop = false;
+  const auto open_again = [&](LayerStore& store) {
+    std::vector<Damaged> damaged;
+    EXPECT_TRUE(store.open(damaged));
+    return damaged.size();
+  };
+  ASSERT_TRUE(remove_tree(diff));
+  LayerStore second(scratch.path(), true, blobs, trash, pins);
+  EXPECT_EQ(0U, open_again(second));
+  ASSERT_TRUE(second.unpack_placed(info->chain_id, stop));
+  EXPECT_EQ(300'000U, get(diff + "/f").size());
+
+  ASSERT_TRUE(remove_tree(diff));
+  put(blobs.path(info->blob), gzipped(Tar().file("f", "other").done()));
+  LayerStore third(scratch.path(), true, blobs, trash, pins);
+  EXPECT_EQ(0U, open_again(third));
+  EXPECT_FALSE(third.unpack_placed(info->chain_id, stop));
+  EXPECT_TRUE(third.is_only_placed(info->chain_id));
+  EXPECT_FALSE(exists(diff));
+
+  ASSERT_TRUE(remove_tree(blobs.path(info->blob)));
+  LayerStore fourth(scratch.path(), true, blobs, trash, pins);
+  EXPECT_EQ(1U, open_again(fourth));
+}
+
 TEST_F(Layers, ASourceThatFailsCancels) {
   Error gone;
   gone.message = "cancelled";
