@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 using HeritagePtr = std::shared_ptr<const rootless::Heritage>;
 
 constexpr milliseconds kFirstDelay{100};
-constexpr milliseconds kLongestDelay{30'000};
+constexpr milliseconds kLongestDelay{5'000};
 constexpr std::chrono::seconds kLongLife{10};  // after it the delay begins anew
 
 constexpr const char* kTrouble =
@@ -95,8 +95,14 @@ class NetworkHeldBack {
   Parts& p_;
 };
 
-Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first) {
-  const NetworkHeldBack held(p);
+using Holding = std::shared_ptr<NetworkHeldBack>;
+
+// Beside the watch: netstack may take its time, and the keeper may be killed meanwhile.
+Coro<void> restore_network(Parts& p, Holding /*until it is done*/) {
+  co_await restore_endpoints(p);
+}
+
+Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first, Holding holding) {
   auto job = [root = p.config.exec_root, heritage] {
     return rootless::replace_keeper(root, *heritage);
   };
@@ -107,7 +113,7 @@ Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first) {
     co_return false;
   }
   if (netstack) p.scope.start("reap netstack", reap_when_ended(p.io, *netstack));
-  co_await restore_endpoints(p);
+  p.scope.start("restore network", restore_network(p, std::move(holding)));
   co_return true;
 }
 
@@ -127,6 +133,7 @@ Coro<void> watch_keeper(Parts& p) {
   const auto heritage = co_await ask_heritage(p);
   milliseconds delay{0};
   bool first = true;  // of this keeper's end: told once
+  std::weak_ptr<NetworkHeldBack> held;
   while (!p.closing) {
     const auto begin = Clock::now();
     const auto keeper = read_keeper(p.config.exec_root);
@@ -143,7 +150,10 @@ Coro<void> watch_keeper(Parts& p) {
     if (delay.count() > 0) co_await sleep_for(p.io, delay);
     if (p.closing) co_return;
     delay = std::clamp(delay * 2, kFirstDelay, kLongestDelay);
-    const bool replaced = co_await replace_once(p, heritage, first);
+    auto holding = held.lock();
+    if (!holding) holding = std::make_shared<NetworkHeldBack>(p);
+    held = holding;
+    const bool replaced = co_await replace_once(p, heritage, first, std::move(holding));
     first = false;
     if (!replaced) continue;
     const auto next = read_keeper(p.config.exec_root);

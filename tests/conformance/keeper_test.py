@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 from harness import Case, free_port, main, wait_until
 
@@ -149,6 +150,22 @@ class Keeper(Case):
             self.daemon.start()
             self.all_is_well("web", facts, [self.port_of("web")])
         self.assertEqual(self.identity("keeper"), new)
+
+    def test_again_and_again(self):
+        """Also while the last one's end is being dealt with."""
+        facts = self.web("web", "-p", "80")
+        port = self.port_of("web")
+        for number, pause in enumerate((0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4) * 2):
+            for name in ("keeper", "netstack") if number % 3 == 0 else ("keeper",):
+                try:
+                    self.kill(name)
+                except (OSError, ValueError):
+                    pass  # it is dead already
+            time.sleep(pause)
+        wait_until(lambda: fetch(port) == "web\n", 20, "the port answers")
+        wait_until(lambda: not [w for w in self.daemon.request("GET", "/info")[2]["Warnings"] if "keeper" in w], 20,
+                   "there is a keeper")
+        self.all_is_well("web", facts, [port])
 
     def test_the_socket_inside(self):
         self.ok("run", "-d", "--name", "guest", "-v", "/var/run/docker.sock:/var/run/docker.sock", "busybox", "sleep",
