@@ -1,6 +1,7 @@
 #include "engine/container/log_files.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,10 +10,12 @@
 #include <cerrno>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include <zlib.h>
 
 #include "engine/base/json.hpp"
+#include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle {
@@ -204,18 +207,34 @@ Result<> LogFiles::unpack(File& file) const {
 
 Result<> LogFiles::find_newer() {
   std::deque<File> newer;
+  bool joined = chain_.empty();
   // In the middle of a rotation one of them is not there.
   for (int n = 0, missing = 0; missing < 2; ++n) {
     TRY(auto file, open_file(n == 0 ? path_ : fmt::format("{}.{}", path_, n)));
     missing = file ? 0 : missing + 1;
     if (!file) continue;
-    if (!chain_.empty() && same(*file, chain_.back())) break;
+    joined = joined || same(*file, chain_.back());
+    if (joined && !chain_.empty()) break;
     const bool met = std::any_of(newer.begin(), newer.end(),
                                  [&](const File& other) { return same(other, *file); });
     if (!met) newer.push_front(*std::move(file));
   }
+  if (!joined && options_.follow && !newer.empty())
+    log::warn("log follower fell behind rotation, lines may be missing path={}", path_);
   for (auto& file : newer) chain_.push_back(std::move(file));
+  if (options_.follow) hold_newest();
   return {};
+}
+
+void LogFiles::hold_newest() {
+  const int newest = chain_.empty() || !chain_.back().fd ? -1 : chain_.back().fd.get();
+  if (newest == held_) return;
+  const int before = std::exchange(held_, newest);
+  // The monitor tries the exclusive one for microseconds.
+  for (int i = 0; newest >= 0 && i < 20 && ::flock(newest, LOCK_SH | LOCK_NB) != 0; ++i)
+    ::usleep(50);
+  const auto holds = [before](const File& file) { return file.fd.get() == before; };
+  if (before >= 0 && std::any_of(chain_.begin(), chain_.end(), holds)) ::flock(before, LOCK_UN);
 }
 
 Result<> LogFiles::seek_tail() {

@@ -6,6 +6,10 @@
 // while they are open. One that was compressed meanwhile has another inode, but the same first
 // line, and no two lines of a log have the same time. A compressed file is unpacked into a
 // nameless one when it comes to be read.
+//
+// A follower has the newest file that it opened locked (flock(2), shared): rotation leaves that one
+// and all newer ones where they are, up to a bound (monitor/log_file), so that a slow client loses
+// nothing. When the bound was passed, the log of the daemon says so.
 #pragma once
 
 #include <sys/types.h>
@@ -60,6 +64,8 @@ class LogFiles final : public LogSource {
   Result<> unpack(File& file) const;
   // Puts behind `chain_` the files that are newer than its last one (all, when it is empty).
   Result<> find_newer();
+  // Locks the newest file of the chain, in place of what was the newest.
+  void hold_newest();
   Result<> seek_tail();
   Result<std::optional<off_t>> seek_tail_in(const File& file, std::uint64_t& wanted) const;
   Result<bool> read_block(std::vector<LogEntry>& into);
@@ -72,6 +78,7 @@ class LogFiles final : public LogSource {
   std::string path_;
   LogOptions options_;
   bool opened_ = false;
+  int held_ = -1;           // borrowed from the chain's newest file; -1: none
   std::deque<File> chain_;  // the front is being read
   std::string carry_;       // a line whose end is not read yet
   std::array<Unfinished, 2> unfinished_;

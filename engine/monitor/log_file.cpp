@@ -87,6 +87,17 @@ bool LogFile::is_followed() const {
   return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
+bool LogFile::is_held(int number) const {
+  const UniqueFd fd(::open(name(number).c_str(), O_RDONLY | O_CLOEXEC));
+  return fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+bool LogFile::must_stay(int number, bool followed) const {
+  const int beyond = number - limits_.max_file + 1;
+  if (!followed || beyond > kMaxGrace) return false;
+  return is_young(number) || (beyond * limits_.max_size <= kMaxHeld && is_held(number));
+}
+
 Result<LogFile> LogFile::open(std::string path, Limits limits) {
   LogFile log;
   log.path_ = std::move(path);
@@ -135,7 +146,7 @@ Result<> LogFile::rotate() {
   int last = last_number();
   const bool followed = last >= stays && is_followed();
   for (; last >= std::max(stays, 1); --last) {
-    if (followed && last < stays + kMaxGrace && is_young(last)) break;
+    if (must_stay(last, followed)) break;
     remove(last);
   }
   for (int n = last; n >= 1; --n) {
@@ -157,12 +168,9 @@ Result<> LogFile::rotate() {
 void LogFile::tidy() {
   if (limits_.max_size <= 0) return;
   int last = last_number();
-  if (last < limits_.max_file) return;
-  const bool followed = is_followed();
-  for (; last >= limits_.max_file; --last) {
-    if (followed && is_young(last)) return;
-    remove(last);
-  }
+  const bool followed = last >= limits_.max_file && is_followed();
+  for (; last >= limits_.max_file && !must_stay(last, followed); --last) remove(last);
+  compress_next();
 }
 
 // Of a monitor that was killed, or whose container ended, in the middle.
@@ -173,7 +181,6 @@ void LogFile::clean_up() {
     if (is_there(name(n, true))) ::unlink(name(n).c_str());
   }
   tidy();
-  compress_next();
 }
 
 // --- compression ---
@@ -184,7 +191,7 @@ void LogFile::compress_next() {
   for (int n = 1; n < limits_.max_file; ++n) {
     if (is_there(name(n))) oldest = n;
   }
-  if (oldest == 0) return;
+  if (oldest == 0 || is_held(oldest)) return;  // the packed one would be another file
   const UniqueFd from(::open(name(oldest).c_str(), O_RDONLY | O_CLOEXEC));
   const UniqueFd to(
       ::open(unfinished().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kLogMode));

@@ -9,7 +9,10 @@
 //
 // Followers (container/log_reader) hold a shared flock(2) on the log's directory. While somebody
 // does, a file that was written to in the last kGraceMs is not removed by rotation, however small
-// max_size and max_file are: everybody has time to open it. Those beyond max_file go later.
+// max_size and max_file are: everybody has time to open it. A follower that has come no further
+// (its client reads slowly, or is stopped) holds a shared flock(2) on the newest file that it has
+// open: that one stays with all newer ones, and it finds them when it goes on. This is bounded, by
+// kMaxHeld bytes of a log. Those beyond max_file go later.
 #pragma once
 
 #include <sys/types.h>
@@ -31,7 +34,8 @@ class LogFile {
     bool compress = false;
   };
   static constexpr int kGraceMs = 2000;
-  static constexpr int kMaxGrace = 200;  // files beyond max_file
+  static constexpr int kMaxGrace = 200;                              // files beyond max_file
+  static constexpr std::int64_t kMaxHeld = std::int64_t{256} << 20;  // bytes beyond max_file
 
   LogFile() = default;
   // errors: it cannot be made or opened
@@ -55,6 +59,9 @@ class LogFile {
   [[nodiscard]] int last_number() const;
   [[nodiscard]] bool is_young(int number) const;
   [[nodiscard]] bool is_followed() const;
+  [[nodiscard]] bool is_held(int number) const;
+  // May it, which is one too many, not go yet? `followed`: somebody follows the log.
+  [[nodiscard]] bool must_stay(int number, bool followed) const;
   Result<> reopen();
   Result<> rotate();
   void remove(int number);

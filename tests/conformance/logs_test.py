@@ -3,6 +3,7 @@ import calendar
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -47,6 +48,33 @@ class Logs(Case):
     def test_a_follower_loses_and_repeats_nothing_over_compressed_rotations(self):
         self.follow_over_rotations("--log-opt", "compress=true")
 
+    def test_a_client_that_is_stopped_loses_nothing(self):
+        """The second burst rotates what the first wrote out of max-file, long after the grace for young files."""
+        self.ok("run", "-d", "--name", "slow", "--log-opt", "max-size=1m", "--log-opt", "max-file=3", "busybox", "sh",
+                "-c", "while [ ! -e /go1 ]; do sleep 0.05; done; seq 1 100000; touch /done1; "
+                "while [ ! -e /go2 ]; do sleep 0.05; done; seq 100001 200000; touch /done2; sleep 1000")
+        p = self.daemon.popen("logs", "-f", "slow")
+        self.ok("exec", "slow", "touch", "/go1")
+        first = p.stdout.readline()
+        p.send_signal(signal.SIGSTOP)
+        done = lambda n: self.docker("exec", "slow", "test", "-e", f"/done{n}").code == 0
+        wait_until(lambda: done(1), 30, "the first half is written")
+        time.sleep(2.5)
+        self.ok("exec", "slow", "touch", "/go2")
+        wait_until(lambda: done(2), 30, "the second half is written")
+        self.assertGreater(len(self.files_of("slow")), 3)
+        p.send_signal(signal.SIGCONT)
+        lines = [int(first)]
+        for line in p.stdout:
+            lines.append(int(line))
+            if lines[-1] == 200000:
+                break
+        p.kill()
+        p.communicate()
+        self.assertEqual(lines, list(range(1, 200001)))
+        self.ok("exec", "slow", "sh", "-c", "echo 200001 > /proc/1/fd/1")
+        wait_until(lambda: len(self.files_of("slow")) <= 3, 10, "what was kept for it goes")
+
     def test_a_follower_goes_on_after_a_restart_of_the_daemon(self):
         self.ok("run", "-d", "--name", "re", "--log-opt", "max-size=200k", "--log-opt", "max-file=4",
                 "busybox", "sh", "-c",
@@ -75,7 +103,8 @@ class Logs(Case):
 
     def test_rotated_files_are_counted_and_compressed(self):
         self.ok("run", "-d", "--name", "c1", *ROTATED, "--log-opt", "compress=true", "busybox", "sh", "-c",
-                "for i in 1 2 3 4 5 6; do seq 1 900; sleep 0.2; done; sleep 1000")
+                "for i in 1 2 3 4 5 6; do seq 1 900; sleep 0.2; done; touch /done; sleep 1000")
+        wait_until(lambda: self.docker("exec", "c1", "test", "-e", "/done").code == 0, 15, "all is written")
         name = self.inspect("c1", "Id") + "-json.log"
         wait_until(lambda: self.files_of("c1") == [name, name + ".1.gz", name + ".2.gz"], 15,
                    "the rotated files are compressed")

@@ -1,9 +1,12 @@
 #include "engine/container/log_reader.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 #include <gmock/gmock.h>
@@ -45,6 +48,14 @@ class LogReaderTest : public ::testing::Test {
       if (pid <= 0) return;
       EXPECT_TRUE(w.child_ended(pid, status));
     }
+  }
+  // Nothing is young any more.
+  void age_all() const {
+    const auto names = list_dir(dir_);
+    ASSERT_TRUE(names);
+    const std::array<timespec, 2> long_ago{timespec{1, 0}, timespec{1, 0}};
+    for (const auto& name : *names)
+      ::utimensat(AT_FDCWD, (dir_ + "/" + name).c_str(), long_ago.data(), 0);
   }
   static LogOptions both() {
     LogOptions o;
@@ -261,6 +272,56 @@ TEST_F(LogReaderTest, FollowsABurstOverRotationsWithoutLossOrRepetition) {
     w.trim();
     EXPECT_TRUE(exists(path() + ".1") || exists(path() + ".1.gz"));
     EXPECT_FALSE(exists(path() + ".3") || exists(path() + ".3.gz"));
+    for (const char* suffix : {"", ".1", ".2", ".1.gz", ".2.gz"})
+      ::unlink((path() + suffix).c_str());
+  }
+}
+
+// As a follower whose client is stopped: nothing is read while the log is rotated again and again,
+// and the grace for young files is long over.
+TEST_F(LogReaderTest, AFollowerThatIsHeldUpLosesNothing) {
+  constexpr int kLines = 20'000;
+  for (const bool compress : {false, true}) {
+    auto w = writer(150'000, 3, compress);
+    w.write(Stream::out, "0\n");
+    auto options = both();
+    options.follow = true;
+    const UniqueFd directory(::open(dir_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_EQ(::flock(directory.get(), LOCK_SH), 0);  // as LogReader does
+    std::vector<std::string> seen;
+    {
+      LogFiles files(path(), options);
+      const auto read_all = [&] {
+        for (;;) {
+          const auto some = files.read();
+          ASSERT_TRUE(some.has_value());
+          if (some->empty()) break;
+          for (const auto& e : *some) seen.push_back(e.text);
+        }
+      };
+      read_all();
+      EXPECT_THAT(seen, ElementsAre("0\n"));
+      for (int i = 1; i < kLines; ++i) {
+        w.write(Stream::out, fmt::format("{}\n", i));
+        if (i % 500 == 0) {
+          age_all();
+          w.trim();
+          take_child(w, true);
+        }
+      }
+      read_all();
+      w.trim();
+      read_all();
+    }
+    ASSERT_EQ(seen.size(), kLines);
+    for (int i = 0; i < kLines; ++i)
+      ASSERT_EQ(seen.at(static_cast<std::size_t>(i)), fmt::format("{}\n", i));
+    // It has gone: what was kept for it goes too, and what stays is compressed.
+    take_child(w, true);
+    w.trim();
+    take_child(w, true);
+    EXPECT_FALSE(exists(path() + ".3") || exists(path() + ".3.gz"));
+    EXPECT_EQ(exists(path() + ".1.gz"), compress);
     for (const char* suffix : {"", ".1", ".2", ".1.gz", ".2.gz"})
       ::unlink((path() + suffix).c_str());
   }
