@@ -105,8 +105,12 @@ std::optional<int> capability_number(const std::string& name) {
 }
 
 int last_capability() {
-  int last = -1;
-  while (last < 63 && ::prctl(PR_CAPBSET_READ, last + 1, 0, 0, 0) >= 0) ++last;
+  // The kernel knows all up to it, and none above: halved, six questions instead of forty.
+  int last = -1, unknown = 64;
+  while (unknown - last > 1) {
+    const int middle = last + (unknown - last) / 2;
+    (::prctl(PR_CAPBSET_READ, middle, 0, 0, 0) >= 0 ? last : unknown) = middle;
+  }
   return last;
 }
 
@@ -123,10 +127,13 @@ Result<CapabilitySets> capability_sets(const std::optional<oci::Capabilities>& w
 }
 
 Result<> limit_bounding_set(const CapabilitySets& sets) {
-  for (int cap = 0; cap <= last_capability(); ++cap) {
-    if ((sets.bounding >> cap & 1U) != 0) continue;
-    if (::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 && ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0)
-      return sys_error("drop capability {} from the bounding set", cap);
+  for (int cap = 0; cap < 64; ++cap) {
+    if ((sets.bounding >> cap & 1U) != 0 || ::prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0) continue;
+    const int sys = errno;
+    if (sys == EINVAL) break;  // above the last one of this kernel
+    // Without CAP_SETPCAP it is refused also for what is not there.
+    if (::prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0)
+      return sys_error_of(sys, "drop capability {} from the bounding set", cap);
   }
   return {};
 }
