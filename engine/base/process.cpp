@@ -66,6 +66,16 @@ class Attributes {
   posix_spawnattr_t attributes_{};
 };
 
+// Asked once: it is another only after this program has ended.
+const Result<std::string>& boot_id() {
+  static const Result<std::string> known = [] {
+    auto text = read_file("/proc/sys/kernel/random/boot_id", 128);
+    while (text && text->ends_with('\n')) text->pop_back();
+    return text;
+  }();
+  return known;
+}
+
 }  // namespace
 
 ExitStatus exit_status_from_wait(int status) {
@@ -80,8 +90,7 @@ ExitStatus exit_status_from_siginfo(int child_code, int child_status) {
 Result<ProcessIdentity> identify(pid_t pid) {
   auto stat = read_file(fmt::format("/proc/{}/stat", pid), 4096);
   if (!stat) return std::unexpected(stat.error().within("identify process {}", pid));
-  TRY(auto boot, read_file("/proc/sys/kernel/random/boot_id", 128));
-  while (boot.ends_with('\n')) boot.pop_back();
+  TRY(const auto boot, boot_id());
   // The name may hold spaces and parentheses: fields are counted behind the last one. See proc(5).
   std::string_view rest = *stat;
   rest.remove_prefix(std::min(rest.size(), rest.rfind(')') + 2));

@@ -47,8 +47,7 @@ Result<> Container::create(Create create, std::vector<UniqueFd> fds) {
   CHECK(take_descriptors(spec, fds, netns));
   CHECK(make_process(spec, netns));
   status_ = Status::created;
-  CHECK(stdio_->start());
-  return write_identity();
+  return stdio_->start();
 }
 
 // In the order that protocol.hpp tells.
@@ -86,10 +85,13 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
   request.init_program = asked_.init_program;
   request.seccomp_cache = asked_.seccomp_cache;
   request.joined = asked_.joined;
+  request.meanwhile = [&](const Pidfd& init) -> Result<> {
+    oom_ = OomWatch(init.pid());
+    freezer_ = Freezer(init, asked_.root.fuse_program);
+    return write_identity(init.pid());
+  };
   TRY(launched_, runtime::launch(request));
   stdio_->close_theirs();
-  oom_ = OomWatch(pid());
-  freezer_ = Freezer(launched_->init(), asked_.root.fuse_program);
   if (!spec.process.terminal) return {};
   if (asked_.console.height != 0 || asked_.console.width != 0) {
     CHECK(stdio_->resize(asked_.console));
@@ -107,10 +109,10 @@ Result<oci::Spec> Container::read_spec() const {
   return spec;
 }
 
-Result<> Container::write_identity() const {
+Result<> Container::write_identity(pid_t init) const {
   Identity identity;
   TRY(identity.monitor, identify(::getpid()));
-  TRY(identity.init, identify(pid()));
+  TRY(identity.init, identify(init));
   return write_file_atomic(join_path(asked_.run_dir, kIdentityName), json::to_text(identity), 0600,
                            Durability::unsynced);
 }

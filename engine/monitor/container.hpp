@@ -91,7 +91,7 @@ class Container {
 
   Result<> take_descriptors(const oci::Spec& spec, std::vector<UniqueFd>& fds, UniqueFd& netns);
   Result<> make_process(const oci::Spec& spec, const UniqueFd& netns);
-  Result<> write_identity() const;
+  Result<> write_identity(pid_t init) const;
   [[nodiscard]] Result<oci::Spec> read_spec() const;
   [[nodiscard]] Stdio::Options stdio_options(const std::string& exec_id);
   Result<ExecInstance> make_exec(const Exec& exec, UniqueFd socket);

@@ -222,7 +222,9 @@ Result<Launched> launch(const LaunchRequest& request) {
   in.report.reset();
   in.go.reset();
   if ((in.new_namespaces & CLONE_NEWUSER) != 0) CHECK(map_ids(request, *child, go.write));
+  const auto aside = request.meanwhile ? request.meanwhile(*child) : Result<>{};
   TRY(auto fds, await_ready(report.a));
+  CHECK(aside);
   CHECK(still_live(joined));
   UniqueFd mount_namespace, console;
   CHECK(take_descriptors(std::move(fds), spec.process.terminal, mount_namespace, console));

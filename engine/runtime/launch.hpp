@@ -13,6 +13,7 @@
 //                                       path
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,6 +43,8 @@ struct LaunchRequest {
   // Processes whose namespaces (or files) the spec names by /proc/PID: they must live until all of
   // that is opened, so that no number has become another process's.
   std::vector<ProcessIdentity> joined;
+  // What the caller has to do with the child's pid; it is done while the child sets itself up.
+  std::function<Result<>(const Pidfd& child)> meanwhile;
 };
 
 // A container between create and its end, as its parent holds it.
