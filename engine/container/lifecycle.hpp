@@ -15,6 +15,7 @@
 #include <string>
 
 #include "engine/container/container.hpp"
+#include "engine/container/monitor_spawner.hpp"
 #include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/streams.hpp"
@@ -34,7 +35,7 @@ class Lifecycle {
     std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
     std::function<void(const ContainerPtr&)> removed;  // and are forgotten
   };
-  Lifecycle(Parts& parts, Hooks hooks) : p_(parts), hooks_(std::move(hooks)) {}
+  Lifecycle(Parts& parts, Hooks hooks);
 
   Task<Created> create(CreateRequest request);
   Task<> start(ContainerPtr c);
@@ -98,6 +99,7 @@ class Lifecycle {
 
   Parts& p_;
   Hooks hooks_;
+  MonitorSpawner monitors_;
   bool emptying_trash_ = false;
 };
 

@@ -41,13 +41,18 @@ Result<std::shared_ptr<MonitorLink>> MonitorLink::spawn(asio::io_context& io, Sc
   return link;
 }
 
+std::shared_ptr<MonitorLink> MonitorLink::adopt(asio::io_context& io, Scope& scope,
+                                                UniqueFd socket) {
+  auto link = std::make_shared<MonitorLink>(io, std::move(socket), 0);
+  scope.start("monitor link", read(link));
+  return link;
+}
+
 Result<std::shared_ptr<MonitorLink>> MonitorLink::connect(asio::io_context& io, Scope& scope,
                                                           const std::string& socket_path) {
   TRY(auto socket, connect_unix(socket_path, SOCK_SEQPACKET));
   CHECK(set_nonblocking(socket, true));
-  auto link = std::make_shared<MonitorLink>(io, std::move(socket), 0);
-  scope.start("monitor link", read(link));
-  return link;
+  return adopt(io, scope, std::move(socket));
 }
 
 MonitorLink::MonitorLink(asio::io_context& io, UniqueFd socket, pid_t child)
@@ -61,6 +66,11 @@ void MonitorLink::set_handlers(Handlers handlers) {
   handlers_ = std::move(handlers);
   for (const auto& answer : std::exchange(early_, {})) handlers_.event(answer);
   if (lost_ && !closed_) handlers_.lost();
+}
+
+void MonitorLink::born(const monitor::Answer& answer) {
+  child_ = answer.pid;
+  if (answer.error) log::error("monitor not started reason={}", answer.error->message);
 }
 
 void MonitorLink::heard(monitor::Answer answer) {
@@ -102,6 +112,10 @@ Coro<void> MonitorLink::read(std::shared_ptr<MonitorLink> self) {
     auto answer = json::from_text<monitor::Answer>(message->text);
     if (!answer) {
       log::warn("monitor sent what is not a message reason={}", answer.error().message);
+      continue;
+    }
+    if (answer->event == "born") {
+      self->born(*answer);
       continue;
     }
     self->heard(*std::move(answer));

@@ -25,6 +25,8 @@ class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
   // Starts a coracle-monitor in a session of its own; it waits for `create`.
   static Result<std::shared_ptr<MonitorLink>> spawn(asio::io_context& io, Scope& scope,
                                                     const std::string& program);
+  // One that a spawner is about to make: it has the other end of `socket`, which does not block.
+  static std::shared_ptr<MonitorLink> adopt(asio::io_context& io, Scope& scope, UniqueFd socket);
   // Joins one that runs.   errors  of connect_unix
   static Result<std::shared_ptr<MonitorLink>> connect(asio::io_context& io, Scope& scope,
                                                       const std::string& socket_path);
@@ -56,6 +58,7 @@ class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
     monitor::Answer answer;
   };
   static Coro<void> read(std::shared_ptr<MonitorLink> self);
+  void born(const monitor::Answer& answer);
   void heard(monitor::Answer answer);
   void ended();
   Task<> send(Message message);
@@ -64,7 +67,7 @@ class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
   asio::io_context& io_;
   UniqueFd socket_;
   asio::posix::stream_descriptor ready_;  // the same descriptor, for waiting
-  pid_t child_ = 0;                       // ours to reap
+  pid_t child_ = 0;                       // ours to reap; 0: not yet known, or not ours
   std::uint64_t seq_ = 0;
   std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
   Handlers handlers_;

@@ -130,6 +130,7 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
 }
 
 Task<> Lifecycle::reattach() {
+  if (!p_.monitor_program.empty()) monitors_.open(p_.monitor_program);
   CO_TRY(auto loaded, p_.store.load());
   std::vector<ContainerPtr> all;
   for (auto& one : loaded) {

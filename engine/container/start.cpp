@@ -252,6 +252,11 @@ class Abandoned {
 
 }  // namespace
 
+Lifecycle::Lifecycle(Parts& parts, Hooks hooks)
+    : p_(parts),
+      hooks_(std::move(hooks)),
+      monitors_(parts.io, parts.scope) {}
+
 Task<> Lifecycle::start(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
   CO_CHECK(c->permits(Operation::start));
@@ -297,8 +302,6 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
 Task<> Lifecycle::try_start(ContainerPtr c) {
   co_await await_last_monitor(c);
   const auto& mode = c->record.host.network_mode;
-  CO_CHECK(co_await mount_volumes(p_, c));
-  CO_TRY(auto input, generate_input(p_, *c));
   std::optional<Later<netstack::Attachment>> network;
   NetworkLease lease;
   netstack::Attachment attachment;
@@ -315,9 +318,12 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
     }
     network.emplace(p_.io, p_.scope, "attach network", p_.netstack.attach(std::move(request)));
     lease = NetworkLease(p_.netstack, p_.scope, c->id());
-  } else if (mode.starts_with("container:")) {
+  }
+  CO_CHECK(co_await mount_volumes(p_, c));
+  CO_TRY(auto input, generate_input(p_, *c));
+  if (mode.starts_with("container:")) {
     CO_TRY(attachment.netns, open_netns_of(p_, mode.substr(10)));
-  } else if (mode != "host") {
+  } else if (!network && mode != "host") {
     co_return fail(Errc::not_found, "failed to set up container networking: network {} not found",
                    mode);
   }
@@ -328,7 +334,7 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   Later<Bundled> bundle(p_.io, p_.scope, "write bundle", p_.workers.run(std::move(job)));
   if (p_.monitor_program.empty())
     co_return fail(Errc::unavailable, "coracle-monitor is not installed beside coracled");
-  CO_TRY(auto link, MonitorLink::spawn(p_.io, p_.scope, p_.monitor_program));
+  CO_TRY(auto link, monitors_.spawn());
   Abandoned undo(link);
   auto spec = co_await bundle.get();
   if (network) {

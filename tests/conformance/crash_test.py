@@ -60,6 +60,42 @@ class Crash(Case):
         self.assertEqual(self.inspect("kept", "RestartCount"), 1)
         self.untouched("other")
 
+    def children(self):
+        """{pid: (command line, state)} of the daemon's own children."""
+        out = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as f:
+                    state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    line = f.read().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if int(parent) == self.daemon.process.pid:
+                out[int(pid)] = (line, state)
+        return out
+
+    def spawner(self):
+        found = [pid for pid, (line, _) in self.children().items() if "--spawner" in line]
+        return found[0] if len(found) == 1 else None
+
+    def test_the_monitors_spawner(self):
+        whole = self.start("other")
+        first = self.spawner()
+        self.assertIsNotNone(first, self.children())
+        self.assertIn(self.monitor_of(whole), self.children())
+        os.kill(first, signal.SIGKILL)
+        self.untouched("other")
+        self.assertEqual(self.run_box("echo", "without it"), "without it")
+        self.assertEqual(self.run_box("echo", "and anew"), "and anew")
+        second = self.spawner()
+        self.assertNotIn(second, (None, first), self.children())
+        wait_until(lambda: "Z" not in [state for _, state in self.children().values()], 5, "all are reaped")
+        self.daemon.kill()
+        wait_until(lambda: not os.path.exists(f"/proc/{second}"), 5, "it has ended with the daemon")
+        self.daemon.start()
+        self.untouched("other")
+
     def test_the_daemon_again_and_again(self):
         self.start("other")
         pid = self.inspect("other", "State.Pid")
