@@ -16,6 +16,7 @@
 
 #include "engine/container/container.hpp"
 #include "engine/container/monitor_spawner.hpp"
+#include "engine/container/start_gate.hpp"
 #include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/streams.hpp"
@@ -100,6 +101,7 @@ class Lifecycle {
   Parts& p_;
   Hooks hooks_;
   MonitorSpawner monitors_;
+  StartGate starting_;
   bool emptying_trash_ = false;
 };
 

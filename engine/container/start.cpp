@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "engine/base/failpoint.hpp"
@@ -29,6 +32,12 @@ namespace {
 
 constexpr int kLastMonitorLimitMs = 5000;
 constexpr std::size_t kHostFileLimit = std::size_t{1} << 20;
+
+// Two for each processor: where one waits, for the disk or for netstack, another goes on.
+std::size_t places_for_starts() {
+  return std::size_t{2} * std::max(1U, std::thread::hardware_concurrency());
+}
+constexpr std::chrono::milliseconds kGatePatience{2000};
 
 bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
 
@@ -255,7 +264,8 @@ class Abandoned {
 Lifecycle::Lifecycle(Parts& parts, Hooks hooks)
     : p_(parts),
       hooks_(std::move(hooks)),
-      monitors_(parts.io, parts.scope) {}
+      monitors_(parts.io, parts.scope),
+      starting_(parts.io, places_for_starts(), kGatePatience) {}
 
 Task<> Lifecycle::start(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
@@ -319,6 +329,8 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
     network.emplace(p_.io, p_.scope, "attach network", p_.netstack.attach(std::move(request)));
     lease = NetworkLease(p_.netstack, p_.scope, c->id());
   }
+  const auto pass = co_await starting_.enter();
+  if (p_.closing) co_return fail(Errc::unavailable, "the daemon is ending");
   CO_CHECK(co_await mount_volumes(p_, c));
   CO_TRY(auto input, generate_input(p_, *c));
   if (mode.starts_with("container:")) {
