@@ -14,13 +14,13 @@
 #include "engine/base/path.hpp"
 #include "storage/copy_tree.hpp"
 #include "storage/merged_tree.hpp"
+#include "storage/records.hpp"
 #include "storage/volume_options.hpp"
 
 namespace coracle::storage {
 namespace {
 
 constexpr const char* kRecord = "volume.json";
-constexpr const char* kNew = ".new-";
 constexpr const char* kFilling = ".filling";  // what becomes _data once it is whole
 
 bool is_alphanumeric(char c) {
@@ -62,7 +62,7 @@ VolumeMount mount_of(const Volume& v) {
 Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool with_data) {
   const std::string& name = record.volume.name;
   CHECK(make_dirs(dir));
-  const std::string fresh = join_path(dir, kNew + random_id().substr(0, 16));
+  const std::string fresh = join_path(dir, std::string(kUnfinished) + random_id().substr(0, 16));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
   auto made = write_file_atomic(join_path(fresh, kRecord), json::to_text(record));
   const std::string data = join_path(fresh, "_data");
@@ -75,11 +75,6 @@ Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool wi
   if (made) return sync_dir(dir);
   static_cast<void>(remove_tree(fresh));
   return std::unexpected(made.error().within("create {}", name));
-}
-
-Result<VolumeRecord> read_record(const std::string& path) {
-  TRY(const auto text, read_file(path));
-  return json::from_text<VolumeRecord>(text);
 }
 
 struct Fill {
@@ -200,26 +195,14 @@ std::vector<std::string> Volume::attributes() const {
 }
 
 Result<std::vector<Damaged>> VolumeStore::load() {
-  std::vector<Damaged> damaged;
-  CHECK(make_dirs(dir_));
-  TRY(const auto names, list_dir(dir_));
-  for (const auto& name : names) {
-    const std::string path = join_path(dir_, name);
-    if (name.starts_with(kNew)) {
-      CHECK(trash_.take(path));
-      continue;
-    }
-    auto record = read_record(join_path(path, kRecord));
-    if (record && record->volume.name != name)
-      record = fail(Errc::internal, "it names another volume, {}", record->volume.name);
-    if (!record) {
-      damaged.push_back({join_path(path, kRecord), record.error().message});
-      continue;
-    }
-    record->volume.mountpoint = data_dir(record->volume);
-    entries_[name] = std::make_shared<Entry>(*std::move(record), io_);
-  }
-  return damaged;
+  return load_records<VolumeRecord>(
+      dir_, kRecord, trash_, [this](const std::string& name, VolumeRecord record) -> Result<> {
+        if (record.volume.name != name)
+          return fail(Errc::internal, "it names another volume, {}", record.volume.name);
+        record.volume.mountpoint = data_dir(record.volume);
+        entries_[name] = std::make_shared<Entry>(std::move(record), io_);
+        return {};
+      });
 }
 
 std::vector<Volume> VolumeStore::list() const {

@@ -11,12 +11,12 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
+#include "storage/records.hpp"
 
 namespace coracle::storage {
 namespace {
 
 constexpr const char* kRecord = "layer.json";
-constexpr const char* kNew = ".new-";  // a directory that is being made
 
 std::string without_algorithm(const std::string& digest) {
   const auto colon = digest.find(':');
@@ -32,7 +32,7 @@ bool is_plain_name(const std::string& id) {
 Result<> make_layer(const std::string& dir, const std::string& id, const LayerRecord& record,
                     const SnapshotDriver& driver, const std::vector<std::string>& lower) {
   CHECK(make_dirs(dir));
-  const std::string fresh = join_path(dir, kNew + id);
+  const std::string fresh = join_path(dir, std::string(kUnfinished) + id);
   CHECK(remove_tree(fresh));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
   auto made = driver.prepare(fresh, lower);
@@ -57,30 +57,12 @@ WritableLayers::WritableLayers(Workers& workers, Trash& trash,
       layers_dir_(std::move(layers_dir)) {}
 
 Result<std::vector<Damaged>> WritableLayers::load() {
-  std::vector<Damaged> damaged;
-  CHECK(make_dirs(dir_));
-  TRY(const auto names, list_dir(dir_));
-  for (const auto& name : names) {
-    const std::string path = join_path(dir_, name);
-    if (name.starts_with(kNew)) {
-      CHECK(trash_.take(path));
-      continue;
-    }
-    auto text = read_file(join_path(path, kRecord));
-    if (!text) {
-      damaged.push_back({path, text.error().message});
-      continue;
-    }
-    auto record = json::from_text<LayerRecord>(*text);
-    if (!record) {
-      damaged.push_back({join_path(path, kRecord), record.error().message});
-    } else if (auto known = driver_by_name(record->driver); !known) {
-      damaged.push_back({join_path(path, kRecord), known.error().message});
-    } else {
-      records_[name] = *std::move(record);
-    }
-  }
-  return damaged;
+  return load_records<LayerRecord>(dir_, kRecord, trash_,
+                                   [this](const std::string& id, LayerRecord record) -> Result<> {
+                                     CHECK(driver_by_name(record.driver));
+                                     records_[id] = std::move(record);
+                                     return {};
+                                   });
 }
 
 std::vector<std::string> WritableLayers::lower_dirs(const std::vector<std::string>& chain) const {
