@@ -250,11 +250,13 @@ class Store final : public Storage {
 
   Task<> export_layer(std::string id, UniqueFd to) override {
     CO_TRY(auto stack, writable_.stack(id));
-    auto job = [stack = std::move(stack), to = std::move(to)]() mutable -> Result<> {
+    CO_TRY(const auto source, writable_.diff_source(id));
+    auto job = [stack = std::move(stack), named = source.named_whiteouts,
+                to = std::move(to)]() mutable -> Result<> {
       const UniqueFd own = std::move(to);
       CHECK(set_nonblocking(own, false));
       TRY(const auto root, open_merged(stack));
-      return write_merged(root, own);
+      return write_merged(root, named, own);
     };
     co_return co_await run_on_thread(io_, std::move(job));
   }

@@ -168,10 +168,11 @@ Result<> TarTree::add_all_in(const UniqueFd& directory, const std::string& path)
 
 namespace {
 
-Result<> merged_directory(TarTree& tar, const MergedEntry& directory, const std::string& path) {
+Result<> merged_directory(TarTree& tar, const MergedEntry& directory, const std::string& path,
+                          bool named_whiteouts) {
   TRY(const auto names, list_merged(directory));
   for (const auto& name : names) {
-    if (name.starts_with(".wh.")) continue;  // fuse-overlayfs's own marks
+    if (named_whiteouts && name.starts_with(".wh.")) continue;
     const auto at = below(path, name);
     auto child = lookup_child(directory, name);
     if (!child && child.error().code == Errc::not_found) continue;
@@ -181,17 +182,17 @@ Result<> merged_directory(TarTree& tar, const MergedEntry& directory, const std:
       continue;
     }
     CHECK(tar.add_directory(child->dirs.front(), at));
-    CHECK(merged_directory(tar, *child, at));
+    CHECK(merged_directory(tar, *child, at, named_whiteouts));
   }
   return {};
 }
 
 }  // namespace
 
-Result<> write_merged(const MergedEntry& root, const UniqueFd& to) {
+Result<> write_merged(const MergedEntry& root, bool named_whiteouts, const UniqueFd& to) {
   ArchiveWriter archive(to);
   TarTree tar(archive);
-  CHECK(merged_directory(tar, root, ""));
+  CHECK(merged_directory(tar, root, "", named_whiteouts));
   return archive.finish();
 }
 

@@ -46,8 +46,9 @@ class TarTree {
   std::map<std::pair<dev_t, ino_t>, std::string> links_;  // files with more names -> the first path
 };
 
-// All of a merged tree, names below its root. Blocking, like all here.
-Result<> write_merged(const MergedEntry& root, const UniqueFd& to);
+// All of a merged tree, names below its root, as a plain tar. Blocking, like all here.
+//   named_whiteouts  as in DiffSource: .wh.NAME is no file but a mark of fuse-overlayfs
+Result<> write_merged(const MergedEntry& root, bool named_whiteouts, const UniqueFd& to);
 // The changes as an OCI layer: whiteouts .wh.NAME, opaque directories .wh..wh..opq. The bytes of
 // all files in it.
 Result<std::int64_t> write_diff(const DiffSource& source, ArchiveWriter::Sink to);

@@ -410,6 +410,16 @@ class Export(Case):
         self.assertEqual(self.ok("run", "--rm", "exported:1", "/bin/cat", "/root/kept"), "kept")
         self.ok("rmi", "exported:1")
 
+    def test_a_file_with_a_whiteouts_name_is_exported(self):
+        r = self.docker("run", "--name", "w1", "busybox", "sh", "-c",
+                        "mkdir /root/.wh.d && echo real > /root/.wh.d/.wh.f")
+        if r.code != 0:
+            self.skipTest(f"this driver has no such names: {r.err}")
+        r = self.docker("export", "w1")
+        self.assertEqual(r.code, 0, r)
+        with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
+            self.assertEqual(t.extractfile("root/.wh.d/.wh.f").read(), b"real\n")
+
     def test_created_and_running(self):
         self.ok("create", "--name", "c1", "busybox", "true")
         self.ok("run", "-d", "--name", "r1", "-v", "/data", "busybox", "sh", "-c",
