@@ -108,6 +108,23 @@ std::size_t Images::containers_of(const std::string& image_id) const {
   }));
 }
 
+// A mounted image is used as the container's own is.
+Images::Users Images::users_of(const std::string& image_id) const {
+  Users out;
+  for (const auto& [id, c] : p_.table.all()) {
+    const bool uses = c->record.image_id == image_id ||
+                      std::ranges::find(c->record.mounts, image_id, &MountRecord::image_id) !=
+                          c->record.mounts.end();
+    if (uses) (is_alive(c->state.status) ? out.running : out.stopped) = c.get();
+  }
+  return out;
+}
+
+bool Images::is_used(const std::string& image_id) const {
+  const auto users = users_of(image_id);
+  return users.running != nullptr || users.stopped != nullptr;
+}
+
 Task<storage::Image> Images::pull(storage::Reference ref, storage::RegistryAuth auth,
                                   storage::Platform platform, storage::ProgressSink progress) {
   const auto name = ref.familiar();
@@ -162,18 +179,14 @@ Task<> Images::tag(std::string name, std::string repo, std::string tag) {
   co_return Result<>{};
 }
 
-Result<> Images::may_remove(const storage::Image& image, const std::string& name,
-                            bool force) const {
+Result<> Images::may_remove(const storage::Image& image, const Users& users,
+                            const std::string& name, bool force) {
   const bool by_id = is_id_of(image, name);
   const auto names = image.repo_tags.size();
   // A name among others is only a name.
   if (!by_id && names > 1) return {};
-  const Container* stopped = nullptr;
-  const Container* running = nullptr;
-  for (const auto& [id, c] : p_.table.all()) {
-    if (c->record.image_id != image.id) continue;
-    (is_alive(c->state.status) ? running : stopped) = c.get();
-  }
+  const auto* running = users.running;
+  const auto* stopped = users.stopped;
   const Container* user = running != nullptr ? running : stopped;
   const auto shown = short_image_id(image.id);
   if (!by_id) {
@@ -205,8 +218,11 @@ Result<> Images::may_remove(const storage::Image& image, const std::string& name
 
 Task<storage::Storage::Removed> Images::remove(std::string name, bool force) {
   CO_TRY(const auto image, p_.storage->find(name));
-  CO_CHECK(may_remove(image, name, force));
-  CO_TRY(auto removed, co_await p_.storage->remove(name, force));
+  const auto users = users_of(image.id);
+  CO_CHECK(may_remove(image, users, name, force));
+  // By name and by force: the name goes, and the image is still that of what runs.
+  const bool keep = users.running != nullptr;
+  CO_TRY(auto removed, co_await p_.storage->remove(name, force, keep));
   for (const auto& untagged : removed.untagged)
     announce(p_, "image", "untag", image.id, {{"name", untagged}});
   const bool gone = std::ranges::find(removed.deleted, image.id) != removed.deleted.end();

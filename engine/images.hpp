@@ -13,7 +13,10 @@ class Images {
   explicit Images(Parts& parts) : p_(parts) {}
 
   [[nodiscard]] Result<std::vector<storage::Image>> list(const Filters& filters, bool all) const;
+  // That were made of it.
   [[nodiscard]] std::size_t containers_of(const std::string& image_id) const;
+  // Made of it, or with it mounted (--mount type=image).
+  [[nodiscard]] bool is_used(const std::string& image_id) const;
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                             storage::Platform platform, storage::ProgressSink progress);
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress);
@@ -23,8 +26,13 @@ class Images {
   Task<storage::Storage::Removed> remove(std::string name, bool force);
 
  private:
-  [[nodiscard]] Result<> may_remove(const storage::Image& image, const std::string& name,
-                                    bool force) const;
+  struct Users {
+    const Container* running = nullptr;
+    const Container* stopped = nullptr;
+  };
+  [[nodiscard]] Users users_of(const std::string& image_id) const;
+  [[nodiscard]] static Result<> may_remove(const storage::Image& image, const Users& users,
+                                           const std::string& name, bool force);
   Parts& p_;
 };
 

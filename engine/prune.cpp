@@ -107,7 +107,7 @@ Task<PrunedImages> Prune::images(Filters filters) {
     const auto is_child = [&](const auto& other) { return other.parent == image.id; };
     if (only_nameless && std::ranges::any_of(all, is_child)) continue;
     if (!rule.takes(image.created, image.config.labels)) continue;
-    if (images_.containers_of(image.id) != 0) continue;
+    if (images_.is_used(image.id)) continue;
     auto gone = co_await images_.remove(image.id, true);
     if (!gone) {
       log::warn("image not pruned id={} reason={}", image.id, gone.error().message);

@@ -301,7 +301,7 @@ Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
   return strike(canonical(name), image_id);
 }
 
-Result<Storage::Removed> ImageStore::remove(const std::string& name, bool force) {
+Result<Storage::Removed> ImageStore::remove(const std::string& name, bool force, bool keep) {
   const std::lock_guard one(writing_);
   Entry entry;
   {
@@ -343,7 +343,7 @@ Result<Storage::Removed> ImageStore::remove(const std::string& name, bool force)
     record.names.clear();
     record.digests.clear();
   }
-  if (!record.names.empty() || !record.digests.empty()) {
+  if (keep || !record.names.empty() || !record.digests.empty()) {
     CHECK(write(record));
     entry.image.repo_tags.clear();
     entry.image.repo_digests.clear();

@@ -71,7 +71,7 @@ class ImageStore {
   Result<Image> add(const NewImage& image);
   Result<> tag(const std::string& image_id, const Reference& to);
   // As Storage::remove(), without the sweeping of layers and blobs.
-  Result<Storage::Removed> remove(const std::string& name, bool force);
+  Result<Storage::Removed> remove(const std::string& name, bool force, bool keep);
 
   // Of every image: chain ids and blobs, for gc.
   [[nodiscard]] std::vector<std::string> reachable() const;

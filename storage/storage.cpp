@@ -149,8 +149,10 @@ class Store final : public Storage {
     co_return co_await workers_.run(std::move(job));
   }
 
-  Task<Removed> remove(std::string name, bool force) override {
-    auto job = [this, name = std::move(name), force] { return images_.remove(name, force); };
+  Task<Removed> remove(std::string name, bool force, bool keep) override {
+    auto job = [this, name = std::move(name), force, keep] {
+      return images_.remove(name, force, keep);
+    };
     CO_TRY(auto removed, co_await workers_.run(std::move(job)));
     if (!removed.deleted.empty()) {
       const auto swept = co_await sweep_now();

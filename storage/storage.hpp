@@ -221,7 +221,8 @@ class Storage {
   // Takes a name away; an image that has none left goes, with the layers that nobody else needs (in
   // the background). The rules about containers are the engine's. `name` as find() takes it: an id
   // with one name, or with force, takes all its names.
-  virtual Task<Removed> remove(std::string name, bool force) = 0;
+  //   keep  it stays without a name, too
+  virtual Task<Removed> remove(std::string name, bool force, bool keep = false) = 0;
   // Streams: layers download, verify and unpack in parallel. Cancelling the awaiting coroutine ends
   // it cleanly; a repeated pull goes on.   errors, before the first progress: Docker's texts and
   // codes

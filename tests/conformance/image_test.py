@@ -147,6 +147,40 @@ class Images(Case):
         self.assertIn("unable to remove repository reference", err)
         self.assertIn("is using its referenced image", err)
 
+    def test_an_image_that_a_container_mounts_is_used(self):
+        self.ok("import", busybox_tar(), "shown:1")
+        image = self.ok("image", "inspect", "-f", "{{.Id}}", "shown:1")
+        mount = ("--mount", "type=image,src=shown:1,dst=/img", "busybox")
+        held = self.ok("create", *mount, "ls", "/img/bin/sh")
+        short = image.removeprefix("sha256:")[:12]
+        self.assertIn(f'unable to remove repository reference "shown:1" (must force) - container {held[:12]} '
+                      f"is using its referenced image {short}", self.fails(1, "rmi", "shown:1"))
+        self.assertIn(f"unable to delete {short} (must be forced) - image is being used by stopped container "
+                      f"{held[:12]}", self.fails(1, "rmi", short))
+        running = self.ok("run", "-d", *mount, "sleep", "1000")
+        self.assertIn(f"unable to delete {short} (cannot be forced) - image is being used by running container "
+                      f"{running[:12]}", self.fails(1, "rmi", "-f", short))
+        # By name and by force the name alone goes.
+        self.assertEqual(self.ok("rmi", "-f", "shown:1"), "Untagged: shown:1")
+        self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", image), image)
+        self.ok("image", "prune", "-f")
+        self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", image), image)
+        self.ok("rm", "-f", running)
+        # One that rests keeps the layers, not the image.
+        self.assertIn(f"Deleted: {image}", self.ok("rmi", "-f", short))
+        self.assertEqual(self.ok("start", "-a", held), "/img/bin/sh")
+        self.ok("rm", held)
+
+    def test_rmi_by_force_of_what_runs_takes_the_name_alone(self):
+        self.ok("import", busybox_tar(), "busy:1")
+        image = self.ok("image", "inspect", "-f", "{{.Id}}", "busy:1")
+        c = self.ok("run", "-d", "busy:1", "/bin/sleep", "1000")
+        self.assertEqual(self.ok("rmi", "-f", "busy:1"), "Untagged: busy:1")
+        self.assertEqual(self.inspect(c, "Image"), image)
+        self.assertEqual(self.ok("images", "-qf", "dangling=true", "--no-trunc"), image)
+        self.ok("rm", "-f", c)
+        self.assertIn(f"Deleted: {image}", self.ok("rmi", image))
+
     def test_save_and_load_give_the_same_image(self):
         before = json.loads(self.ok("image", "inspect", "busybox"))[0]
         self.ok("tag", "busybox", "saved:1")
