@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -183,7 +184,14 @@ Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, Cop
   copy.plan = std::move(viewing.plan);
   copy.path = client_path(path);
   copy.readonly_rootfs = c->record.host.readonly_rootfs;
-  for (const auto& m : c->record.mounts) copy.mounts.push_back({m.destination, m.rw});
+  for (const auto& m : c->record.mounts) {
+    // A volume's own options can make it read-only, too.
+    const bool read_only =
+        std::ranges::any_of(copy.plan.mounts, [&](const ResolvedMount& resolved) {
+          return resolved.destination == m.destination && !resolved.rw;
+        });
+    copy.mounts.push_back({m.destination, m.rw && !read_only});
+  }
   if (options.container_ids) copy.user = c->record.config.user;
   copy.options.one_id = p.config.one_id;
   copy.options.keep_kinds = options.keep_kinds;

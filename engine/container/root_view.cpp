@@ -57,6 +57,34 @@ Result<> mount_one(const ResolvedMount& m, const UniqueFd& root) {
   return runtime::attach(mount, place);
 }
 
+bool is_image(const ResolvedMount& m) { return !m.lower.empty(); }
+
+// As the container has it: read-only. One that cannot be mounted now is passed over.
+Result<> mount_image(const ResolvedMount& m, UniqueFd served, const UniqueFd& root) {
+  const auto make = [&]() -> Result<UniqueFd> {
+    UniqueFd mount = std::move(served);
+    if (!mount) {
+      runtime::RootMount layers;
+      layers.lower = m.lower;
+      TRY(mount, runtime::make_overlay(layers));
+    }
+    CHECK(runtime::change_mount(mount, {.set = MOUNT_ATTR_RDONLY}, runtime::Depth::one));
+    if (m.subpath.empty()) return mount;
+    return runtime::part_of_mount(mount, m.subpath, root);
+  };
+  const auto mount = make();
+  if (!mount) {
+    log::warn("image left out of a view destination={} reason={}", m.destination,
+              mount.error().message);
+    return {};
+  }
+  struct stat st {};
+  if (::fstat(mount->get(), &st) != 0) return sys_error("look at the image");
+  const auto kind = S_ISDIR(st.st_mode) ? runtime::PlaceKind::directory : runtime::PlaceKind::file;
+  TRY(const auto place, runtime::mount_point(root, m.destination, kind));
+  return runtime::attach(*mount, place);
+}
+
 }  // namespace
 
 Result<RootView> RootView::of_process(const ProcessIdentity& who) {
@@ -87,32 +115,48 @@ Result<RootView> RootView::open(const RootViewPlan& plan) {
 
 Result<RootView> RootView::of_layer(const RootViewPlan& plan) {
   RootView view;
-  UniqueFd prepared;
-  if (plan.root.type == "fuse-overlayfs") {
-    // Before: the program must not live in the namespace that its own mount keeps it in.
-    auto served = runtime::serve_fuse_overlay(plan.root);
-    if (!served) return std::unexpected(served.error().within("mount the container's root"));
-    view.fuse_ = std::move(served->program);
-    prepared = std::move(served->mount);
-  }
+  // Before: the programs must not live in the namespace that their own mounts keep them in.
+  auto served = view.serve(plan);
+  if (!served) return std::unexpected(served.error().within("mount the container's root"));
   if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return sys_error("make a mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return sys_error("detach the mount namespace");
-  if (auto done = view.mount(plan, std::move(prepared)); !done)
+  if (auto done = view.mount(plan, *std::move(served)); !done)
     return std::unexpected(done.error().within("mount the container's root"));
   return view;
 }
 
-Result<> RootView::mount(const RootViewPlan& plan, UniqueFd prepared) {
-  TRY(const auto mounted, runtime::mount_root(plan.root, plan.place, std::move(prepared), false));
+Result<RootView::Served> RootView::serve(const RootViewPlan& plan) {
+  Served out;
+  if (plan.root.type == "fuse-overlayfs") {
+    TRY(auto root, runtime::serve_fuse_overlay(plan.root));
+    fuse_.push_back(std::move(root.program));
+    out.root = std::move(root.mount);
+  }
+  for (const auto& m : plan.mounts) {
+    if (m.type != "fuse-overlayfs") continue;
+    runtime::RootMount layers;
+    layers.lower = m.lower;
+    layers.fuse_program = m.source;
+    TRY(auto image, runtime::serve_fuse_overlay(layers));
+    fuse_.push_back(std::move(image.program));
+    out.images[m.destination] = std::move(image.mount);
+  }
+  return out;
+}
+
+Result<> RootView::mount(const RootViewPlan& plan, Served served) {
+  TRY(const auto mounted,
+      runtime::mount_root(plan.root, plan.place, std::move(served.root), false));
   place_ = plan.place;
   TRY(root_, open_dir(plan.place));
   auto mounts = plan.mounts;
   std::ranges::stable_sort(mounts, {}, &ResolvedMount::destination);  // "/a" before "/a/b"
   for (const auto& m : mounts) {
-    if (m.type != "bind" && m.type != "volume") continue;
-    if (auto done = mount_one(m, root_); !done)
-      return std::unexpected(done.error().within("{} on {}", m.source, m.destination));
+    if (m.type == "tmpfs") continue;
+    auto done = is_image(m) ? mount_image(m, std::move(served.images[m.destination]), root_)
+                            : mount_one(m, root_);
+    if (!done) return std::unexpected(done.error().within("{} on {}", m.source, m.destination));
   }
   return {};
 }
@@ -120,11 +164,12 @@ Result<> RootView::mount(const RootViewPlan& plan, UniqueFd prepared) {
 RootView::~RootView() {
   root_.reset();
   if (!place_.empty()) ::umount2(place_.c_str(), MNT_DETACH);
-  if (!fuse_) return;
-  // It ends when its last mount is gone.
-  pollfd ended{fuse_.fd().get(), POLLIN, 0};
-  if (::poll(&ended, 1, kFuseEndMs) != 1) (void)fuse_.send_signal(SIGKILL);
-  (void)fuse_.wait();
+  for (auto& program : fuse_) {
+    // It ends when its last mount is gone.
+    pollfd ended{program.fd().get(), POLLIN, 0};
+    if (::poll(&ended, 1, kFuseEndMs) != 1) (void)program.send_signal(SIGKILL);
+    (void)program.wait();
+  }
 }
 
 Result<std::string> resolve_path(const UniqueFd& root, const std::string& path) {

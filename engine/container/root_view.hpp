@@ -1,13 +1,15 @@
 // A container's root file system as a descriptor, for copying in and out.
 //
 //   it runs    the root of its first process: its own mounts, tmpfs and all
-//   it rests   its layer, volumes and binds, mounted in a mount namespace of the thread that asks;
+//   it rests   its layer, volumes, binds and images, mounted in a mount namespace of the thread
+//   that asks;
 //              they are gone with the thread, however it ends
 //
 // Blocking; on a thread of its own (base/own_thread), never on the loop or a Worker: the mount
 // namespace of the thread is changed. The view must be dropped on that thread.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,11 +47,17 @@ class RootView {
   RootView() = default;
   static Result<RootView> of_process(const ProcessIdentity& who);
   static Result<RootView> of_layer(const RootViewPlan& plan);
-  Result<> mount(const RootViewPlan& plan, UniqueFd prepared);
+  // What fuse-overlayfs serves, detached: the root, and images by destination.
+  struct Served {
+    UniqueFd root;
+    std::map<std::string, UniqueFd> images;
+  };
+  Result<Served> serve(const RootViewPlan& plan);
+  Result<> mount(const RootViewPlan& plan, Served served);
 
   UniqueFd root_;
-  std::string place_;  // mounted there; "" when there is nothing to be taken down
-  Pidfd fuse_;         // the program that serves the root
+  std::string place_;        // mounted there; "" when there is nothing to be taken down
+  std::vector<Pidfd> fuse_;  // the programs that serve the root and images
 };
 
 // Where `path` leads in the end, as an absolute path without links; what is missing is taken as it

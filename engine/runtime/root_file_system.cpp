@@ -156,6 +156,19 @@ Result<FuseOverlay> serve_fuse_overlay(const RootMount& root) {
   return FuseOverlay{std::move(started.mount), std::move(started.program)};
 }
 
+Result<UniqueFd> part_of_mount(const UniqueFd& whole, const std::string& path,
+                               const UniqueFd& root) {
+  CHECK(attach(whole, root));
+  const auto inside = open_in_root(whole, path, O_PATH);
+  auto part =
+      inside
+          ? clone_mount(*inside, Depth::one)
+          : Result<UniqueFd>(std::unexpected(inside.error().within("cannot access path {}", path)));
+  if (::umount2(proc_path(whole).c_str(), MNT_DETACH) != 0)
+    return sys_error("take the image's mount away");
+  return part;
+}
+
 Result<UniqueFd> mount_root(const RootMount& root, const std::string& path, UniqueFd prepared,
                             bool shared) {
   if (shared) {

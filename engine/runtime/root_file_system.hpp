@@ -28,6 +28,12 @@ Result<FuseOverlay> serve_fuse_overlay(const RootMount& root);
 // no layer on its own (before 6.8)
 Result<UniqueFd> make_overlay(const RootMount& root);
 
+// A detached mount of what is at `path` inside the detached mount `whole`. A mount that is attached
+// nowhere cannot be cloned on every kernel, so it stands on `root` for a moment, a directory in
+// this mount namespace, whose descriptor goes on leading below it.
+Result<UniqueFd> part_of_mount(const UniqueFd& whole, const std::string& path,
+                               const UniqueFd& root);
+
 // Mounts the root file system at `path`, an existing directory of ours, in this mount namespace.
 //   prepared  what start_fuse_overlay gave, or empty
 //   shared    the mount it stands on may not be shared, or pivot_root(2) is refused: with a shared

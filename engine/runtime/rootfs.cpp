@@ -147,19 +147,6 @@ Result<UniqueFd> make_layers(const PlannedMount& m, UniqueFd prepared) {
   return prepared;
 }
 
-// Only a part of it. A mount that is attached nowhere cannot be cloned on every kernel, so it
-// stands on the root for a moment, whose descriptor goes on leading below it.
-Result<UniqueFd> part_of(const PlannedMount& m, const UniqueFd& whole, const UniqueFd& root) {
-  CHECK(attach(whole, root));
-  const auto inside = open_in_root(whole, m.subpath, O_PATH);
-  auto part = inside ? clone_mount(*inside, Depth::one)
-                     : Result<UniqueFd>(std::unexpected(
-                           inside.error().within("cannot access path {}", m.subpath)));
-  if (::umount2(proc_path(whole).c_str(), MNT_DETACH) != 0)
-    return sys_error("take the image's mount away");
-  return part;
-}
-
 // Empty: there is nothing to be mounted on this host.
 Result<UniqueFd> make_mount(const PlannedMount& m, const UniqueFd& place, MadeBefore& made_before,
                             bool& read_only_later) {
@@ -207,7 +194,7 @@ Result<> mount_one(const PlannedMount& m, const UniqueFd& root, MadeBefore& made
   if (layers) {
     TRY(mount, make_layers(m, taken(made_before, m.destination)));
     if (!m.subpath.empty()) {
-      TRY(mount, part_of(m, mount, root));
+      TRY(mount, part_of_mount(mount, m.subpath, root));
     }
     kind = kind_of(mount);
   } else {

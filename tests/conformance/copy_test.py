@@ -173,6 +173,28 @@ class Copy(Case):
         self.ok("cp", "v1:/fast/t", self.path("from-tmpfs"))
         self.assertEqual(self.read("from-tmpfs"), "payload")
 
+    def test_option_volumes_and_images_of_one_that_rests(self):
+        os.mkdir(self.path("shown"))
+        for name, o in (("bound", "bind"), ("bound-ro", "bind,ro")):
+            self.ok("volume", "create", "-o", "type=none", "-o", f"o={o}", "-o",
+                    f"device={self.path('shown')}", name)
+        self.ok("create", "--name", "o1", "-v", "bound:/b", "-v", "bound-ro:/r",
+                "--mount", "type=image,src=busybox,dst=/img",
+                "--mount", "type=image,src=busybox,dst=/etc-of-it,image-subpath=etc",
+                "--mount", "type=image,src=busybox,dst=/pw,image-subpath=etc/passwd", "busybox", "true")
+        source = self.path("f", "payload")
+        self.ok("cp", source, "o1:/b/in")
+        self.assertEqual(self.read("shown/in"), "payload")
+        self.ok("cp", "o1:/r/in", self.path("out"))
+        self.assertEqual(self.read("out"), "payload")
+        for where in ("/img/etc/group", "/etc-of-it/group", "/pw"):
+            self.ok("cp", f"o1:{where}", self.path("out"))
+            self.assertIn("root:x:0:", self.read("out"), where)
+        for where in ("/r/", "/img/etc/", "/etc-of-it/"):
+            self.assertIn("mounted volume is marked read-only", self.fails(1, "cp", source, f"o1:{where}"))
+        self.ok("rm", "o1")
+        self.ok("volume", "rm", "bound", "bound-ro")
+
     def test_read_only_is_refused_in_dockers_words(self):
         self.ok("create", "--name", "r1", "--read-only", "-v", "vol:/data:ro", "-v", "rw:/rw",
                 "busybox", "true")
