@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "engine/base/descendants.hpp"
 #include "engine/base/file.hpp"
 #include "engine/monitor/oom.hpp"
 #include "engine/monitor/process_tree.hpp"
@@ -104,7 +105,7 @@ Result<> Freezer::write_cgroup(bool frozen) const {
 // --- by signals
 
 std::vector<pid_t> Freezer::processes(const Pidfd& init, const std::vector<pid_t>& helpers) const {
-  auto all = descendants(fuse_program_);
+  auto all = descendants(::getpid(), fuse_program_);
   // With a pid namespace of its own, whoever is in ours is no part of the container; what made
   // namespaces of its own inside is.
   const auto ours = pid_namespace_of("self");

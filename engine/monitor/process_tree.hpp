@@ -1,5 +1,5 @@
-// The processes of a container, as its monitor sees them: descendants of its own, since it is a
-// child subreaper and nothing can leave it. See prctl(2), PR_SET_CHILD_SUBREAPER.
+// The processes of a container, as its monitor sees them: descendants of its own
+// (base/descendants), since it is a child subreaper.
 #pragma once
 
 #include <sys/types.h>
@@ -12,9 +12,6 @@
 #include "engine/base/result.hpp"
 
 namespace coracle::monitor {
-
-// All descendants of this process that run; not the ones whose executable is `but` ("" : none).
-std::vector<pid_t> descendants(const std::string& but);
 
 // The pid namespace of a process ("self" or its number) by its inode, which is its identity; 0 when
 // the process has ended. See namespaces(7).
