@@ -24,7 +24,8 @@ using Clock = std::chrono::steady_clock;
 using HeritagePtr = std::shared_ptr<const rootless::Heritage>;
 
 constexpr milliseconds kFirstDelay{100};
-constexpr milliseconds kLongestDelay{5'000};
+constexpr milliseconds kLongestDelay{500};     // of those that start, and end soon
+constexpr milliseconds kLongestRetry{5'000};   // of those that cannot start
 constexpr std::chrono::seconds kLongLife{10};  // after it the delay begins anew
 
 constexpr const char* kTrouble =
@@ -98,8 +99,15 @@ class NetworkHeldBack {
 using Holding = std::shared_ptr<NetworkHeldBack>;
 
 // Beside the watch: netstack may take its time, and the keeper may be killed meanwhile.
-Coro<void> restore_network(Parts& p, Holding /*until it is done*/) {
+Coro<void> restore_network(Parts& p, Holding until_done) {
   co_await restore_endpoints(p);
+  until_done.reset();
+  // Of a container that had its network already, and was about to run.
+  for (const milliseconds later : {milliseconds{1000}, milliseconds{5000}}) {
+    co_await sleep_for(p.io, later);
+    if (p.closing) co_return;
+    co_await restore_endpoints(p);
+  }
 }
 
 Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first, Holding holding) {
@@ -149,11 +157,11 @@ Coro<void> watch_keeper(Parts& p) {
     if (Clock::now() - begin > kLongLife) delay = milliseconds{0};
     if (delay.count() > 0) co_await sleep_for(p.io, delay);
     if (p.closing) co_return;
-    delay = std::clamp(delay * 2, kFirstDelay, kLongestDelay);
     auto holding = held.lock();
     if (!holding) holding = std::make_shared<NetworkHeldBack>(p);
     held = holding;
     const bool replaced = co_await replace_once(p, heritage, first, std::move(holding));
+    delay = std::clamp(delay * 2, kFirstDelay, replaced ? kLongestDelay : kLongestRetry);
     first = false;
     if (!replaced) continue;
     const auto next = read_keeper(p.config.exec_root);

@@ -1,5 +1,6 @@
 #include "engine/container/network_again.hpp"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -46,7 +47,38 @@ Task<netstack::Endpoint> restore(Parts& p, const Container& c) {
   }
 }
 
+bool same_ip(const std::string& a, const std::string& b) {
+  const auto every = [](const std::string& ip) { return ip == "0.0.0.0" || ip == "::"; };
+  const auto v6 = [](const std::string& ip) { return ip.find(':') != std::string::npos; };
+  return v6(a) == v6(b) && (a == b || every(a) || every(b));
+}
+
+bool clash(const netstack::Endpoint& a, const netstack::Endpoint& b) {
+  if (!a.address.empty() && a.address == b.address) return true;
+  return std::ranges::any_of(a.ports, [&](const auto& p) {
+    return std::ranges::any_of(b.ports, [&](const auto& q) {
+      return p.proto == q.proto && p.host_port == q.host_port && same_ip(p.host_ip, q.host_ip);
+    });
+  });
+}
+
 }  // namespace
+
+bool belongs_to_another(const Parts& p, const std::string& id, const netstack::Endpoint& given) {
+  return std::ranges::any_of(p.table.all(), [&](const auto& entry) {
+    const auto& c = entry.second;
+    return c->id() != id && c->running() != nullptr && c->state.endpoint && !is_lost(*c) &&
+           clash(given, *c->state.endpoint) && !of_another_keeper(c->running()->identity.monitor);
+  });
+}
+
+Task<netstack::Attachment> attach_again(Parts& p, netstack::AttachRequest request) {
+  log::info("endpoint is another's, attached again id={}", short_id(request.container_id));
+  CO_CHECK(co_await p.netstack.detach(request.container_id));
+  co_await restore_endpoints(p);
+  while (!p.network_is_ready && !p.closing) co_await p.network_ready.wait();
+  co_return co_await p.netstack.attach(std::move(request));
+}
 
 Coro<void> restore_endpoints(Parts& p) {
   const auto known = co_await p.netstack.list();

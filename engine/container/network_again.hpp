@@ -11,4 +11,10 @@ namespace coracle {
 // Returns when all is done, or netstack does not answer.
 Coro<void> restore_endpoints(Parts& parts);
 
+// A start that was under way then may have been given what is another's: an address or a port of a
+// container that runs, and that netstack did not know yet.
+bool belongs_to_another(const Parts& parts, const std::string& id, const netstack::Endpoint& given);
+// Gives that back, and attaches once more when the others have theirs.
+Task<netstack::Attachment> attach_again(Parts& parts, netstack::AttachRequest request);
+
 }  // namespace coracle

@@ -19,6 +19,7 @@
 #include "engine/container/links.hpp"
 #include "engine/container/log_options.hpp"
 #include "engine/container/mount_sources.hpp"
+#include "engine/container/network_again.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
 #include "engine/container/run_events.hpp"
@@ -31,6 +32,7 @@ namespace coracle {
 namespace {
 
 constexpr int kLastMonitorLimitMs = 5000;
+constexpr int kAttachTries = 3;
 constexpr std::size_t kHostFileLimit = std::size_t{1} << 20;
 
 // Two for each processor: where one waits, for the disk or for netstack, another goes on.
@@ -313,11 +315,11 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   co_await await_last_monitor(c);
   const auto& mode = c->record.host.network_mode;
   std::optional<Later<netstack::Attachment>> network;
+  netstack::AttachRequest request;
   NetworkLease lease;
   netstack::Attachment attachment;
   if (mode == "bridge" || mode == "none") {
     while (!p_.network_is_ready && !p_.closing) co_await p_.network_ready.wait();
-    netstack::AttachRequest request;
     request.container_id = c->id();
     request.name = c->name();
     request.network = mode;
@@ -326,7 +328,7 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
     if (mode == "bridge") {
       CO_TRY(request.ports, port_requests(c->record.host, c->record.config));
     }
-    network.emplace(p_.io, p_.scope, "attach network", p_.netstack.attach(std::move(request)));
+    network.emplace(p_.io, p_.scope, "attach network", p_.netstack.attach(request));
     lease = NetworkLease(p_.netstack, p_.scope, c->id());
   }
   const auto pass = co_await starting_.enter();
@@ -351,6 +353,11 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   auto spec = co_await bundle.get();
   if (network) {
     auto attached = co_await network->get();
+    for (int i = 0; i < kAttachTries && attached; ++i) {
+      if (!belongs_to_another(p_, c->id(), attached->endpoint)) break;
+      auto again = request;
+      attached = co_await attach_again(p_, std::move(again));
+    }
     if (!attached)
       co_return std::unexpected(network_error(attached.error(), *c, p_.config.exec_root));
     attachment = *std::move(attached);

@@ -167,6 +167,26 @@ class Keeper(Case):
                    "there is a keeper")
         self.all_is_well("web", facts, [port])
 
+    def test_starts_that_are_under_way(self):
+        """Netstack does not answer them any more: what the next one gives them is nobody else's."""
+        facts = self.web("web", "-p", "80")
+        port = self.port_of("web")
+        os.kill(self.pid("netstack"), signal.SIGSTOP)
+        names = [f"s{i}" for i in range(4)]
+        under_way = [self.daemon.popen("run", "-d", "--name", name, "-p", "80", "busybox", "sh", "-c",
+                                       f"echo {name} > index.html; httpd -f -p 80") for name in names]
+        time.sleep(0.5)
+        old, _ = self.kill("keeper", "netstack")
+        self.replaced(old)
+        for p in under_way:
+            out, err = p.communicate(timeout=20)
+            self.assertEqual(p.returncode, 0, err)
+        self.all_is_well("web", facts, [port])
+        addresses = [self.inspect(name, "NetworkSettings.Networks.bridge.IPAddress") for name in names]
+        self.assertEqual(len({*addresses, facts["address"]}), 5)
+        for name in names:
+            wait_until(lambda: fetch(self.port_of(name)) == f"{name}\n", 5, f"{name} answers")
+
     def test_the_socket_inside(self):
         self.ok("run", "-d", "--name", "guest", "-v", "/var/run/docker.sock:/var/run/docker.sock", "busybox", "sleep",
                 "1000")
@@ -192,6 +212,7 @@ class Keeper(Case):
         os.kill(old["pid"], signal.SIGSTOP)
         os.rename(path, f"{path}.away")
         os.mkdir(path)
+        self.addCleanup(lambda: os.path.isdir(path) and os.rmdir(path))
         os.kill(old["pid"], signal.SIGKILL)
         told = lambda: [w for w in self.daemon.request("GET", "/info")[2]["Warnings"] if "coracle-keeper has ended" in w]
         wait_until(told, 5, "/info says so")
