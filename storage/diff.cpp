@@ -1,11 +1,13 @@
 #include "storage/diff.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -17,15 +19,26 @@ namespace coracle::storage {
 namespace {
 
 constexpr std::string_view kWhiteout = ".wh.";
+constexpr unsigned char kMissing = 255;  // no DT_…: it is not in this directory
 
-// What starting a container makes in its root, as the layer below Docker's containers has it.
+// What starting a container makes in its root, as the layer below Docker's containers has it: these
+// directories, and these files when they are empty.
+bool is_engines_file(const std::string& path) {
+  static constexpr std::array<std::string_view, 5> kFiles{
+      ".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"};
+  return std::ranges::find(kFiles, path) != kFiles.end();
+}
+
 bool made_by_engine(const std::string& path, const struct stat& st) {
   static constexpr std::array<std::string_view, 6> kDirectories{"dev",     "dev/mqueue", "dev/pts",
                                                                 "dev/shm", "proc",       "sys"};
-  static constexpr std::array<std::string_view, 5> kFiles{
-      ".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"};
   if (S_ISDIR(st.st_mode)) return std::ranges::find(kDirectories, path) != kDirectories.end();
-  return S_ISREG(st.st_mode) && st.st_size == 0 && std::ranges::find(kFiles, path) != kFiles.end();
+  return S_ISREG(st.st_mode) && st.st_size == 0 && is_engines_file(path);
+}
+
+// Neither a directory nor a whiteout.
+bool is_plain(unsigned char type) {
+  return type == DT_REG || type == DT_LNK || type == DT_FIFO || type == DT_SOCK;
 }
 
 bool same_time(const timespec& a, const timespec& b) {
@@ -79,10 +92,11 @@ class Walk {
     return visit_(entry);
   }
 
-  Result<> tell_deleted(const std::string& path) {
+  // By its name alone.
+  Result<> tell_name(const std::string& path, DiffKind kind) {
     DiffEntry entry;
     entry.path = path;
-    entry.kind = DiffKind::deleted;
+    entry.kind = kind;
     return tell(entry);
   }
 
@@ -104,28 +118,31 @@ class Walk {
   //   opaque  an overlay's directory that hides the image's, or one in such a directory
   Result<> directory(const UniqueFd& dir, const MergedEntry* image, bool opaque,
                      const std::string& path) {
-    TRY(auto names, names_in(dir));
-    std::set<std::string> gone;  // by whiteouts of the other form
-    if (source_.named_whiteouts) {
-      std::erase_if(names, [&](const std::string& name) {
-        if (!name.starts_with(kWhiteout)) return false;
-        gone.insert(name.substr(kWhiteout.size()));
-        return true;
-      });
-    }
+    TRY(const auto entries, entries_in(dir));
     // In order with what is there, and with what a copy or an opaque directory has not.
-    std::set<std::string> all(names.begin(), names.end());
-    const std::set<std::string> here = all;
-    all.insert(gone.begin(), gone.end());
+    std::map<std::string, unsigned char> all;  // with the types of what is here
+    for (const auto& [name, type] : entries) {
+      // A whiteout of the other form.
+      if (source_.named_whiteouts && name.starts_with(kWhiteout))
+        all.try_emplace(name.substr(kWhiteout.size()), kMissing);
+      else
+        all[name] = type;
+    }
     const bool compare = source_.upper.empty() || (opaque && deletions_below_);
     if (compare && image != nullptr && !image->dirs.empty()) {
       TRY(const auto of_image, list_merged(*image));
-      all.insert(of_image.begin(), of_image.end());
+      for (const auto& name : of_image) all.try_emplace(name, kMissing);
     }
-    for (const auto& name : all) {
+    const bool all_new = image == nullptr || image->dirs.empty();
+    for (const auto& [name, type] : all) {
       if (name == ".." || name == ".") continue;
-      auto done = here.contains(name) ? one(dir, image, opaque, path, name)
-                                      : missing(image, below(path, name), name);
+      auto at = below(path, name);
+      // Thousands of new files need no look at each.
+      if (all_new && deletions_below_ && is_plain(type) && !is_engines_file(at)) {
+        CHECK(tell_name(at, DiffKind::added));
+        continue;
+      }
+      auto done = type != kMissing ? one(dir, image, opaque, path, name) : missing(image, at, name);
       if (!done) return done;
     }
     return {};
@@ -133,7 +150,7 @@ class Walk {
 
   Result<> missing(const MergedEntry* image, const std::string& path, const std::string& name) {
     TRY(const auto old, in_image(image, name));
-    return old ? tell_deleted(path) : Result<>{};
+    return old ? tell_name(path, DiffKind::deleted) : Result<>{};
   }
 
   Result<> one(const UniqueFd& dir, const MergedEntry* image, bool opaque, const std::string& path,

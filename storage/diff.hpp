@@ -41,7 +41,8 @@ using DiffVisitor = std::function<Result<>(const DiffEntry&)>;
 // among them. A directory that is there for the overlay's own reasons alone is passed over, and so
 // is what the engine makes in every root. What goes away during the walk is passed over.
 //   opaque directories  with deletions_below, the image's entries that they hide are told one by
-//                       one; without, by DiffEntry.opaque
+//                       one; without, by DiffEntry.opaque. Of files in new directories the path
+//                       and the kind alone are told then
 //   errors              name the path; the visitor's own
 Result<> walk_diff(const DiffSource& source, bool deletions_below, const DiffVisitor& visit);
 

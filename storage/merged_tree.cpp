@@ -58,20 +58,28 @@ Result<std::string> read_link(const MergedEntry& entry) {
 }  // namespace
 
 Result<std::vector<std::string>> names_in(const UniqueFd& dir) {
+  TRY(const auto entries, entries_in(dir));
+  std::vector<std::string> names;
+  names.reserve(entries.size());
+  for (const auto& [name, type] : entries) names.push_back(name);
+  return names;
+}
+
+Result<std::vector<DirEntry>> entries_in(const UniqueFd& dir) {
   // An open file of its own: the position in a directory is shared by duplicates.
   UniqueFd again(::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!again) return sys_error("open a layer's directory");
   const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(again.get()));
   if (!stream) return sys_error("read a layer's directory");
   static_cast<void>(again.release());  // closedir owns it now
-  std::vector<std::string> names;
+  std::vector<DirEntry> entries;
   errno = 0;
   while (const dirent* entry = ::readdir(stream.get())) {
     const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
+    if (name != "." && name != "..") entries.push_back({std::string(name), entry->d_type});
   }
   if (errno != 0) return sys_error("read a layer's directory");
-  return names;
+  return entries;
 }
 
 bool is_whiteout(const struct stat& st) {

@@ -35,6 +35,11 @@ Result<MergedEntry> lookup_child(const MergedEntry& dir, const std::string& name
 Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const std::string& path);
 // Names in one directory as they stand there, without "." and "..".
 Result<std::vector<std::string>> names_in(const UniqueFd& dir);
+struct DirEntry {
+  std::string name;
+  unsigned char type;  // DT_REG, …; DT_UNKNOWN: this file system does not tell
+};
+Result<std::vector<DirEntry>> entries_in(const UniqueFd& dir);
 // Names in a merged directory: what is hidden is left out; sorted.
 Result<std::vector<std::string>> list_merged(const MergedEntry& dir);
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "shim/api/api.hpp"
+#include "shim/wire/list_text.hpp"
 
 namespace coracle::api {
 namespace {
@@ -142,15 +143,7 @@ Task<Reply> put(Api& api, CallPtr call) {
 
 Task<Reply> changes(Api& api, CallPtr call) {
   CO_TRY(const auto list, co_await api.engine.changes(call->request.params[0]));
-  if (list.empty()) co_return http::json_reply("null");
-  boost::json::array out;
-  for (const auto& change : list) {
-    boost::json::object o;
-    o["Path"] = change.path;
-    o["Kind"] = change.kind;
-    out.emplace_back(std::move(o));
-  }
-  co_return http::json_reply(json::serialize(out));
+  co_return http::json_reply(wire::changes_text(list));
 }
 
 Coro<void> run_export(Engine& engine, std::string name, UniqueFd to,

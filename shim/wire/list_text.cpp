@@ -240,4 +240,17 @@ json::Value container_summary(const ContainerView& view, const std::string& imag
   return json::parse(text).value_or(json::Value(nullptr));
 }
 
+std::string changes_text(const std::vector<storage::Change>& changes) {
+  if (changes.empty()) return "null";
+  std::string out;
+  for (const auto& change : changes) {
+    out += out.empty() ? '[' : ',';
+    Object o(out);
+    o.text("Path", change.path);
+    o.number("Kind", change.kind);
+    o.close();
+  }
+  return out + "]";
+}
+
 }  // namespace coracle::wire

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "shim/wire/container.hpp"
 
@@ -13,6 +14,9 @@ namespace coracle::wire {
 void append_summary(std::string& out, const ContainerView& view, const std::string& image,
                     http::ApiVersion version, Time at,
                     const std::optional<ContainerSize>& size = std::nullopt);
+
+// GET /containers/{}/changes; "null" for none.
+std::string changes_text(const std::vector<storage::Change>& changes);
 
 // Until 1.44 the short id stood among the aliases of a network that users made.
 bool has_id_alias(const ContainerView& view, http::ApiVersion version);
