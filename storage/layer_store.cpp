@@ -331,13 +331,13 @@ Result<LayerInfo> LayerStore::commit(Staged staged, const std::string& parent) {
   CHECK(sync_file_system(staged.directory_));
   CHECK(staged.blob_.commit("", true));
   CHECK(fail_point("layer.rename"));
+  const std::lock_guard one(naming_);
+  // Another ingest of the same layer was quicker: the same bytes.
+  if (const auto there = find(info.chain_id)) return *there;
   const std::string final_path = root_ + "/layers/" + hex_of(info.chain_id);
   if (!has(info.chain_id) && exists(final_path)) CHECK(trash_.take(final_path));  // a damaged one
   if (::rename(staged.directory_.c_str(), final_path.c_str()) != 0) {
-    // Another ingest of the same layer was quicker: the same bytes.
-    if (errno != ENOTEMPTY && errno != EEXIST) return sys_error("store layer {}", info.chain_id);
-    if (const auto there = find(info.chain_id)) return *there;
-    return fail(Errc::internal, "store layer {}: its place is taken", info.chain_id);
+    return sys_error("store layer {}", info.chain_id);
   }
   staged.directory_.clear();
   CHECK(sync_dir(root_ + "/layers"));
@@ -369,13 +369,14 @@ Result<LayerInfo> LayerStore::place(BlobStore::Writer tar, std::int64_t size,
   CHECK(make_dirs(directory));
   CHECK(write_file_atomic(directory + "/layer.json", json::to_text(info)));
   CHECK(fail_point("layer.place.rename"));
+  const std::lock_guard one(naming_);
   const std::string final_path = root_ + "/layers/" + hex_of(info.chain_id);
-  if (exists(final_path)) CHECK(trash_.take(final_path));  // a damaged one
-  if (::rename(directory.c_str(), final_path.c_str()) != 0) {
+  const auto quicker = find(info.chain_id);                            // another commit of the same
+  if (!quicker && exists(final_path)) CHECK(trash_.take(final_path));  // a damaged one
+  if (quicker || ::rename(directory.c_str(), final_path.c_str()) != 0) {
     const int error = errno;
     CHECK(trash_.take(directory));
-    // Another commit of the same was quicker.
-    if (const auto other = find(info.chain_id)) return *other;
+    if (quicker) return *quicker;
     return sys_error_of(error, "store layer {}", info.chain_id);
   }
   CHECK(sync_dir(root_ + "/layers"));

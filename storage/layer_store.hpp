@@ -125,6 +125,7 @@ class LayerStore {
   BlobStore& blobs_;
   Trash& trash_;
   Pins& pins_;
+  std::mutex naming_;         // one layer at a time gets its name and is known by it
   mutable std::mutex mutex_;  // guards layers_, placed_
   std::map<std::string, LayerInfo> layers_;
   std::set<std::string> placed_;  // those without a directory
