@@ -29,7 +29,8 @@ Trash::Trash(asio::io_context& io, Workers& workers, std::string dir)
 Result<> Trash::take(const std::string& path) {
   const std::string to = join_path(dir_, random_id().substr(0, 16));
   if (::rename(path.c_str(), to.c_str()) == 0) return {};
-  if (errno == ENOENT && !exists(dir_)) {
+  // The trash itself may be missing, or another has made it just now.
+  if (errno == ENOENT) {
     CHECK(make_dirs(dir_));
     if (::rename(path.c_str(), to.c_str()) == 0) return {};
   }

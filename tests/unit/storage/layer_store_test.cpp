@@ -167,7 +167,9 @@ TEST_F(Layers, TwoAtOnceOfTheSameAreHarmless) {
       TextSource source(gzipped(tar));
       LayerRequest request;
       request.diff_id = sha256_of(tar);
-      if (layers.ingest(request, source)) ++good;
+      const auto got = layers.ingest(request, source);
+      EXPECT_TRUE(got) << got.error().message;
+      if (got) ++good;
     });
   }
   threads.clear();
