@@ -19,6 +19,7 @@ struct Api {
   asio::io_context& io;
   Engine& engine;
   bool debug = false;
+  std::size_t last_list = 0;  // bytes of the last list of containers: the next one is about as long
 };
 
 // A JSON body. Without one: null when it is optional, else invalid_argument.

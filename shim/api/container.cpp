@@ -54,16 +54,19 @@ std::optional<ContainerSize> size_in(const Sizes& sizes, const std::string& id) 
   return found->second;
 }
 
-Result<std::string> list_text(const Engine& engine, const ListOptions& options, const Sizes& sizes,
+Result<std::string> list_text(Api& api, const ListOptions& options, const Sizes& sizes,
                               http::ApiVersion version) {
   const Time at = now();
-  ImageNames images(engine);
-  std::string out = "[";
-  CHECK(engine.list(options, [&](const ContainerView& view) {
+  ImageNames images(api.engine);
+  std::string out;
+  out.reserve(api.last_list);
+  out += '[';
+  CHECK(api.engine.list(options, [&](const ContainerView& view) {
     if (out.size() > 1) out += ',';
     wire::append_summary(out, view, images.shown(view), version, at, size_in(sizes, view.id));
   }));
   out += ']';
+  api.last_list = out.size() + 64;
   return out;
 }
 
@@ -80,7 +83,7 @@ Task<Reply> list(Api& api, CallPtr call) {
     CO_CHECK(api.engine.list(options, [&](const ContainerView& v) { ids.push_back(v.id); }));
     CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
   }
-  CO_TRY(auto text, list_text(api.engine, options, sizes, call->request.version));
+  CO_TRY(auto text, list_text(api, options, sizes, call->request.version));
   co_return http::json_reply(std::move(text));
 }
 
