@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 
 #include "engine/base/descendants.hpp"
 #include "engine/base/file.hpp"
@@ -30,12 +31,19 @@ enum class Activity {
   running,
 };
 
-// The third field of its stat; the second may hold anything, but ends with the last ")".
+// The fields of a stat from the third on; the second may hold anything, but ends with the last ")".
+std::string fields_of(const std::string& stat) {
+  const auto text = read_file(stat);
+  const auto end = text ? text->rfind(')') : std::string::npos;
+  return end != std::string::npos && end + 2 < text->size() ? text->substr(end + 2) : "X 0";
+}
+
 char state_of(pid_t pid, const std::string& thread) {
-  const auto text = read_file(fmt::format("/proc/{}/task/{}/stat", pid, thread));
-  if (!text) return 'X';
-  const auto end = text->rfind(')');
-  return end != std::string::npos && end + 2 < text->size() ? (*text)[end + 2] : 'X';
+  return fields_of(fmt::format("/proc/{}/task/{}/stat", pid, thread))[0];
+}
+
+pid_t parent_of(pid_t pid) {
+  return static_cast<pid_t>(std::atoi(fields_of(fmt::format("/proc/{}/stat", pid)).c_str() + 1));
 }
 
 Activity activity_of(pid_t pid) {
@@ -122,6 +130,9 @@ Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers)
   std::set<pid_t> told, before;
   for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs);;) {
     std::set<pid_t> now;
+    // Told, but not standing yet, and whoever is below them: a shell whose child stops first may
+    // still wake up for that, and takes it for job control.
+    std::set<pid_t> moving;
     std::size_t alive = 0;
     pid_t runs = 0;
     for (const pid_t pid : processes(init, helpers)) {
@@ -135,6 +146,9 @@ Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers)
       }
       if (activity == Activity::waiting && told.contains(pid)) continue;
       runs = pid;
+      const bool below_one_that_moves = moving.contains(parent_of(pid));
+      moving.insert(pid);
+      if (below_one_that_moves) continue;
       // It may have been continued from inside: whoever runs now was not stopped before.
       stopped_before_.erase(pid);
       (void)send(pid, SIGSTOP);

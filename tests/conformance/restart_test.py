@@ -77,6 +77,9 @@ class Restart(Case):
         p.stdin.write(b"one\n")
         p.stdin.flush()
         self.assertEqual(p.stdout.readline(), b"got one\n")
+        # The container may speak before its start is answered: a client that still waits for that notices, rightly.
+        wait_until(lambda: self.inspect("att", "State.Status") == "running", 5, "it runs")
+        time.sleep(0.5)
         self.daemon.kill()
         p.stdin.write(b"two\n")
         p.stdin.flush()
