@@ -36,7 +36,10 @@ Task<> attach_client(Parts& p, ContainerPtr c, AttachOptions options, UniqueFd c
   waiting.attach.raw = options.raw;
   CO_TRY(waiting.attach.detach_keys, parse_detach_keys(options.detach_keys));
   waiting.attach.leftover_base64 = base64_encode(leftover);
-  if (options.logs) CO_CHECK(co_await replay(p, c, options, client));
+  if (options.logs) {
+    co_await await_head_read(p.io, client);
+    CO_CHECK(co_await replay(p, c, options, client));
+  }
   if (!options.stream) {
     ::shutdown(client.get(), SHUT_WR);
     co_return Result<>{};

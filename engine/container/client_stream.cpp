@@ -1,9 +1,13 @@
 #include "engine/container/client_stream.hpp"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 
 namespace coracle {
 
@@ -30,6 +34,21 @@ Task<> write_to_client(asio::io_context& io, const UniqueFd& client, std::string
     }
   }
   co_return Result<>{};
+}
+
+Coro<void> await_head_read(asio::io_context& io, const UniqueFd& client) {
+  using std::chrono::microseconds;
+  constexpr microseconds kLimit{1'000'000}, kLongest{1000};
+  microseconds waited{0}, step{100};
+  asio::steady_timer timer(io);
+  while (waited < kLimit) {
+    int unread = 0;  // the memory of what the other end has not read. See unix(7).
+    if (::ioctl(client.get(), SIOCOUTQ, &unread) != 0 || unread == 0) co_return;
+    timer.expires_after(step);
+    co_await timer.async_wait(kToken);
+    waited += step;
+    step = std::min(step * 2, kLongest);
+  }
 }
 
 }  // namespace coracle

@@ -138,6 +138,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
 
 Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_size,
                              UniqueFd client, std::string leftover) {
+  co_await await_head_read(p_.io, client);
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
   if (console_size.size() == 2) exec->view.request.console_size = std::move(console_size);
