@@ -177,7 +177,9 @@ TEST_F(MonitorTest, PausingIsNoJobControl) {
   stream.read("# ");
   stream.send("sleep 900 & p=$!; kill -STOP $p; sleep 0.2; echo re''ady\n");
   stream.read("ready");
-  stream.read("# ");  // behind what the shell says of the job that it stopped itself
+  // Behind what the shell says, at its prompt, of the job that it stopped itself.
+  stream.send("echo se''cond\n");
+  stream.read("second");
   stream.send("i=0; while [ $i -lt 8 ]; do sleep 0.1; i=$((i+1)); done; echo over $i\n");
   std::this_thread::sleep_for(milliseconds(250));
   ASSERT_FALSE(h().ask("pause").error.has_value());
