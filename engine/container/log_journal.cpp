@@ -16,14 +16,18 @@ constexpr std::size_t kLongestLine = 1024 * 1024;
 
 using Journal = std::unique_ptr<sd_journal, decltype(&::sd_journal_close)>;
 
-Result<Journal> open_journal(const std::string& id) {
+Result<Journal> open_journal() {
   sd_journal* opened = nullptr;
   if (const int r = ::sd_journal_open(&opened, SD_JOURNAL_LOCAL_ONLY); r < 0)
     return std::unexpected(
         sys_error_of(-r, "open systemd's journal").error().as(Errc::unavailable));
-  Journal journal(opened, &::sd_journal_close);
+  return Journal(opened, &::sd_journal_close);
+}
+
+Result<Journal> open_journal(const std::string& id) {
+  TRY(auto journal, open_journal());
   const auto match = "CONTAINER_ID_FULL=" + id;
-  if (const int r = ::sd_journal_add_match(opened, match.data(), match.size()); r < 0)
+  if (const int r = ::sd_journal_add_match(journal.get(), match.data(), match.size()); r < 0)
     return sys_error_of(-r, "search systemd's journal");
   return journal;
 }
@@ -97,6 +101,18 @@ void seek_first(sd_journal* journal, const LogOptions& options) {
 }
 
 }  // namespace
+
+Result<> check_journal() {
+  TRY(const auto journal, open_journal());
+  // Files that this user may not read are passed over without a word.
+  if (::sd_journal_has_persistent_files(journal.get()) == 0 &&
+      ::sd_journal_has_runtime_files(journal.get()) == 0)
+    return fail(Errc::unavailable,
+                "systemd's journal has nothing that this user may read: it is kept in memory only, "
+                "or this user has none of its own yet; an administrator can make /var/log/journal "
+                "(and restart systemd-journald), or add the user to the group systemd-journal");
+  return {};
+}
 
 Result<std::vector<LogEntry>> LogJournal::read() {
   TRY(const auto opened, open_journal(id_));

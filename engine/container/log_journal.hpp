@@ -8,6 +8,9 @@
 
 namespace coracle {
 
+// Is there anything of the journal that we may read? Blocks.   errors  unavailable, with the remedy
+Result<> check_journal();
+
 class LogJournal final : public LogSource {
  public:
   //   id  the container's, full
@@ -15,9 +18,12 @@ class LogJournal final : public LogSource {
   //   errors  unavailable: there is no journal that we may read
   Result<std::vector<LogEntry>> read() override;
   std::vector<LogEntry> take_unfinished() override;
+  [[nodiscard]] std::chrono::milliseconds delay() const override { return kDelay; }
   [[nodiscard]] bool past_until() const override { return past_until_; }
 
  private:
+  static constexpr std::chrono::milliseconds kDelay{500};  // journald is another process
+
   std::string id_;
   LogOptions options_;
   std::string cursor_;  // of the last entry that was read; "": none

@@ -116,6 +116,7 @@ LogReader::LogReader(asio::io_context& io, Workers& workers, std::shared_ptr<Log
 
 Task<std::vector<LogEntry>> LogReader::next() {
   std::vector<LogEntry> none;
+  bool delayed = false;
   while (!ended_) {
     // Both are asked before the files are read: what comes later wakes us, or is read again.
     const std::uint64_t seen = directory_ ? directory_->changes : 0;
@@ -123,6 +124,12 @@ Task<std::vector<LogEntry>> LogReader::next() {
     auto job = [source = source_] { return source->read(); };
     CO_TRY(auto entries, co_await workers_.run(std::move(job)));
     if (!entries.empty()) co_return entries;
+    // What the container said last may still be on its way.
+    if (follow_ && last && !delayed && source_->delay().count() > 0) {
+      delayed = true;
+      co_await sleep_for(io_, source_->delay());
+      continue;
+    }
     if (last || source_->past_until()) break;
     const bool more = co_await wait_for_change(seen);
     if (!more) break;

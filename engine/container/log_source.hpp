@@ -2,6 +2,7 @@
 // workers.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "engine/base/result.hpp"
@@ -17,6 +18,8 @@ class LogSource {
   virtual Result<std::vector<LogEntry>> read() = 0;
   // What is left of a line whose end has not been written.
   virtual std::vector<LogEntry> take_unfinished() = 0;
+  // How long it may take until what was written can be read.
+  [[nodiscard]] virtual std::chrono::milliseconds delay() const { return {}; }
   // An entry later than `until` was seen: nothing else will come.
   [[nodiscard]] virtual bool past_until() const = 0;
 };

@@ -37,6 +37,8 @@ Task<std::unique_ptr<LogStream>> open_logs(Parts& p, ContainerPtr c, LogOptions 
   const auto& log = c->record.host.log_config;
   std::shared_ptr<LogReader> reader;
   if (log.type == "journald") {
+    auto check = [] { return check_journal(); };
+    CO_CHECK(co_await p.workers.run(std::move(check)));
     auto journal = std::make_shared<LogJournal>(c->id(), options);
     reader = std::make_shared<LogReader>(p.io, p.workers, std::move(journal), options);
   } else {

@@ -145,6 +145,8 @@ class Logs(Case):
             self.assertNotIn("journald", self.ok("info", "-f", "{{.Plugins.Log}}"))
             return self.with_a_journald_of_our_own()
         self.ok("wait", "j1")
+        if os.environ.get("CORACLE_UNREADABLE"):
+            return self.assertIn("nothing that this user may read", self.fails(1, "logs", "j1"))
         wait_until(lambda: self.docker("logs", "j1").out == "one\n", 5, "the journal has it")
         self.assertEqual(self.docker("logs", "j1").err, "two\n")
         self.assertEqual(self.docker("logs", "--tail", "1", "j1").err, "two\n")
@@ -166,10 +168,12 @@ class Logs(Case):
         if subprocess.run(["unshare", "--user", "--map-auto", "--map-root-user", "true"]).returncode != 0:
             self.skipTest("no range of user ids: only the refusal was tested")
         here = os.path.dirname(os.path.abspath(__file__))
-        p = subprocess.run([f"{here}/with-journald", sys.executable, __file__, "Logs.test_journald"],
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
-        self.assertEqual(p.returncode, 0, p.stdout)
-        self.assertRegex(p.stdout, r"(?m)^OK$", p.stdout)
+        for unreadable in ("", "1"):
+            p = subprocess.run([f"{here}/with-journald", sys.executable, __file__, "Logs.test_journald"],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+                               env={**os.environ, "CORACLE_UNREADABLE": unreadable})
+            self.assertEqual(p.returncode, 0, p.stdout)
+            self.assertRegex(p.stdout, r"(?m)^OK$", p.stdout)
 
     def test_what_docker_refuses(self):
         for opts, text in (
