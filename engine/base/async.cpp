@@ -9,6 +9,20 @@
 
 namespace coracle {
 
+Error detail::error_of(const std::exception_ptr& exception) noexcept {
+  try {
+    try {
+      std::rethrow_exception(exception);
+    } catch (const std::exception& e) {
+      return Error{Errc::internal, 0, fmt::format("a job ended by an exception: {}", e.what())};
+    } catch (...) {
+      return Error{Errc::internal, 0, "a job ended by an exception"};
+    }
+  } catch (...) {
+    return Error{Errc::internal, 0, "out of memory"};  // short enough to need none itself
+  }
+}
+
 void Scope::start(const char* what, Coro<void> coroutine) {
   auto state = state_;
   const auto signal = state->signals.emplace(state->signals.end());

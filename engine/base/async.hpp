@@ -3,13 +3,16 @@
 // co_await expression: name it first.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <list>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -108,7 +111,86 @@ class Signal {
   asio::steady_timer timer_;
 };
 
+// Set when nobody waits for a job's result any more: the job ends at its next step. Any thread.
+using StopFlag = std::atomic<bool>;
+
+namespace detail {
+
+template <class R>
+struct IsResult : std::false_type {};
+template <class T>
+struct IsResult<Result<T>> : std::true_type {};
+
+// The error that stands for an exception which left a job: Errc::internal with its reason.
+Error error_of(const std::exception_ptr& exception) noexcept;
+
+// A function that runs on another thread, and the coroutine that waits for it on the loop.
+template <class F>
+class Job : public std::enable_shared_from_this<Job<F>> {
+  static constexpr bool kStoppable = std::is_invocable_v<F&, const StopFlag&>;
+  static auto call(F& f, [[maybe_unused]] const StopFlag& stop) {
+    if constexpr (kStoppable) {
+      return f(stop);
+    } else {
+      return f();
+    }
+  }
+
+ public:
+  using R = decltype(call(std::declval<F&>(), std::declval<const StopFlag&>()));
+
+  Job(asio::io_context& io, F f)
+      : io_(io), done_(io, asio::steady_timer::time_point::max()), function_(std::move(f)) {}
+
+  // On the other thread, once. No exception leaves it.
+  void execute() noexcept {
+    try {
+      result_.emplace(call(function_, stop_));
+    } catch (...) {
+      if constexpr (IsResult<R>::value) {
+        result_.emplace(std::unexpected(error_of(std::current_exception())));
+      } else {
+        exception_ = std::current_exception();
+      }
+    }
+    asio::post(io_, [self = this->shared_from_this()] {
+      self->done_on_loop_ = true;
+      self->done_.cancel();
+    });
+  }
+
+  // On the loop, once: the result, or the exception where R cannot say it. A cancelled waiter stays
+  // until the thread is done, after it has told a stoppable function to stop.
+  Coro<R> wait() {
+    if constexpr (!kStoppable)
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    while (!done_on_loop_) {
+      co_await done_.async_wait(kToken);
+      if (done_on_loop_) break;
+      const auto state = co_await asio::this_coro::cancellation_state;
+      if (state.cancelled() == asio::cancellation_type::none) continue;
+      stop_ = true;
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    }
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+    if (exception_) std::rethrow_exception(exception_);
+    co_return std::move(*result_);
+  }
+
+ private:
+  asio::io_context& io_;
+  asio::steady_timer done_;
+  F function_;
+  StopFlag stop_ = false;
+  std::optional<R> result_;  // with the next, the thread's until the loop has been told
+  std::exception_ptr exception_;
+  bool done_on_loop_ = false;
+};
+
+}  // namespace detail
+
 // Threads for slow file work and hashing. `run` moves a function there, and answers on the loop.
+// Nothing that waits for a peer (a client, a registry, a container) runs here: run_on_thread.
 class Workers {
  public:
   Workers(asio::io_context& io, std::size_t threads) : io_(io), pool_(threads) {}
@@ -120,10 +202,11 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   // `auto job = [values] { … }; auto r = co_await workers.run(std::move(job));` The function takes
-  // values, returns Result<T>, and touches nothing of the loop's. Not cancellable: it runs to its
-  // end.
+  // values, returns Result<T>, and touches nothing of the loop's. It runs to its end; one that
+  // takes a `const StopFlag&` may end earlier when its waiter has been cancelled. An exception that
+  // leaves it is Errc::internal with its reason; where it returns no Result, the waiter gets it.
   template <class F>
-  auto run(F function) -> Coro<std::invoke_result_t<F>>;
+  auto run(F function) -> Coro<typename detail::Job<F>::R>;
 
  private:
   asio::io_context& io_;
@@ -137,31 +220,11 @@ Task<> wait_writable(asio::io_context& io, const UniqueFd& fd);
 Coro<void> sleep_for(asio::io_context& io, std::chrono::milliseconds time);
 
 template <class F>
-auto Workers::run(F function) -> Coro<std::invoke_result_t<F>> {
-  using R = std::invoke_result_t<F>;
-  struct Shared {
-    explicit Shared(asio::io_context& io, F f)
-        : done(io, asio::steady_timer::time_point::max()), function(std::move(f)) {}
-    asio::steady_timer done;
-    F function;
-    std::optional<R> result;
-    bool done_on_loop = false;  // `result` belongs to the thread until the loop has been told
-  };
-  auto shared = std::make_shared<Shared>(io_, std::move(function));
+auto Workers::run(F function) -> Coro<typename detail::Job<F>::R> {
+  auto job = std::make_shared<detail::Job<F>>(io_, std::move(function));
   auto work = asio::make_work_guard(io_);
-  asio::post(pool_, [shared, work, &io = io_]() mutable {
-    shared->result.emplace(shared->function());
-    asio::post(io, [shared] {
-      shared->done_on_loop = true;
-      shared->done.cancel();
-    });
-  });
-  // The result is what counts, not why the timer ended: a cancelled waiter stays until the thread
-  // is done.
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  while (!shared->done_on_loop) co_await shared->done.async_wait(kToken);
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-  co_return std::move(*shared->result);
+  asio::post(pool_, [job, work]() mutable { job->execute(); });
+  co_return co_await job->wait();
 }
 
 }  // namespace coracle

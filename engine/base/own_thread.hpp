@@ -4,41 +4,32 @@
 #pragma once
 
 #include <memory>
-#include <optional>
+#include <system_error>
 #include <thread>
-#include <type_traits>
 #include <utility>
 
 #include "engine/base/async.hpp"
 
 namespace coracle {
 
-// As Workers::run: takes values, returns Result<T>, touches nothing of the loop's, runs to its end.
+// As Workers::run.   errors  unavailable: no more threads, where the function returns a Result
 template <class F>
-auto run_on_thread(asio::io_context& io, F function) -> Coro<std::invoke_result_t<F>> {
-  using R = std::invoke_result_t<F>;
-  struct Shared {
-    explicit Shared(asio::io_context& i, F f)
-        : done(i, asio::steady_timer::time_point::max()), function(std::move(f)) {}
-    asio::steady_timer done;
-    F function;
-    std::optional<R> result;
-    bool done_on_loop = false;  // `result` belongs to the thread until the loop has been told
-  };
-  auto shared = std::make_shared<Shared>(io, std::move(function));
+auto run_on_thread(asio::io_context& io, F function) -> Coro<typename detail::Job<F>::R> {
+  auto job = std::make_shared<detail::Job<F>>(io, std::move(function));
   auto work = asio::make_work_guard(io);
-  std::thread thread([shared, work, &io]() mutable {
-    shared->result.emplace(shared->function());
-    asio::post(io, [shared] {
-      shared->done_on_loop = true;
-      shared->done.cancel();
-    });
-  });
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  while (!shared->done_on_loop) co_await shared->done.async_wait(kToken);
+  std::thread thread;
+  try {
+    thread = std::thread([job, work]() mutable { job->execute(); });
+  } catch (const std::system_error& e) {
+    if constexpr (detail::IsResult<typename detail::Job<F>::R>::value) {
+      co_return std::unexpected(make_sys_error(e.code().value(), "start a thread"));
+    } else {
+      throw;
+    }
+  }
+  auto result = co_await job->wait();
   thread.join();
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-  co_return std::move(*shared->result);
+  co_return result;
 }
 
 }  // namespace coracle

@@ -1,7 +1,15 @@
 #include "engine/base/async.hpp"
 
+#include <atomic>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "engine/base/own_thread.hpp"
 
 namespace coracle {
 namespace {
@@ -63,6 +71,76 @@ TEST(Workers, AnswerOnTheLoop) {
   scope.start("user", worker_user(workers, got));
   io.run_for(5s);
   EXPECT_EQ(got, 42);
+}
+
+std::string negative_size() { return std::string(static_cast<std::size_t>(-5), 'x'); }
+
+Coro<void> thrower(asio::io_context& io, Workers& workers, std::vector<Error>& out) {
+  auto in_worker = []() -> Result<std::string> { return negative_size(); };
+  auto a = co_await workers.run(std::move(in_worker));
+  out.push_back(a.error());
+  auto in_thread = []() -> Result<> { throw std::bad_alloc(); };
+  auto b = co_await run_on_thread(io, std::move(in_thread));
+  out.push_back(b.error());
+  auto unknown = []() -> Result<> { throw 1; };  // NOLINT
+  auto c = co_await workers.run(std::move(unknown));
+  out.push_back(c.error());
+  auto no_result = []() -> int { throw std::runtime_error("plain"); };
+  try {
+    co_await workers.run(std::move(no_result));
+  } catch (const std::runtime_error& e) {
+    out.push_back(Error{Errc::conflict, 0, e.what()});
+  }
+}
+
+TEST(Jobs, AnExceptionIsAnAnswerAndEndsNothing) {
+  asio::io_context io;
+  Workers workers(io, 1);
+  Scope scope(io);
+  std::vector<Error> got;
+  scope.start("thrower", thrower(io, workers, got));
+  io.run_for(5s);
+  ASSERT_EQ(got.size(), 4U);
+  EXPECT_EQ(got[0].code, Errc::internal);
+  EXPECT_THAT(got[0].message, testing::HasSubstr("exception: "));
+  EXPECT_THAT(got[1].message, testing::HasSubstr("bad_alloc"));
+  EXPECT_EQ(got[2].code, Errc::internal);
+  EXPECT_EQ(got[3].message, "plain");
+}
+
+Coro<void> stoppable(asio::io_context& io, Workers& workers, std::atomic<int>& running,
+                     std::atomic<int>& stopped) {
+  auto job = [&running, &stopped](const StopFlag& stop) -> Result<> {
+    ++running;
+    while (!stop) std::this_thread::sleep_for(1ms);
+    ++stopped;
+    return fail(Errc::unavailable, "stopped");
+  };
+  auto other = job;
+  if (running == 0) {
+    auto r = co_await workers.run(std::move(job));
+    EXPECT_FALSE(r);
+  } else {
+    auto r = co_await run_on_thread(io, std::move(other));
+    EXPECT_FALSE(r);
+  }
+}
+
+TEST(Jobs, AStoppableOneEndsWithItsWaiter) {
+  asio::io_context io;
+  Workers workers(io, 1);
+  Scope scope(io);
+  std::atomic<int> running = 0;
+  std::atomic<int> stopped = 0;
+  scope.start("on a worker", stoppable(io, workers, running, stopped));
+  while (running < 1) io.run_for(1ms);
+  scope.start("on a thread", stoppable(io, workers, running, stopped));
+  while (running < 2) io.run_for(1ms);
+  EXPECT_EQ(stopped, 0);
+  scope.cancel();
+  io.run_for(5s);
+  EXPECT_EQ(stopped, 2);
+  EXPECT_EQ(scope.running(), 0U);
 }
 
 Coro<void> signal_waiter(Signal& signal, std::vector<bool>& got) {
