@@ -39,24 +39,9 @@ std::optional<std::string> value_of(const std::vector<std::string>& env, std::st
   return found;
 }
 
-// 0, 1, 2 become the terminal or the given descriptors, over copies: none overwrites another.
-Result<> set_stdio(const Become& what) {
-  std::array<int, 3> from = {what.stdio.in, what.stdio.out, what.stdio.err};
-  if (what.slave) from.fill(what.slave.get());
-  std::array<UniqueFd, 3> copies;
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    copies[i] = UniqueFd(from[i] >= 0 ? ::fcntl(from[i], F_DUPFD_CLOEXEC, kFirstFree)
-                                      : ::open("/dev/null", O_RDWR | O_CLOEXEC));
-    if (!copies[i]) return sys_error("take descriptor {}", i);
-  }
-  for (std::size_t i = 0; i < from.size(); ++i)
-    if (::dup2(copies[i].get(), static_cast<int>(i)) < 0) return sys_error("set descriptor {}", i);
-  return {};
-}
-
 Result<> start_session(const Become& what) {
   if (::setsid() < 0 && errno != EPERM) return sys_error("start a session");
-  if (what.slave && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
+  if (what.process.terminal && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
     return sys_error("take the terminal as the controlling one");
   return {};
 }
@@ -72,37 +57,37 @@ void own_stdio(std::uint32_t uid) {
   }
 }
 
-Result<> write_proc(const UniqueFd& proc, const char* name, const std::string& text) {
-  const UniqueFd file(::openat(proc.get(), name, O_WRONLY | O_CLOEXEC));
-  if (!file) return sys_error("open /proc/{}", name);
+// Of ourselves, by the procfs that is outside of any container's reach: its own /proc could be
+// anything.
+Result<> write_own(const char* name, const std::string& text) {
+  const std::string path = join_path("/proc/self", name);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file) return sys_error("open {}", path);
   if (auto done = write_all(file, text); !done)
-    return std::unexpected(done.error().within("write {} to /proc/{}", text, name));
+    return std::unexpected(done.error().within("write {} to {}", text, path));
   return {};
 }
 
-Result<> set_oom_score(const Become& what) {
-  if (!what.process.oom_score_adj || !what.proc) return {};
-  auto done =
-      write_proc(what.proc, "self/oom_score_adj", std::to_string(*what.process.oom_score_adj));
+Result<> set_oom_score(const oci::Process& process) {
+  if (!process.oom_score_adj) return {};
+  auto done = write_own("oom_score_adj", std::to_string(*process.oom_score_adj));
   // Lowering it is refused to an unprivileged user (proc(5)); rootless runtimes go on with what
   // they have.
   if (!done && done.error().sys == EACCES) return {};
   return done;
 }
 
-Result<> set_apparmor(const Become& what) {
-  const auto& profile = what.process.apparmor_profile;
-  if (profile.empty() || profile == "unconfined" || !what.proc) return {};
+Result<> set_apparmor(const std::string& profile) {
+  if (profile.empty() || profile == "unconfined") return {};
   if (::access("/sys/kernel/security/apparmor", F_OK) != 0 &&
-      ::faccessat(what.proc.get(), "self/attr/apparmor/exec", F_OK, 0) != 0)
+      ::access("/proc/self/attr/apparmor/exec", F_OK) != 0)
     return {};  // off here: ignored, as Docker does
-  return write_proc(what.proc, "self/attr/apparmor/exec", "exec " + profile);
+  return write_own("attr/apparmor/exec", "exec " + profile);
 }
 
-Result<> set_selinux(const Become& what) {
-  const auto& label = what.process.selinux_label;
-  if (label.empty() || !what.proc || ::access("/sys/fs/selinux/enforce", F_OK) != 0) return {};
-  return write_proc(what.proc, "self/attr/exec", label);
+Result<> set_selinux(const std::string& label) {
+  if (label.empty() || ::access("/sys/fs/selinux/enforce", F_OK) != 0) return {};
+  return write_own("attr/exec", label);
 }
 
 // A keyring of its own: the container does not see the keys of whoever started the engine.
@@ -164,19 +149,14 @@ Error exec_error(const std::string& name, int sys) {
   }
 }
 
-Result<> prepare(Become& what, const CapabilitySets& sets) {
+Result<> prepare(const Become& what, const CapabilitySets& sets) {
   const auto& p = what.process;
-  CHECK(set_stdio(what));
+  CHECK(close_all_but({}));
   CHECK(start_session(what));
-  CHECK(set_oom_score(what));
-  CHECK(set_apparmor(what));
-  CHECK(set_selinux(what));
   join_keyring();
   own_stdio(what.user.uid);
   ::umask(p.user.umask.value_or(kDefaultUmask));
   CHECK(set_rlimits(p.rlimits));
-  if (::syscall(SYS_close_range, kFirstFree, ~0U, CLOSE_RANGE_CLOEXEC) != 0)
-    return sys_error("close the other descriptors");
   // Without no_new_privs a filter needs CAP_SYS_ADMIN: it is loaded while we have that. With it, it
   // comes last of all.
   if (what.filter != nullptr && !p.no_new_privileges) CHECK(load_seccomp(*what.filter));
@@ -192,6 +172,33 @@ Result<> prepare(Become& what, const CapabilitySets& sets) {
 }
 
 }  // namespace
+
+Result<> set_own_attributes(const oci::Process& process) {
+  CHECK(set_oom_score(process));
+  CHECK(set_apparmor(process.apparmor_profile));
+  return set_selinux(process.selinux_label);
+}
+
+Result<> set_stdio(const Stdio& stdio, const UniqueFd& slave, const UniqueFd& root) {
+  std::array<int, 3> from = {stdio.in, stdio.out, stdio.err};
+  if (slave) from.fill(slave.get());
+  // Over copies: none overwrites another.
+  std::array<UniqueFd, 3> copies;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i] >= 0) {
+      copies[i] = UniqueFd(::fcntl(from[i], F_DUPFD_CLOEXEC, kFirstFree));
+      if (!copies[i]) return sys_error("take descriptor {}", i);
+      continue;
+    }
+    // By no link that leads through /proc: the container can have put one in its place.
+    TRY(auto null, open_in_root(root, "/dev/null", O_RDWR | O_NOCTTY));
+    copies[i] = UniqueFd(::fcntl(null.get(), F_DUPFD_CLOEXEC, kFirstFree));
+    if (!copies[i]) return sys_error("take descriptor {}", i);
+  }
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (::dup2(copies[i].get(), static_cast<int>(i)) < 0) return sys_error("set descriptor {}", i);
+  return {};
+}
 
 Result<Terminal> open_terminal(const UniqueFd& root, const oci::Process& process) {
   auto opened = open_in_root(root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY);
@@ -258,7 +265,7 @@ Result<std::string> find_program(const std::string& name, const std::vector<std:
   return fail(Errc::not_found, "exec: \"{}\": executable file not found in $PATH", name);
 }
 
-Error become(Become& what) {
+Error become(const Become& what) {
   const auto& p = what.process;
   const auto sets = capability_sets(p.capabilities, last_capability());
   if (!sets) return sets.error();

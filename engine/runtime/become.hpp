@@ -1,6 +1,10 @@
-// The last steps of a process in a container, the same for its first process and for exec:
-// terminal, limits, seccomp, ids, capabilities, working directory, execve. Called in the child,
-// inside the container's namespaces and root.
+// The last steps of a process in a container, the same for its first process and for exec.
+//
+//   set_own_attributes()  outside still: what is written to our own /proc
+//   set_stdio()           inside the container's namespaces and root
+//   become()              terminal, limits, seccomp, ids, capabilities, working directory, execve:
+//                         with no descriptor but 0, 1 and 2, since an image or a container chooses
+//                         the paths that are looked up here (/proc/self/fd/N among them)
 #pragma once
 
 #include <vector>
@@ -18,10 +22,17 @@ struct Become {
   const oci::Process& process;
   const SeccompFilter* filter;  // null: none
   ResolvedUser user;
-  Stdio stdio;     // without a terminal; -1: /dev/null
-  UniqueFd slave;  // the terminal, or empty
-  UniqueFd proc;   // a procfs, to write oom_score_adj and the like; or empty
 };
+
+// The OOM score, and the labels that the next execve(2) gives: what a process can only write of
+// itself. A child inherits it.
+Result<> set_own_attributes(const oci::Process& process);
+
+// 0, 1, 2 become the terminal's other end or the given descriptors.
+//   stdio  -1: the container's /dev/null
+//   slave  the terminal, or empty
+//   root   the container's root directory
+Result<> set_stdio(const Stdio& stdio, const UniqueFd& slave, const UniqueFd& root);
 
 // The terminal of a process: both ends of a pty of the devpts at /dev/pts below `root`.
 struct Terminal {
@@ -37,9 +48,9 @@ void reset_signals();
 // Closes every descriptor but 0, 1, 2 and those in `keep`.
 Result<> close_all_but(std::vector<int> keep);
 
-// Returns only on an error.
+// Closes all but 0, 1, 2, and returns only on an error.
 //   errors  the texts of Docker: see find_program
-Error become(Become& what);
+Error become(const Become& what);
 
 // The file that execvp(3) would take for `name` with the PATH of `env`.
 //   errors  not_found `exec: "foo": executable file not found in $PATH`, `exec: "/x": no such file

@@ -2,6 +2,7 @@
 
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -42,13 +44,6 @@ const char* name_of_type(int type) {
   }
 }
 
-Result<> enter_before(const Between& between) {
-  for (const auto& n : between.enter)
-    if (::setns(n.file, n.type) != 0)
-      return sys_error("enter the container's {} namespace", name_of_type(n.type));
-  return between.prepare ? between.prepare() : Result<>{};
-}
-
 // The process between: born beside us, it enters namespaces (a pid namespace only counts for its
 // children), clones the one that is wanted as our child, and ends. (Entering them ourselves could
 // not be undone: our own are the host's, and we are not root there.) It sends the child's pidfd, or
@@ -61,7 +56,7 @@ std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const Between&
   };
   // The child is seen by the container from its first moment: it inherits that it cannot be traced.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up(make_sys_error(errno, "hide from ptrace"));
-  if (const auto entered = enter_before(between); !entered) give_up(entered.error());
+  if (const auto entered = enter(between); !entered) give_up(entered.error());
   const auto child = clone_here(namespaces | CLONE_PARENT);
   if (!child) give_up(child.error());
   if (!*child) return std::nullopt;
@@ -71,6 +66,13 @@ std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const Between&
 }
 
 }  // namespace
+
+Result<> enter(const Between& between) {
+  for (const auto& n : between.enter)
+    if (::setns(n.file, n.type) != 0)
+      return sys_error("enter the container's {} namespace", name_of_type(n.type));
+  return between.prepare ? between.prepare() : Result<>{};
+}
 
 Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between& between) {
   if (!between.needed()) return clone_here(namespaces);
@@ -87,6 +89,44 @@ Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between
   const auto space = message->text.find(' ');
   const int sys = std::atoi(message->text.c_str());
   return std::unexpected(Error{errc_from_errno(sys), sys, message->text.substr(space + 1)});
+}
+
+struct Birth::Page {
+  pid_t pid = 0;
+  int error = 0;  // errno of the clone
+};
+
+Result<Birth> Birth::make() {
+  void* memory =
+      ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return sys_error("map memory shared with the container's process");
+  return Birth(new (memory) Page);
+}
+
+Birth::~Birth() {
+  if (page_ != nullptr) ::munmap(page_, sizeof(Page));
+}
+
+void Birth::bear() const {
+  clone_args args{};
+  // The number is written by the kernel, before the child runs.
+  args.flags = CLONE_PARENT | CLONE_PARENT_SETTID;
+  args.parent_tid = reinterpret_cast<std::uint64_t>(&page_->pid);
+  long pid = -1;
+  if (::madvise(page_, sizeof(Page), MADV_DONTFORK) == 0)
+    pid = ::syscall(SYS_clone3, &args, sizeof args);
+  if (pid == 0) return;
+  if (pid < 0) page_->error = errno;
+  ::_exit(0);
+}
+
+Result<Pidfd> Birth::child(const Pidfd& setter) const {
+  CHECK(setter.wait());
+  if (page_->error != 0) return sys_error_of(page_->error, "clone the container's process");
+  if (page_->pid <= 0)
+    return fail(Errc::internal,
+                "the process that sets up the container's ended before it was born");
+  return Pidfd::open(page_->pid);
 }
 
 ChildGuard::~ChildGuard() {

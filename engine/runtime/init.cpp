@@ -21,6 +21,7 @@
 
 #include "engine/base/path.hpp"
 #include "engine/runtime/become.hpp"
+#include "engine/runtime/foreign_procfs.hpp"
 #include "engine/runtime/report.hpp"
 #include "engine/runtime/root_file_system.hpp"
 #include "engine/runtime/rootfs.hpp"
@@ -142,12 +143,6 @@ Result<> set_sysctls(const InitInput& in, const UniqueFd& proc, Which which) {
   return {};
 }
 
-bool needs_procfs(const oci::Spec& spec) {
-  const auto& p = spec.process;
-  return !spec.linux.sysctl.empty() || p.oom_score_adj ||
-         (!p.apparmor_profile.empty() && p.apparmor_profile != "unconfined");
-}
-
 // Docker makes a missing working directory; below the root, and where it stands it may be a file.
 Result<> make_cwd(const InitInput& in, const UniqueFd& root) {
   const auto& cwd = in.request.spec->process.cwd;
@@ -164,25 +159,29 @@ Result<> make_cwd(const InitInput& in, const UniqueFd& root) {
 
 struct Prepared {
   ResolvedUser user;
-  UniqueFd master, slave, proc, mount_namespace;
+  UniqueFd master, mount_namespace;
 };
 
-// Everything that needs a file from outside.
+Result<> set_sysctls_of(const InitInput& in) {
+  if (in.request.spec->linux.sysctl.empty()) return {};
+  TRY(const auto proc, open_procfs());
+  return set_sysctls(in, proc, has_outer_network(in) ? Which::others : Which::all);
+}
+
+// Everything that needs a file from outside; and the descriptors 0, 1, 2 of the process.
 Result<Prepared> set_up(InitInput& in) {
   const auto& request = in.request;
   const auto& spec = *request.spec;
   Prepared out;
   ::umask(0);  // mount points get the modes that are named here; the process has its own later
   CHECK(close_foreign_descriptors(in));
+  CHECK(set_own_attributes(spec.process));
   CHECK(become_root_of_user_namespace(in));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
   CHECK(enter_namespaces(in));
   CHECK(raise_loopback(in));
   CHECK(name_host(in));
-  if (needs_procfs(spec)) {
-    TRY(out.proc, open_procfs());
-    CHECK(set_sysctls(in, out.proc, has_outer_network(in) ? Which::others : Which::all));
-  }
+  CHECK(set_sysctls_of(in));
   if (has(in.new_namespaces, CLONE_NEWNS)) {
     out.mount_namespace = UniqueFd(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
     if (!out.mount_namespace) return sys_error("open the mount namespace");
@@ -192,17 +191,19 @@ Result<Prepared> set_up(InitInput& in) {
                                   in.plan.root_propagation == MS_SHARED));
   TRY(const auto read_only, mount_all(in.plan, root, std::move(in.mounts)));
   if (!request.init_program.empty()) CHECK(bind_file(root, request.init_program, kDockerInit));
+  UniqueFd slave;
   if (spec.process.terminal) {
     TRY(auto terminal, open_terminal(root, spec.process));
     CHECK(bind_console(root, terminal.slave));
     out.master = std::move(terminal.master);
-    out.slave = std::move(terminal.slave);
+    slave = std::move(terminal.slave);
   }
   CHECK(make_cwd(in, root));
   TRY(out.user, resolve_user(spec.process.user, root));
   CHECK(mask(in.plan, root));
   CHECK(seal(in.plan, root, read_only));
   CHECK(enter_root(in.plan, root));
+  CHECK(set_stdio(request.stdio, slave, root));
   return out;
 }
 
@@ -248,6 +249,55 @@ Result<> prepare_network(InitInput& in) {
   return {};
 }
 
+// Nothing may unwind into a copy of the parent.
+[[noreturn]] void run_program(InitInput& in, Prepared& prepared) noexcept {
+  await(in.go, 'g');
+  const Become what{in.request.spec->process, in.filter, std::move(prepared.user)};
+  in.watch.fail(become(what));
+}
+
+Prepared set_up_or_exit(InitInput& in) noexcept {
+  auto prepared = set_up(in);
+  if (!prepared) report_error_and_exit(in.report, prepared.error());
+  return *std::move(prepared);
+}
+
+// The parent has it all now; without a parent there is nothing to do.
+void tell_ready(InitInput& in, Prepared& prepared) noexcept {
+  std::vector<int> fds;
+  if (prepared.mount_namespace) fds.push_back(prepared.mount_namespace.get());
+  if (prepared.master) fds.push_back(prepared.master.get());
+  if (auto told = report_ready(in.report, fds); !told) ::_exit(0);
+  // And all else that was open for the set-up.
+  if (auto closed = close_all_but({in.go.get()}); !closed) ::_exit(0);
+}
+
+// A procfs of the pid namespace that is joined: the process that sets up is not in it.
+Result<> prepare_procfs(InitInput& in) {
+  const auto joined =
+      std::ranges::find_if(in.join, [](const auto& n) { return n.type == CLONE_NEWPID; });
+  for (const auto& m : in.plan.mounts) {
+    if (m.bind || m.type != "proc" || joined == in.join.end()) continue;
+    auto made = make_procfs_of(joined->file, m.data, m.change.set);
+    // Where it is refused the mount itself falls back to the host's tree.
+    if (made) {
+      in.mounts[m.destination] = *std::move(made);
+    } else if (made.error().sys != EPERM && made.error().sys != EACCES) {
+      return std::unexpected(made.error());
+    }
+  }
+  return {};
+}
+
+Result<> enter_for_child(InitInput& in, const Between& between) {
+  CHECK(prepare_procfs(in));
+  CHECK(enter(between));
+  // What launch has clone3(2) do for a child that is born before its set-up.
+  if (in.new_namespaces != 0 && ::unshare(in.new_namespaces) != 0)
+    return sys_error("make the container's namespaces");
+  return {};
+}
+
 }  // namespace
 
 bool needs_preparing(const InitInput& in) {
@@ -268,19 +318,21 @@ Result<> prepare_before(InitInput& in) {
 
 void run_init(InitInput& in) noexcept {
   reset_signals();
-  auto prepared = set_up(in);
-  if (!prepared) report_error_and_exit(in.report, prepared.error());
-  std::vector<int> fds;
-  if (prepared->mount_namespace) fds.push_back(prepared->mount_namespace.get());
-  if (prepared->master) fds.push_back(prepared->master.get());
-  if (auto told = report_ready(in.report, fds); !told) ::_exit(0);
-  prepared->mount_namespace.reset();
-  prepared->master.reset();
-  await(in.go, 'g');
-  Become what{in.request.spec->process,   in.filter,
-              std::move(prepared->user),  in.request.stdio,
-              std::move(prepared->slave), std::move(prepared->proc)};
-  report_error_and_exit(in.report, become(what));
+  auto prepared = set_up_or_exit(in);
+  if (const auto armed = in.watch.arm(); !armed) report_error_and_exit(in.report, armed.error());
+  tell_ready(in, prepared);
+  run_program(in, prepared);
+}
+
+void run_setter(InitInput& in, const Between& between, const Birth& birth) noexcept {
+  reset_signals();
+  if (const auto entered = enter_for_child(in, between); !entered)
+    report_error_and_exit(in.report, entered.error());
+  auto prepared = set_up_or_exit(in);
+  tell_ready(in, prepared);
+  birth.bear();
+  if (const auto armed = in.watch.arm(); !armed) in.watch.fail(armed.error());
+  run_program(in, prepared);
 }
 
 }  // namespace coracle::runtime

@@ -1,12 +1,14 @@
 // The child's side of a container's start: the steps from clone3(2) to execve(2), in order, a
 // function a step. No locks, no log; an error goes to the parent over the report socket and ends
-// the child. The parent's side and the handshake: runtime/launch.
+// the child; from the look-up of its program on, over runtime/exec_watch. The parent's side and the
+// handshake: runtime/launch.
 #pragma once
 
 #include <vector>
 
 #include "engine/base/fd.hpp"
 #include "engine/runtime/child.hpp"
+#include "engine/runtime/exec_watch.hpp"
 #include "engine/runtime/launch.hpp"
 #include "engine/runtime/plan.hpp"
 #include "engine/runtime/rootfs.hpp"
@@ -24,6 +26,7 @@ struct InitInput {
   int new_namespaces = 0;  // CLONE_NEW* that clone3 made
   UniqueFd go;             // one byte "m": ids are mapped (only with a new user namespace); "g": go
   UniqueFd report;
+  const ExecWatch& watch;
   // With a user namespace of its own the child has no rights over the namespaces it joins, which
   // belong to the outer one: they are entered before it is cloned, and what needs rights over them
   // is done there.
@@ -40,5 +43,10 @@ bool needs_preparing(const InitInput& input);
 
 // noexcept: nothing may unwind into a copy of the parent.
 [[noreturn]] void run_init(InitInput& input) noexcept;
+
+// The same where another container's pid namespace is joined. Its processes see the container's
+// first one from birth: so all that takes descriptors and other roots is done by a process beside
+// it, which is not in that namespace.
+[[noreturn]] void run_setter(InitInput& input, const Between& between, const Birth& birth) noexcept;
 
 }  // namespace coracle::runtime

@@ -1,6 +1,7 @@
-// Parent:  finds out which namespaces of the container are not ours, clones a child into its pid
-// namespace. Child: closes what is not for it, enters the rest by the pidfd, opens the terminal,
-// says "ready" with its master, and becomes the program (runtime/become).
+// Parent: finds out which namespaces of the container are not ours, and clones the setter. Setter:
+// closes what is not for it, enters them by the pidfd, opens the terminal, says "ready" with its
+// master, closes the rest, and bears the child (runtime/child, Birth). Child: becomes the program
+// (runtime/become) and tells of it by shared memory (runtime/exec_watch).
 #include "engine/runtime/join.hpp"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include "engine/base/path.hpp"
 #include "engine/runtime/become.hpp"
 #include "engine/runtime/child.hpp"
+#include "engine/runtime/exec_watch.hpp"
 #include "engine/runtime/report.hpp"
 
 namespace coracle::runtime {
@@ -61,8 +63,11 @@ Result<Target> look_at(const Pidfd& init) {
 }
 
 // What belongs to the outer user namespace (its network, another container's pids) is entered with
-// the rights we have there, before they are left behind.
-Result<> enter(const UniqueFd& pidfd, int namespaces) {
+// the rights we have there, before they are left behind. The pid namespace counts for our children.
+Result<> enter(const UniqueFd& pidfd, const Target& target) {
+  if (target.pid_namespace && ::setns(target.pid_namespace.get(), CLONE_NEWPID) != 0)
+    return sys_error("enter the container's pid namespace");
+  const int namespaces = target.others;
   const int last = namespaces & (CLONE_NEWUSER | CLONE_NEWNS);
   const bool two_steps = (namespaces & CLONE_NEWUSER) != 0 && namespaces != last;
   if (two_steps && ::setns(pidfd.get(), namespaces & ~last) != 0)
@@ -70,50 +75,57 @@ Result<> enter(const UniqueFd& pidfd, int namespaces) {
   const int rest = two_steps ? last : namespaces;
   if (rest != 0 && ::setns(pidfd.get(), rest) != 0)
     return sys_error("enter the container's namespaces");
+  if ((namespaces & CLONE_NEWUSER) != 0 && (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0))
+    return sys_error("become root of the container's user namespace");
   return {};
 }
 
 struct JoinInput {
   const JoinRequest& request;
-  const SeccompFilter* filter;
-  int namespaces;
+  const Target& target;
   UniqueFd report;
+  const ExecWatch& watch;
 };
 
-Result<Become> set_up(JoinInput& in, UniqueFd& master) {
+struct Prepared {
+  ResolvedUser user;
+  UniqueFd master;
+};
+
+Result<Prepared> set_up(const JoinInput& in) {
   const auto& request = in.request;
   const auto& process = *request.process;
-  CHECK(close_all_but({in.report.get(), request.init->fd().get(), request.stdio.in,
-                       request.stdio.out, request.stdio.err}));
+  CHECK(close_all_but({in.report.get(), request.init->fd().get(), in.target.pid_namespace.get(),
+                       request.stdio.in, request.stdio.out, request.stdio.err}));
+  CHECK(set_own_attributes(process));
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
-  // Our own procfs, not the container's: what it shows for us is real.
-  TRY(auto proc, open_dir("/proc"));
-  CHECK(enter(request.init->fd(), in.namespaces));
-  if ((in.namespaces & CLONE_NEWUSER) != 0 &&
-      (::setresgid(0, 0, 0) != 0 || ::setresuid(0, 0, 0) != 0))
-    return sys_error("become root of the container's user namespace");
+  CHECK(enter(request.init->fd(), in.target));
   TRY(const auto root, open_dir("/"));
-  Become what{process, in.filter, {}, request.stdio, {}, std::move(proc)};
-  TRY(what.user, resolve_user(process.user, root));
+  Prepared out;
+  TRY(out.user, resolve_user(process.user, root));
+  UniqueFd slave;
   if (process.terminal) {
     TRY(auto terminal, open_terminal(root, process));
-    master = std::move(terminal.master);
-    what.slave = std::move(terminal.slave);
+    out.master = std::move(terminal.master);
+    slave = std::move(terminal.slave);
   }
-  return what;
+  CHECK(set_stdio(request.stdio, slave, root));
+  return out;
 }
 
 // noexcept: nothing may unwind into a copy of the parent.
-[[noreturn]] void run_child(JoinInput& in) noexcept {
+[[noreturn]] void run_setter(JoinInput& in, const Birth& birth) noexcept {
   reset_signals();
-  UniqueFd master;
-  auto what = set_up(in, master);
-  if (!what) report_error_and_exit(in.report, what.error());
+  auto prepared = set_up(in);
+  if (!prepared) report_error_and_exit(in.report, prepared.error());
   std::vector<int> fds;
-  if (master) fds.push_back(master.get());
+  if (prepared->master) fds.push_back(prepared->master.get());
   if (auto told = report_ready(in.report, fds); !told) ::_exit(0);
-  master.reset();
-  report_error_and_exit(in.report, become(*what));
+  if (auto closed = close_all_but({}); !closed) ::_exit(0);
+  birth.bear();
+  if (const auto armed = in.watch.arm(); !armed) in.watch.fail(armed.error());
+  const Become what{*in.request.process, in.request.filter, std::move(prepared->user)};
+  in.watch.fail(become(what));
 }
 
 }  // namespace
@@ -121,21 +133,23 @@ Result<Become> set_up(JoinInput& in, UniqueFd& master) {
 Result<Joined> join(const JoinRequest& request) {
   TRY(const auto target, look_at(*request.init));
   TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
-  JoinInput in{request, request.filter, target.others, std::move(report.b)};
+  TRY(const auto watch, ExecWatch::make());
+  TRY(const auto birth, Birth::make());
+  JoinInput in{request, target, std::move(report.b), watch};
   CHECK(fail_point("join.clone"));
-  Between between;
-  if (target.pid_namespace) between.enter.push_back({target.pid_namespace.get(), CLONE_NEWPID});
-  TRY(auto child, clone_child(0, between));
-  if (!child) run_child(in);
+  TRY(const auto setter, clone_child(0, {}));
+  if (!setter) run_setter(in, birth);
 
-  ChildGuard guard(*child);
+  Joined joined;
+  ChildGuard guard(*setter);
   in.report.reset();
   TRY(auto fds, await_ready(report.a));
-  Joined joined;
-  if (!fds.empty()) joined.console = std::move(fds.front());
-  CHECK(await_exec(report.a));
   guard.release();
-  joined.process = *std::move(child);
+  if (!fds.empty()) joined.console = std::move(fds.front());
+  TRY(joined.process, birth.child(*setter));
+  guard.watch(joined.process);
+  CHECK(watch.await(joined.process));
+  guard.release();
   return joined;
 }
 

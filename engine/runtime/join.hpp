@@ -1,5 +1,4 @@
-// exec: a further process in a running container. The parent's side; the child enters the
-// namespaces of the container's first process, forks into its pid namespace, and execs with the
+// exec: a further process in a running container, with the namespaces of its first process and the
 // privileges of the spec it is given.
 #pragma once
 
@@ -22,12 +21,13 @@ struct JoinRequest {
 };
 
 struct Joined {
-  Pidfd process;     // our child (or grandchild by CLONE_PARENT): to be waited for
+  Pidfd process;     // our child (by CLONE_PARENT): to be waited for
   UniqueFd console;  // the pty's master (made in the container's /dev/pts), non-blocking
 };
 
-// Returns once execve succeeded. No descriptor but the stdio reaches the process; it cannot be
-// reached through /proc by the container before its privileges are those of the spec.
+// Returns once execve succeeded. From its birth on the process has no descriptor but the stdio, and
+// the root of the container: one that may trace it (SYS_PTRACE) finds nothing of the host in it.
+// Others cannot reach it through /proc before its privileges are those of the spec.
 //   errors  Docker's texts, as Launched::start()
 Result<Joined> join(const JoinRequest& request);
 

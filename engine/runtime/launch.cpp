@@ -190,6 +190,55 @@ Result<> take_descriptors(std::vector<UniqueFd> fds, bool terminal, UniqueFd& mo
   return {};
 }
 
+bool joins_pids(const InitInput& in) {
+  return std::ranges::any_of(in.join, [](const auto& n) { return n.type == CLONE_NEWPID; });
+}
+
+// The container's first process, set up, and the descriptors that came with its "ready".
+struct Born {
+  Pidfd init;
+  std::vector<UniqueFd> fds;
+};
+
+// What the parent does while a child of ours sets itself up; then that it is ready.
+Result<std::vector<UniqueFd>> attend(InitInput& in, const Pidfd& child, const UniqueFd& report,
+                                     const UniqueFd& go, const Pidfd* init) {
+  in.report.reset();
+  in.go.reset();
+  if ((in.new_namespaces & CLONE_NEWUSER) != 0) CHECK(map_ids(in.request, child, go));
+  const auto& meanwhile = in.request.meanwhile;
+  const auto aside = init != nullptr && meanwhile ? meanwhile(*init) : Result<>{};
+  TRY(auto fds, await_ready(report));
+  CHECK(aside);
+  return fds;
+}
+
+Result<Born> clone(InitInput& in, const UniqueFd& report, const UniqueFd& go) {
+  const auto between = plan_between(in);
+  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), between));
+  if (!child) run_init(in);
+  ChildGuard guard(*child);
+  TRY(auto fds, attend(in, *child, report, go, &*child));
+  guard.release();
+  return Born{*std::move(child), std::move(fds)};
+}
+
+Result<Born> bear(InitInput& in, const UniqueFd& report, const UniqueFd& go) {
+  TRY(const auto birth, Birth::make());
+  const auto between = plan_between(in);
+  TRY(const auto setter, clone_child(0, {}));
+  if (!setter) run_setter(in, between, birth);
+  Pidfd init;
+  ChildGuard guard(*setter);
+  TRY(auto fds, attend(in, *setter, report, go, nullptr));
+  guard.release();
+  TRY(init, birth.child(*setter));
+  guard.watch(init);
+  if (in.request.meanwhile) CHECK(in.request.meanwhile(init));
+  guard.release();
+  return Born{std::move(init), std::move(fds)};
+}
+
 }  // namespace
 
 Result<Launched> launch(const LaunchRequest& request) {
@@ -201,36 +250,33 @@ Result<Launched> launch(const LaunchRequest& request) {
     TRY(filter, seccomp_filter(*spec.linux.seccomp, request.seccomp_cache));
   }
   TRY(auto path, root_path(request));
-  InitInput in{request, plan, filter ? &*filter : nullptr, std::move(path), {}, {}, 0, {}, {}};
+  TRY(auto watch, ExecWatch::make());
+  TRY(auto go, make_pipe());
+  TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
+  InitInput in{.request = request,
+               .plan = plan,
+               .filter = filter ? &*filter : nullptr,
+               .root_path = std::move(path),
+               .fuse_root = {},
+               .join = {},
+               .go = std::move(go.read),
+               .report = std::move(report.b),
+               .watch = watch};
   TRY(const auto joined, hold(request.joined));
   CHECK(plan_namespaces(request, in));
   if (request.root.type == "fuse-overlayfs") {
     TRY(in.fuse_root, start_fuse_overlay(request.root));
   }
   CHECK(start_fuse_mounts(plan, in.mounts));
-  TRY(auto go, make_pipe());
-  TRY(auto report, make_socket_pair(SOCK_SEQPACKET));
-  in.go = std::move(go.read);
-  in.report = std::move(report.b);
-
-  const auto between = plan_between(in);
   CHECK(fail_point("launch.clone"));
-  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), between));
-  if (!child) run_init(in);
-
-  ChildGuard guard(*child);
-  in.report.reset();
-  in.go.reset();
-  if ((in.new_namespaces & CLONE_NEWUSER) != 0) CHECK(map_ids(request, *child, go.write));
-  const auto aside = request.meanwhile ? request.meanwhile(*child) : Result<>{};
-  TRY(auto fds, await_ready(report.a));
-  CHECK(aside);
+  TRY(auto born, joins_pids(in) ? bear(in, report.a, go.write) : clone(in, report.a, go.write));
+  ChildGuard guard(born.init);
   CHECK(still_live(joined));
   UniqueFd mount_namespace, console;
-  CHECK(take_descriptors(std::move(fds), spec.process.terminal, mount_namespace, console));
+  CHECK(take_descriptors(std::move(born.fds), spec.process.terminal, mount_namespace, console));
   CHECK(fail_point("launch.ready"));
   guard.release();
-  return Launched(*std::move(child), std::move(console), std::move(go.write), std::move(report.a),
+  return Launched(std::move(born.init), std::move(console), std::move(go.write), std::move(watch),
                   std::move(mount_namespace), std::move(filter));
 }
 
@@ -239,9 +285,7 @@ Result<> Launched::start() {
   if (auto sent = write_all(go_, "g"); !sent)
     return std::unexpected(sent.error().within("start the container's first process"));
   go_.reset();
-  auto done = await_exec(report_);
-  report_.reset();
-  return done;
+  return watch_.await(init_);
 }
 
 }  // namespace coracle::runtime

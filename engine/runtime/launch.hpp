@@ -8,9 +8,12 @@
 //                                            outside
 //   console, ready                      <-   sends the pty's master, says ready
 //   launch() returns: state "created"        waits
-//   start(): go                         ->   privileges, seccomp, execve
-//                                       <-   the pipe closes (execve succeeded), or step, errno,
-//                                       path
+//   start(): go                         ->   closes all but 0, 1, 2; privileges, seccomp, execve
+//                                       <-   by shared memory (exec_watch): execve succeeded, or
+//                                            why not
+//
+// With another container's pid namespace the child is seen there from birth: then a process beside
+// it, the setter, does the middle part, and the child (Birth) has only 0, 1, 2 and the go pipe.
 #pragma once
 
 #include <functional>
@@ -21,6 +24,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
+#include "engine/runtime/exec_watch.hpp"
 #include "engine/runtime/root_mount.hpp"
 #include "engine/runtime/seccomp.hpp"
 #include "engine/spec/oci.hpp"
@@ -50,12 +54,12 @@ struct LaunchRequest {
 // A container between create and its end, as its parent holds it.
 class Launched {
  public:
-  Launched(Pidfd init, UniqueFd console, UniqueFd go, UniqueFd report, UniqueFd mount_namespace,
+  Launched(Pidfd init, UniqueFd console, UniqueFd go, ExecWatch watch, UniqueFd mount_namespace,
            std::optional<SeccompFilter> filter)
       : init_(std::move(init)),
         console_(std::move(console)),
         go_(std::move(go)),
-        report_(std::move(report)),
+        watch_(std::move(watch)),
         mount_namespace_(std::move(mount_namespace)),
         filter_(std::move(filter)) {}
 
@@ -76,7 +80,9 @@ class Launched {
 
  private:
   Pidfd init_;
-  UniqueFd console_, go_, report_, mount_namespace_;
+  UniqueFd console_, go_;
+  ExecWatch watch_;
+  UniqueFd mount_namespace_;
   std::optional<SeccompFilter> filter_;
 };
 

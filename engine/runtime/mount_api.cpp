@@ -32,8 +32,8 @@ std::unexpected<Error> context_error(const UniqueFd& context, int sys, const std
 
 }  // namespace
 
-Result<UniqueFd> make_file_system(const std::string& type, const std::string& source,
-                                  const std::vector<FsOption>& options, std::uint64_t attributes) {
+Result<UniqueFd> create_file_system(const std::string& type, const std::string& source,
+                                    const std::vector<FsOption>& options) {
   UniqueFd context(::fsopen(type.c_str(), FSOPEN_CLOEXEC));
   if (!context) return sys_error("create a file system of type {}", type);
   if (!source.empty() &&
@@ -50,9 +50,20 @@ Result<UniqueFd> make_file_system(const std::string& type, const std::string& so
   }
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return context_error(context, errno, "create a file system of type " + type);
+  return context;
+}
+
+Result<UniqueFd> mount_file_system(const UniqueFd& context, const std::string& type,
+                                   std::uint64_t attributes) {
   UniqueFd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned int>(attributes)));
   if (!mount) return context_error(context, errno, "mount a file system of type " + type);
   return mount;
+}
+
+Result<UniqueFd> make_file_system(const std::string& type, const std::string& source,
+                                  const std::vector<FsOption>& options, std::uint64_t attributes) {
+  TRY(const auto context, create_file_system(type, source, options));
+  return mount_file_system(context, type, attributes);
 }
 
 Result<UniqueFd> clone_mount(const std::string& path, Depth depth) {

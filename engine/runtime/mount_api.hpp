@@ -26,6 +26,12 @@ struct FsOption {
 Result<UniqueFd> make_file_system(const std::string& type, const std::string& source,
                                   const std::vector<FsOption>& options, std::uint64_t attributes);
 
+// Its two halves: the context with the file system (fsopen(2)), and the mount of it.
+Result<UniqueFd> create_file_system(const std::string& type, const std::string& source,
+                                    const std::vector<FsOption>& options);
+Result<UniqueFd> mount_file_system(const UniqueFd& context, const std::string& type,
+                                   std::uint64_t attributes);
+
 enum class Depth : std::uint8_t { one, recursive };
 
 // A detached copy of the mount that a path of ours (not the container's) leads to: what a bind

@@ -31,12 +31,4 @@ Result<std::vector<UniqueFd>> await_ready(const UniqueFd& socket) {
   return std::move(message->fds);
 }
 
-Result<> await_exec(const UniqueFd& socket) {
-  const auto message = receive_message(socket);
-  if (!message && message.error().code == Errc::not_found) return {};
-  if (!message) return std::unexpected(message.error());
-  TRY(const auto report, json::from_text<Report>(message->text));
-  return std::unexpected(error_of(report));
-}
-
 }  // namespace coracle::runtime

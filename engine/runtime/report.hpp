@@ -1,5 +1,6 @@
-// What the child tells its parent over the report socket until execve(2) closes it: a base/channel
-// message with this text.
+// What the process that sets up a container's tells its parent, over the report socket: a
+// base/channel message with this text. The socket is closed before the program is looked up; what
+// happens from then on is told by runtime/exec_watch.
 #pragma once
 
 #include <string>
@@ -21,14 +22,12 @@ void describe(auto& field, Report& r) {
   field("event", r.event)("code", r.code)("sys", r.sys)("message", r.message);
 }
 
-// The child's ends. A parent that is gone is no concern of the child's: its go pipe tells.
+// The child's end. A parent that is gone is no concern of the child's: its go pipe tells.
 Result<> report_ready(const UniqueFd& socket, const std::vector<int>& fds);
 [[noreturn]] void report_error_and_exit(const UniqueFd& socket, const Error& error);
 
 // The parent's end: the descriptors that came with "ready".
 //   errors  what the child reported; internal when it ended without a word
 Result<std::vector<UniqueFd>> await_ready(const UniqueFd& socket);
-// Until execve succeeded.
-Result<> await_exec(const UniqueFd& socket);
 
 }  // namespace coracle::runtime

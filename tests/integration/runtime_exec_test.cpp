@@ -1,6 +1,13 @@
 // exec: further processes in a running container.
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <sstream>
+#include <string>
+#include <vector>
+
 #include <gmock/gmock.h>
 
 #include "engine/base/file.hpp"
@@ -13,7 +20,23 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class Join : public ContainerTest {};
+class Join : public ContainerTest {
+ protected:
+  // Does it again and again until the first process has written `word` to /seen: so it looks, and
+  // fast enough. What it has written.
+  std::string seen_while(const std::function<void()>& act, const std::string& word) {
+    constexpr int kAtLeast = 20;
+    const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    std::string seen;
+    for (int i = 0; i < kAtLeast || seen.find(word) == std::string::npos; ++i) {
+      act();
+      seen = read_file(dir_ + "/image/seen").value_or("");
+      if (std::chrono::steady_clock::now() > until) break;
+    }
+    EXPECT_THAT(seen, HasSubstr(word));
+    return seen;
+  }
+};
 
 TEST_F(Join, RunsBesideTheFirstProcess) {
   start_sleeper();
@@ -89,10 +112,113 @@ TEST_F(Join, CannotBeReachedByTheContainerThroughProc) {
                         ">> /seen; done; done"};
   start_sleeper_with_args();
   if (HasFatalFailure() || IsSkipped()) return;
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(exec("true").code, 0);
-  const auto seen = read_file(dir_ + "/image/seen").value_or("");
-  EXPECT_THAT(seen, HasSubstr("/bin/busybox\n"));  // the loop works
+  const auto seen = seen_while([&] { EXPECT_EQ(exec("true").code, 0); }, "/bin/busybox\n");
   EXPECT_THAT(seen, Not(HasSubstr("runtime_integration_test")));
+}
+
+// Every name that /proc has for a descriptor of the process that looks it up.
+std::vector<std::string> names_of_descriptor(int fd) {
+  std::vector<std::string> out;
+  for (const char* directory : {"/proc/self/fd", "/proc/thread-self/fd", "/dev/fd"})
+    out.push_back(fmt::format("{}/{}", directory, fd));
+  return out;
+}
+
+TEST_F(Join, LooksItsProgramUpWithNoDescriptorOpen) {
+  // The interpreter of a script is looked up by the kernel, in execve(2).
+  for (int fd = 3; fd < 64; ++fd) {
+    int n = 0;
+    for (const auto& name : names_of_descriptor(fd))
+      add_file(fmt::format("/script-{}-{}", fd, n++), "#!" + name + "\n", 0755);
+  }
+  start_sleeper();
+  if (HasFatalFailure() || IsSkipped()) return;
+  auto process = spec_.process;
+  for (int fd = 3; fd < 64; ++fd) {
+    int n = 0;
+    for (const auto& name : names_of_descriptor(fd)) {
+      for (const auto& program : {name, fmt::format("/script-{}-{}", fd, n)}) {
+        process.args = {program};
+        const auto o = exec(process);
+        EXPECT_EQ(o.error, fmt::format("exec: \"{}\": no such file or directory", program));
+        EXPECT_EQ(o.errc, Errc::not_found) << program;
+      }
+      ++n;
+    }
+  }
+}
+
+TEST_F(Join, HasNoDescriptorOpenAsAnotherUserOrWithAWorkingDirectory) {
+  start_sleeper();
+  if (HasFatalFailure() || IsSkipped()) return;
+  for (int fd = 3; fd < 64; ++fd) {
+    auto process = spec_.process;
+    process.args = {fmt::format("/proc/self/fd/{}", fd)};
+    process.user.username = "dev";
+    EXPECT_EQ(exec(process).errc, Errc::not_found) << fd;
+    process.args = {"true"};
+    process.cwd = fmt::format("/proc/self/fd/{}", fd);
+    EXPECT_THAT(exec(process).error, HasSubstr("no such file or directory")) << fd;
+  }
+}
+
+// A first process that may trace others, and looks at each as soon as it is seen.
+constexpr const char* kLookAtOthers =
+    "while :; do for p in /proc/[0-9]*; do [ $p = /proc/1 ] || { readlink $p/root; readlink "
+    "$p/cwd; "
+    "for f in $p/fd/*; do [ -L $f ] && echo fd ${f##*/} $(readlink $f); done; } >> /seen 2>&1; "
+    "done; "
+    "done";
+
+// What kLookAtOthers has written: roots and working directories, and descriptors. Allowed are those
+// that are gone between two looks, and `kinds`.
+void expect_nothing_of_the_host(const std::string& seen, const std::vector<std::string>& kinds) {
+  std::istringstream lines(seen);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("fd ")) {
+      EXPECT_EQ(line, "/");
+      continue;
+    }
+    int number = -1;
+    std::string word, target;
+    std::istringstream(line) >> word >> number >> target;
+    const bool known =
+        number < 3 || target.empty() ||
+        std::ranges::any_of(kinds, [&](const auto& k) { return target.starts_with(k); });
+    EXPECT_TRUE(known) << line;
+  }
+}
+
+TEST_F(Join, HoldsNothingOfTheHostThatAContainerWithPtraceCouldTake) {
+  auto& caps = *spec_.process.capabilities;
+  for (auto* set : {&caps.bounding, &caps.effective, &caps.permitted})
+    set->push_back("CAP_SYS_PTRACE");
+  spec_.process.args = {"sh", "-c", kLookAtOthers};
+  start_sleeper_with_args();
+  if (HasFatalFailure() || IsSkipped()) return;
+  auto process = spec_.process;
+  process.args = {"true"};
+  const auto seen = seen_while([&] { EXPECT_EQ(exec(process).code, 0); }, "fd 1 pipe:");
+  expect_nothing_of_the_host(seen, {});
+}
+
+TEST_F(Join, SharesAPidNamespaceAndShowsNothingOfTheHostInItAtBirth) {
+  auto& caps = *spec_.process.capabilities;
+  for (auto* set : {&caps.bounding, &caps.effective, &caps.permitted})
+    set->push_back("CAP_SYS_PTRACE");
+  spec_.process.args = {"sh", "-c", kLookAtOthers};
+  start_sleeper_with_args();
+  if (HasFatalFailure() || IsSkipped()) return;
+  for (auto& n : spec_.linux.namespaces)
+    if (n.type == "pid") n.path = fmt::format("/proc/{}/ns/pid", running_.at(0).init().pid());
+  const auto start = [&] {
+    const auto o = run("test $$ != 1 && readlink /proc/1/exe && readlink /proc/self/root");
+    EXPECT_EQ(o.error, "");
+    EXPECT_EQ(o.output, "/bin/busybox\n/\n");  // its procfs shows the other container's
+  };
+  // The pipe that its "go" comes by, and what the maker of its procfs has.
+  expect_nothing_of_the_host(seen_while(start, "fd 1 pipe:"),
+                             {"pipe:", "socket:", "anon_inode:[fscontext]"});
 }
 
 TEST_F(Join, FindsThatTheContainerHasEnded) {

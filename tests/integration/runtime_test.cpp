@@ -212,6 +212,30 @@ TEST_F(Launch, LeaksNoDescriptors) {
   EXPECT_THAT(o.output, Not(HasSubstr(" 3 ")));
 }
 
+TEST_F(Launch, LooksItsProgramUpWithNoDescriptorOpen) {
+  // With sysctls a procfs is open for a while, with a terminal a pty.
+  spec_.linux.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "0"}};
+  spec_.process.oom_score_adj = 10;
+  for (int fd = 3; fd < 32; ++fd) {
+    const auto name = fmt::format("/proc/self/fd/{}", fd);
+    add_file("/script", "#!" + name + "\n", 0755);
+    for (const auto& program : {name, name + "/self/exe", std::string("/script")}) {
+      spec_.process.args = {program};
+      const auto o = run();
+      EXPECT_EQ(o.error, fmt::format("exec: \"{}\": no such file or directory", program));
+      EXPECT_EQ(o.errc, Errc::not_found) << program;
+    }
+  }
+}
+
+TEST_F(Launch, TakesNoStdioThroughALinkToADescriptor) {
+  ASSERT_TRUE(make_dirs(dir_ + "/devices", 0755));
+  ASSERT_EQ(::symlink("/proc/self/fd/1", (dir_ + "/devices/null").c_str()), 0);
+  std::erase_if(spec_.mounts, [](const auto& m) { return m.destination.starts_with("/dev"); });
+  spec_.mounts.push_back({"/dev", "bind", dir_ + "/devices", {"bind"}});
+  EXPECT_THAT(run("true").error, HasSubstr("/dev/null"));  // stdin
+}
+
 TEST_F(Launch, SetsSysctlsLimitsAndUmask) {
   spec_.linux.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "0"},
                         {"kernel.shm_rmid_forced", "1"}};
