@@ -162,6 +162,10 @@ Result<> set_capabilities(const CapabilitySets& sets) {
 Result<> set_ids(std::uint32_t uid, std::uint32_t gid, const std::vector<std::uint32_t>& groups,
                  const oci::User& asked) {
   static_assert(sizeof(gid_t) == sizeof(std::uint32_t));
+  // To setresuid(2) it says "leave it as it is": as root.
+  constexpr auto kNoId = static_cast<std::uint32_t>(-1);
+  if (uid == kNoId || gid == kNoId)
+    return fail(Errc::invalid_argument, "set ids: {} is none", kNoId);
   if (!asked.keep_groups && ::setgroups(groups.size(), groups.data()) != 0) {
     const int sys = errno;
     if (sys == EINVAL)

@@ -24,8 +24,9 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
+// A negative one is a number too, and out of range.
+std::optional<std::int64_t> number(std::string_view text) {
+  std::int64_t value = 0;
   const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
   if (r.ec != std::errc{} || r.ptr != text.data() + text.size()) return std::nullopt;
   return value;
@@ -47,9 +48,16 @@ std::unexpected<Error> out_of_range(std::string_view text) {
   return fail(Errc::invalid_argument, "uids and gids must be in range 0-{}: {}", kHighestId, text);
 }
 
-std::uint32_t id_of(std::string_view text) {
+// What is no id stands for nobody: least of all for root.
+Result<std::uint32_t> id_of(std::string_view text) {
   const auto n = number(text);
-  return n && *n <= kHighestId ? static_cast<std::uint32_t>(*n) : 0;
+  if (!n || *n < 0 || *n > kHighestId) return out_of_range(text);
+  return static_cast<std::uint32_t>(*n);
+}
+
+Result<> in_range(std::uint32_t id) {
+  if (id > kHighestId) return out_of_range(std::to_string(id));
+  return {};
 }
 
 Result<std::uint32_t> lookup_group(std::string_view wanted, std::string_view group) {
@@ -60,8 +68,14 @@ Result<std::uint32_t> lookup_group(std::string_view wanted, std::string_view gro
   if (!wanted_id)
     return fail(Errc::not_found, "unable to find group {}: no matching entries in group file",
                 wanted);
-  if (*wanted_id > kHighestId) return out_of_range(wanted);
-  return static_cast<std::uint32_t>(*wanted_id);
+  return id_of(wanted);
+}
+
+// Of a user given by number, whose other fields are not asked for.
+std::string home_of(std::uint32_t uid, std::string_view passwd) {
+  for (const auto& e : entries(passwd, 6))
+    if (number(e[2]) == uid && !e[5].empty()) return std::string(e[5]);
+  return ResolvedUser{}.home;
 }
 
 std::string read_in_root(const UniqueFd& root, const std::string& path) {
@@ -90,8 +104,8 @@ Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
     if (!match) continue;
     found = true;
     found_name = e[0];
-    out.uid = id_of(e[2]);
-    out.gid = id_of(e[3]);
+    TRY(out.uid, id_of(e[2]));
+    TRY(out.gid, id_of(e[3]));
     if (e.size() > 5 && !e[5].empty()) out.home = e[5];
     break;
   }
@@ -99,8 +113,7 @@ Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
     if (!wanted_id)
       return fail(Errc::not_found, "unable to find user {}: no matching entries in passwd file",
                   name);
-    if (*wanted_id > kHighestId) return out_of_range(name);
-    out.uid = static_cast<std::uint32_t>(*wanted_id);
+    TRY(out.uid, id_of(name));
   }
   if (!wanted_group.empty()) {
     TRY(out.gid, lookup_group(wanted_group, group));
@@ -109,7 +122,9 @@ Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
   if (found_name.empty()) return out;
   for (const auto& e : entries(group, 4)) {
     const auto members = split(e[3], ',');
-    if (std::ranges::find(members, found_name) != members.end()) out.groups.push_back(id_of(e[2]));
+    if (std::ranges::find(members, found_name) == members.end()) continue;
+    TRY(const auto id, id_of(e[2]));
+    out.groups.push_back(id);
   }
   return out;
 }
@@ -117,10 +132,8 @@ Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
 Result<std::uint32_t> lookup_additional_group(std::string_view wanted, std::string_view group) {
   for (const auto& e : entries(group, 3))
     if (e[0] == wanted) return id_of(e[2]);
-  const auto id = number(wanted);
-  if (!id) return fail(Errc::not_found, "Unable to find group {}", wanted);
-  if (*id > kHighestId) return out_of_range(wanted);
-  return static_cast<std::uint32_t>(*id);
+  if (!number(wanted)) return fail(Errc::not_found, "Unable to find group {}", wanted);
+  return id_of(wanted);
 }
 
 Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
@@ -129,8 +142,9 @@ Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
   const std::string group = needs_groups ? read_in_root(root, "/etc/group") : std::string();
   ResolvedUser out;
   if (user.username.empty()) {
-    TRY(const auto known, lookup_user(std::to_string(user.uid), passwd, ""));
-    out = ResolvedUser{user.uid, user.gid, {}, known.home};
+    CHECK(in_range(user.uid));
+    CHECK(in_range(user.gid));
+    out = ResolvedUser{user.uid, user.gid, {}, home_of(user.uid, passwd)};
   } else {
     TRY(out, lookup_user(user.username, passwd, group));
     // As Docker does: a process that gives up its primary group keeps no right by it alone, and one
@@ -143,6 +157,7 @@ Result<ResolvedUser> resolve_user(const oci::User& user, const UniqueFd& root) {
     TRY(const auto id, lookup_additional_group(name, group));
     added.push_back(id);
   }
+  for (const auto g : added) CHECK(in_range(g));
   for (const auto g : added)
     if (std::ranges::find(out.groups, g) == out.groups.end()) out.groups.push_back(g);
   return out;

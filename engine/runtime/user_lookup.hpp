@@ -23,7 +23,8 @@ struct ResolvedUser {
 
 // Pure. `user`: "name", "name:group", "uid", "uid:gid", …
 //   errors  not_found "unable to find user NAME: no matching entries in passwd file", … group …;
-//           invalid_argument: a number out of range
+//           invalid_argument "uids and gids must be in range 0-2147483647: …": also where the files
+//           say something else for an id
 Result<ResolvedUser> lookup_user(std::string_view user, std::string_view passwd,
                                  std::string_view group);
 

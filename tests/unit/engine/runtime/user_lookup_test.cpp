@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/path.hpp"
+
 namespace coracle::runtime {
 namespace {
 
@@ -47,7 +49,49 @@ TEST(LookupUser, SpeaksDockersWords) {
   EXPECT_EQ(error_of("dev:ghosts"),
             "unable to find group ghosts: no matching entries in group file");
   EXPECT_EQ(error_of("4294967295"), "uids and gids must be in range 0-2147483647: 4294967295");
-  EXPECT_EQ(error_of("-1"), "unable to find user -1: no matching entries in passwd file");
+  EXPECT_EQ(error_of("-1"), "uids and gids must be in range 0-2147483647: -1");
+}
+
+TEST(LookupUser, NeverTakesForRootWhatIsNoId) {
+  constexpr const char* kHostile =
+      "big:x:4294967294:5::/:/bin/sh\nhuge:x:99999999999999999999:5::/:/bin/sh\n"
+      "word:x:zero:5::/:/bin/sh\nnone:x::5::/:/bin/sh\nminus:x:-1:5::/:/bin/sh\n"
+      "group:x:5:2147483648::/:/bin/sh\nmember:x:6:6::/:/bin/sh\nplain:x:7:7::/:/bin/sh\n"
+      "round:x:4294967296:0::/:/bin/sh\n";
+  constexpr const char* kGroups = "far:x:4294967295:member\nodd:x:x:\n";
+  for (const char* user :
+       {"big", "huge", "word", "none", "minus", "group", "member", "round", "4294967294",
+        "4294967296", "-1", "plain:far", "plain:odd", "5:far", "plain:4294967295", "plain:-1"}) {
+    const auto found = lookup_user(user, kHostile, kGroups);
+    ASSERT_FALSE(found) << user << " is " << found->uid << ":" << found->gid;
+    EXPECT_TRUE(found.error().message.starts_with("uids and gids must be in range 0-2147483647"))
+        << found.error().message;
+  }
+  EXPECT_EQ(lookup_user("plain", kHostile, kGroups).value_or(ResolvedUser{}).uid, 7U);
+}
+
+TEST(AdditionalGroup, IsNeverOutOfRange) {
+  for (const char* group : {"far", "odd", "4294967295", "2147483648", "-1"}) {
+    const auto found = lookup_additional_group(group, "far:x:4294967295:\nodd:x:x:\n");
+    ASSERT_FALSE(found) << group << " is " << *found;
+    EXPECT_TRUE(found.error().message.starts_with("uids and gids must be in range"))
+        << found.error().message;
+  }
+}
+
+TEST(ResolveUser, RefusesIdsOutOfRangeThatASpecificationGivesByNumber) {
+  const auto root = open_dir("/");
+  ASSERT_TRUE(root);
+  oci::User user;
+  user.uid = 0xffffffff;
+  EXPECT_FALSE(resolve_user(user, *root));
+  user = {};
+  user.gid = 0x80000000;
+  EXPECT_FALSE(resolve_user(user, *root));
+  user = {};
+  user.additional_gids = {0xffffffff};
+  EXPECT_FALSE(resolve_user(user, *root));
+  EXPECT_TRUE(resolve_user({}, *root));
 }
 
 TEST(AdditionalGroup, IsANameOrAnyNumber) {
