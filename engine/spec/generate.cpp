@@ -1,8 +1,12 @@
 #include "engine/spec/generate.hpp"
 
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -31,6 +35,7 @@ const std::vector<std::string> kMaskedPaths = {"/proc/acpi",
                                                "/proc/timer_stats",
                                                "/sys/devices/virtual/powercap",
                                                "/sys/firmware"};
+constexpr const char* kCpus = "/sys/devices/system/cpu";
 const std::vector<std::string> kReadonlyPaths = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                                  "/proc/sysrq-trigger"};
 
@@ -200,7 +205,7 @@ Result<> fill_sysctls(const GenerateInput& in, oci::Linux& linux) {
 
 // ---- mounts
 
-std::vector<oci::Mount> standard_mounts(const GenerateInput& in, const SecurityOptions& security) {
+std::vector<oci::Mount> standard_mounts(const GenerateInput& in) {
   const bool privileged = in.host.privileged;
   std::vector<oci::Mount> out;
   if (in.host.pid_mode == "host") {
@@ -215,16 +220,17 @@ std::vector<oci::Mount> standard_mounts(const GenerateInput& in, const SecurityO
                  "devpts",
                  {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}});
   std::vector<std::string> sys = {"nosuid", "noexec", "nodev"};
-  if (!privileged) sys.emplace_back("ro");
+  // A bind brings what the host has mounted below (cgroups, debugfs, fuse's control files).
+  if (!privileged) sys.emplace_back(in.network_host ? "rro" : "ro");
   if (in.network_host) {
     sys.insert(sys.begin(), "rbind");
     out.push_back({"/sys", "bind", "/sys", std::move(sys)});
   } else {
     out.push_back({"/sys", "sysfs", "sysfs", std::move(sys)});
   }
-  std::vector<std::string> cgroup = {"nosuid", "noexec", "nodev", "relatime"};
-  if (!privileged && !security.writable_cgroups) cgroup.emplace_back("ro");
-  out.push_back({"/sys/fs/cgroup", "cgroup", "cgroup", std::move(cgroup)});
+  // Always read-only: it shows the engine's own cgroup, as long as a container has none.
+  out.push_back(
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}});
   if (in.host.ipc_mode == "host") {
     // The runtime binds the host's, if there is one.
     out.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
@@ -305,7 +311,7 @@ std::size_t depth(const std::string& path) {
   return static_cast<std::size_t>(std::ranges::count(path, '/'));
 }
 
-void fill_mounts(const GenerateInput& in, const SecurityOptions& security, oci::Spec& spec) {
+void fill_mounts(const GenerateInput& in, oci::Spec& spec) {
   const auto wanted = [&](const std::string& destination) {
     return std::ranges::any_of(in.mounts,
                                [&](const auto& m) { return m.destination == destination; });
@@ -313,7 +319,7 @@ void fill_mounts(const GenerateInput& in, const SecurityOptions& security, oci::
   // What the request mounts takes the place of a standard mount; a /dev of its own, of all in it.
   const bool own_dev = wanted("/dev");
   std::vector<oci::Mount> mounts;
-  for (auto& m : standard_mounts(in, security)) {
+  for (auto& m : standard_mounts(in)) {
     if (wanted(m.destination) || (own_dev && m.destination.starts_with("/dev/"))) continue;
     mounts.push_back(std::move(m));
   }
@@ -361,11 +367,26 @@ Result<> fill_seccomp(const GenerateInput& in, oci::Spec& spec) {
 
 }  // namespace
 
+std::vector<std::string> throttle_counters(const std::string& cpus) {
+  std::vector<std::string> out;
+  for (int cpu = 0; cpu < ::get_nprocs_conf(); ++cpu) {
+    const auto below = fmt::format("cpu{}/thermal_throttle", cpu);
+    if (::access(join_path(cpus, below).c_str(), F_OK) == 0) out.push_back(join_path(kCpus, below));
+  }
+  return out;
+}
+
 HiddenPaths hidden_paths(const HostConfig& host) {
+  // What this host has does not change while we live.
+  static const auto kMasked = [] {
+    auto all = kMaskedPaths;
+    std::ranges::move(throttle_counters(kCpus), std::back_inserter(all));
+    return all;
+  }();
   HiddenPaths out;
   const auto security = parse_security_options(host.security_opt);
   if (host.privileged || (security && security->system_paths_unconfined)) return out;
-  out.masked = host.masked_paths.value_or(kMaskedPaths);
+  out.masked = host.masked_paths.value_or(kMasked);
   out.read_only = host.readonly_paths.value_or(kReadonlyPaths);
   return out;
 }
@@ -374,6 +395,10 @@ Result<Generated> generate(const GenerateInput& in) {
   Generated out;
   auto& spec = out.spec;
   TRY(const auto security, parse_security_options(in.host.security_opt));
+  if (security.writable_cgroups)
+    return fail(Errc::unsupported,
+                "--security-opt writable-cgroups: containers have no cgroup of their own so far, "
+                "and the one they would write to is the engine's");
   CHECK(fill_process(in, security, spec, out.warnings));
   spec.root = {kRootfs, in.host.readonly_rootfs};
   if (in.host.uts_mode != "host" && in.uts_path.empty()) {
@@ -383,7 +408,7 @@ Result<Generated> generate(const GenerateInput& in) {
   spec.annotations = in.host.annotations;
   CHECK(fill_namespaces(in, spec.linux));
   CHECK(fill_sysctls(in, spec.linux));
-  fill_mounts(in, security, spec);
+  fill_mounts(in, spec);
   fill_paths(in, spec.linux);
   CHECK(fill_seccomp(in, spec));
   return out;

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/file.hpp"
+
 namespace coracle {
 namespace {
 
@@ -143,6 +145,33 @@ TEST(Generate, TheDefaultMasksWhatDockerMasks) {
               IsSupersetOf({"/proc/kcore", "/proc/keys", "/sys/firmware", "/proc/acpi"}));
   EXPECT_THAT(spec.linux.readonly_paths, ElementsAre("/proc/bus", "/proc/fs", "/proc/irq",
                                                      "/proc/sys", "/proc/sysrq-trigger"));
+}
+
+TEST(Generate, MasksTheThrottleCountersThatTheHostHas) {
+  const std::string dir = ::testing::TempDir() + "/throttle";
+  ASSERT_TRUE(make_dirs(dir + "/cpu0/thermal_throttle", 0755));
+  EXPECT_THAT(throttle_counters(dir), ElementsAre("/sys/devices/system/cpu/cpu0/thermal_throttle"));
+  EXPECT_THAT(throttle_counters(dir + "/none"), testing::IsEmpty());
+}
+
+TEST(Generate, NeverHandsOnTheEnginesOwnCgroup) {
+  auto in = plain();
+  in.host.privileged = true;
+  EXPECT_THAT(mount_at(spec_of(in), "/sys/fs/cgroup")->options, Contains("ro"));
+  in.host.privileged = false;
+  in.host.security_opt = {"writable-cgroups=true"};
+  const auto refused = generate(in);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("writable-cgroups"));
+  in.host.security_opt = {"writable-cgroups=false"};
+  EXPECT_THAT(mount_at(spec_of(in), "/sys/fs/cgroup")->options, Contains("ro"));
+}
+
+TEST(Generate, TheHostsSysfsIsReadOnlyWithAllThatIsMountedBelowIt) {
+  auto in = plain();
+  in.network_host = true;
+  EXPECT_THAT(mount_at(spec_of(in), "/sys")->options, IsSupersetOf({"rbind", "rro"}));
 }
 
 TEST(Generate, AHardLimitAboveOursIsLoweredAndTold) {
