@@ -1,6 +1,8 @@
 // create: what was asked for, merged with the image and decided to the last default, becomes a
 // record; then volumes, the writable layer and the record's file are made, and undone together when
 // one fails.
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -169,6 +171,8 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
   CHECK(check_bind_sources(p_.config, r.mounts));
   for (auto& w : discard_limits(r.host)) warnings.push_back(std::move(w));
   for (auto& w : other_warnings(r.config, r.host)) warnings.push_back(std::move(w));
+  const bool selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
+  for (auto& w : label_warnings(r.host, r.mounts, selinux)) warnings.push_back(std::move(w));
   // What the specification cannot say is refused now, not at the start.
   GenerateInput trial;
   trial.id = r.id;

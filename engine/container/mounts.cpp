@@ -4,6 +4,7 @@
 
 #include "engine/base/path.hpp"
 #include "engine/container/mount_request.hpp"
+#include "engine/spec/security_options.hpp"
 #include "storage/storage.hpp"
 
 namespace coracle {
@@ -29,6 +30,21 @@ auto at_place(Mounts& all, const std::string& destination) {
 // Docker's word for what it would relabel.
 void name_mode(MountRecord& m) {
   if (m.type == "volume" && m.mode.empty()) m.mode = "z";
+}
+
+// An image does not get to cover what the kernel shows, nor does a volume that nobody named. (What
+// a request binds there is looked at when it is mounted: runtime/mount_rules.)
+Result<> check_anonymous_place(const std::string& destination) {
+  // Images with systemd declare it, and Docker mounts it.
+  if (destination == "/sys/fs/cgroup") return {};
+  for (const std::string top : {"/proc", "/sys"}) {
+    if (destination == top || destination.starts_with(top + "/"))
+      return fail(
+          Errc::invalid_argument,
+          "invalid volume specification: '{}': it cannot be mounted because it is inside {}",
+          destination, top);
+  }
+  return {};
 }
 
 Result<> add(Mounts& all, MountRecord one) {
@@ -126,6 +142,7 @@ Result<Mounts> plan_mounts(const HostConfig& host, const ContainerConfig& config
     if (auto ok = check_mount_target(path); !ok)
       return std::unexpected(ok.error().within("invalid volume specification: '{}'", path));
     one.destination = clean_path(path);
+    CHECK(check_anonymous_place(one.destination));
     (void)add(all, std::move(one));
   }
   return all;
@@ -143,6 +160,27 @@ MountPoint shown_mount(const MountRecord& m) {
   const bool has_default = m.type == "bind" || m.type == "image";
   shown.propagation = has_default && m.propagation.empty() ? "rprivate" : m.propagation;
   return shown;
+}
+
+std::vector<std::string> label_warnings(const HostConfig& host, const Mounts& mounts,
+                                        bool selinux) {
+  std::vector<std::string> warnings;
+  if (!selinux) return warnings;
+  const auto security = parse_security_options(host.security_opt);
+  for (const auto& label : security ? security->labels : std::vector<std::string>{}) {
+    if (label == "disable") continue;  // as it is
+    warnings.push_back(
+        fmt::format("coracle sets no SELinux labels: --security-opt label={} has no effect, and "
+                    "the container runs with the label of this user's own processes",
+                    label));
+  }
+  for (const auto& m : mounts) {
+    if (m.type != "bind" || m.mode.find_first_of("zZ") == std::string::npos) continue;
+    warnings.push_back(fmt::format(
+        "coracle sets no SELinux labels: {} on {} has no effect, and {} keeps the label it has",
+        m.mode, m.destination, m.source));
+  }
+  return warnings;
 }
 
 }  // namespace coracle

@@ -33,4 +33,9 @@ std::vector<MountRecord> inherited_mounts(const ContainerRecord& from, bool rw);
 // As inspect and list show it.
 MountPoint shown_mount(const MountRecord& mount);
 
+// Labels of SELinux that were asked for, and that nobody sets. `selinux`: does this host have it?
+// Without it they mean nothing, to Docker as to us.
+std::vector<std::string> label_warnings(const HostConfig& host,
+                                        const std::vector<MountRecord>& mounts, bool selinux);
+
 }  // namespace coracle

@@ -15,6 +15,7 @@
 #include "engine/runtime/copy_up.hpp"
 #include "engine/runtime/devices.hpp"
 #include "engine/runtime/mount_point.hpp"
+#include "engine/runtime/mount_rules.hpp"
 #include "engine/runtime/root_file_system.hpp"
 
 namespace coracle::runtime {
@@ -200,8 +201,10 @@ Result<> mount_one(const PlannedMount& m, const UniqueFd& root, MadeBefore& made
   } else {
     TRY(kind, place_kind(m));
   }
+  CHECK(check_mount_point(m, root));
   TRY(const auto place, mount_point(root, m.destination, kind));
   bool read_only_later = false;
+  CHECK(check_mount_place(m, root, place));
   CHECK(fits(place, kind));
   if (!layers) {
     TRY(mount, make_mount(m, place, made_before, read_only_later));

@@ -4,12 +4,13 @@ pkg_check_modules(SECCOMP REQUIRED libseccomp)
 find_library(SECCOMP_STATIC NAMES libseccomp.a REQUIRED)
 
 add_library(runtime STATIC
-  runtime/plan.cpp runtime/mount_api.cpp runtime/mount_point.cpp runtime/root_file_system.cpp
-  runtime/devices.cpp runtime/copy_up.cpp runtime/rootfs.cpp runtime/privileges.cpp
+  runtime/plan.cpp runtime/mount_api.cpp runtime/mount_point.cpp runtime/mount_rules.cpp
+  runtime/root_file_system.cpp runtime/devices.cpp runtime/copy_up.cpp runtime/rootfs.cpp runtime/privileges.cpp
   runtime/user_lookup.cpp runtime/seccomp.cpp runtime/seccomp_cache.cpp runtime/report.cpp
   runtime/exec_watch.cpp runtime/foreign_procfs.cpp runtime/child.cpp runtime/become.cpp runtime/init.cpp runtime/launch.cpp runtime/join.cpp)
 target_sources(runtime PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
   runtime/root_mount.hpp runtime/plan.hpp runtime/mount_api.hpp runtime/mount_point.hpp
+  runtime/mount_rules.hpp
   runtime/root_file_system.hpp runtime/devices.hpp runtime/copy_up.hpp runtime/rootfs.hpp
   runtime/privileges.hpp runtime/user_lookup.hpp runtime/seccomp.hpp runtime/seccomp_cache.hpp
   runtime/report.hpp runtime/exec_watch.hpp runtime/foreign_procfs.hpp runtime/child.hpp runtime/become.hpp runtime/init.hpp runtime/launch.hpp

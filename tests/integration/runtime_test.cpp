@@ -139,6 +139,52 @@ TEST_F(Launch, FollowsLinksOfTheImageInsideTheRootOnly) {
   EXPECT_EQ(o.output, "bound\nbound\n");
 }
 
+TEST_F(Launch, MountsNothingInsideProcWhereverTheImageLeads) {
+  ASSERT_EQ(::symlink("proc", (dir_ + "/image/link").c_str()), 0);
+  struct Case {
+    const char* destination;
+    const char* words;
+  };
+  for (const auto& c :
+       {Case{"/proc/acpi", "\"/proc/acpi\" cannot be mounted because it is inside /proc"},
+        Case{"/proc/sys/kernel", "inside /proc"}, Case{"/link/sys", "inside /proc"},
+        Case{"/link", "not of type proc"}, Case{"/proc", "not of type proc"}}) {
+    const auto mounts = spec_.mounts;
+    ASSERT_TRUE(make_dirs(dir_ + "/other", 0755));
+    for (const auto& m : {oci::Mount{c.destination, "bind", dir_ + "/other", {"bind"}},
+                          oci::Mount{c.destination, "tmpfs", "tmpfs", {}}}) {
+      spec_.mounts = mounts;
+      spec_.mounts.push_back(m);
+      const auto o = run("true");
+      EXPECT_THAT(o.error, HasSubstr(c.words)) << c.destination << " " << m.type;
+      EXPECT_EQ(o.errc, Errc::invalid_argument);
+    }
+    spec_.mounts = mounts;
+  }
+}
+
+TEST_F(Launch, ShowsTheFiguresOfAnotherProgramInProc) {
+  add_file("/../meminfo", "MemTotal: 5 kB\n");
+  spec_.mounts.push_back({"/proc/meminfo", "bind", dir_ + "/meminfo", {"bind", "ro"}});
+  spec_.mounts.push_back({"/sys/fs/cgroup", "tmpfs", "tmpfs", {}});
+  spec_.mounts.push_back({"/proc", "bind", "/proc", {"rbind"}});  // a procfs on a procfs
+  EXPECT_EQ(run("true").error, "");
+  spec_.mounts.pop_back();
+  EXPECT_EQ(run("cat /proc/meminfo").output, "MemTotal: 5 kB\n");
+}
+
+TEST_F(Launch, MountsTheKernelsFileSystemsOnDirectoriesAlone) {
+  for (const char* name : {"proc", "sys"}) {
+    const std::string link = dir_ + "/image/" + name;
+    (void)::rmdir(link.c_str());
+    ASSERT_TRUE(make_dirs(dir_ + "/image/elsewhere", 0755));
+    ASSERT_EQ(::symlink("elsewhere", link.c_str()), 0);
+    const auto o = run("true");
+    EXPECT_THAT(o.error, HasSubstr("must be mounted on ordinary directory"));
+    ASSERT_EQ(::unlink(link.c_str()), 0);
+  }
+}
+
 TEST_F(Launch, CopiesTheImageIntoATmpfsThatAsksForIt) {
   add_file("/data/sub/file", "from image\n", 0640);
   spec_.mounts.push_back({"/data", "tmpfs", "tmpfs", {"tmpcopyup"}});

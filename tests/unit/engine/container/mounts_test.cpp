@@ -56,6 +56,31 @@ TEST(Mounts, VolumesOfTheImageGiveWayToWhatWasAskedFor) {
   EXPECT_TRUE((*all)[1].anonymous);
 }
 
+TEST(Mounts, AnImageCoversNothingThatTheKernelShows) {
+  for (const char* path : {"/proc", "/proc/sys", "/sys", "/sys/firmware", "/x/../proc/acpi"}) {
+    ContainerConfig config;
+    config.volumes[path];
+    EXPECT_EQ(plan_mounts({}, config).error().code, Errc::invalid_argument) << path;
+  }
+  ContainerConfig config;
+  config.volumes["/sys/fs/cgroup"];  // images with systemd
+  config.volumes["/system"];
+  EXPECT_TRUE(plan_mounts({}, config));
+}
+
+TEST(Mounts, SaysOnAHostWithSelinuxThatNoLabelIsSet) {
+  HostConfig host;
+  host.security_opt = {"label=level:s0:c1", "label:disable"};
+  host.binds = {"/a:/data:z", "/b:/more:ro", "volume:/volume:Z"};
+  const auto mounts = plan_mounts(host, {});
+  ASSERT_TRUE(mounts);
+  const auto warnings = label_warnings(host, *mounts, true);
+  ASSERT_EQ(warnings.size(), 2U);
+  EXPECT_NE(warnings[0].find("label=level:s0:c1"), std::string::npos);
+  EXPECT_NE(warnings[1].find("z on /data"), std::string::npos);
+  EXPECT_TRUE(label_warnings(host, *mounts, false).empty());
+}
+
 TEST(Mounts, TheLastOfInheritedMountsCountsAndWhatIsAskedForCoversThem) {
   HostConfig host;
   host.binds = {"/a:/bound"};
