@@ -28,6 +28,8 @@ Result<> MonitorSpawner::start() {
   SpawnOptions options;
   options.program = program_;
   options.argv = {"coracle-monitor", "--spawner", std::to_string(kRequestsFd)};
+  options.env = monitor_environment();
+  options.inherit_env = false;
   options.new_session = true;
   options.fds = {{.ours = pair.b.get(), .theirs = kRequestsFd}};
   TRY(process_, coracle::spawn(options));
