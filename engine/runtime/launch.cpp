@@ -285,7 +285,8 @@ Result<> Launched::start() {
   if (auto sent = write_all(go_, "g"); !sent)
     return std::unexpected(sent.error().within("start the container's first process"));
   go_.reset();
-  return watch_.await(init_);
+  const auto watch = std::move(watch_);  // of no more use then
+  return watch.await(init_);
 }
 
 }  // namespace coracle::runtime
