@@ -1,0 +1,54 @@
+// What a process gives up before it reads hostile bytes, so that it is worth nothing to whoever
+// takes it over: capabilities first, then files, then system calls. Each program says in its own
+// sandbox file what it keeps, and why.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
+
+namespace coracle::sandbox {
+
+// The sanitizers need other system calls, and read /proc when they report: built with them, a
+// program keeps its files and system calls.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+// Keeps of the capabilities only `kept` (CAP_*), in every set; sets no_new_privs; the process can
+// be neither traced nor dumped afterwards. Before any thread.
+Result<> keep_capabilities(std::span<const int> kept);
+
+struct Place {
+  int directory;         // a descriptor of it
+  std::uint64_t rights;  // LANDLOCK_ACCESS_FS_*; those that this kernel does not know are left out
+};
+// All that landlock(7) can forbid on the newest kernel that we know.
+std::uint64_t every_right();
+// Does this kernel have landlock, with renames and links between directories (Linux 5.19)?
+bool can_restrict_files();
+// landlock(7): the calling thread does to files only what `places` allow. What is open stays open.
+//   errors  unsupported (ENOSYS, EOPNOTSUPP) on kernels without it
+Result<> restrict_files(std::span<const Place> places);
+
+// A system call, or one whose argument `index`, masked, has `value`.
+struct Call {
+  int number = 0;
+  bool conditional = false;
+  unsigned index = 0;
+  std::uint64_t mask = 0, value = 0;
+};
+constexpr Call when_equal(int number, unsigned index, std::uint64_t value) {
+  return {number, true, index, ~std::uint64_t{0}, value};
+}
+constexpr Call when_none_of(int number, unsigned index, std::uint64_t bits) {
+  return {number, true, index, bits, 0};
+}
+// A seccomp allow-list for every thread; anything else is EPERM.
+Result<> allow_system_calls(std::span<const int> always, std::span<const Call> sometimes);
+
+}  // namespace coracle::sandbox
