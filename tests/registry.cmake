@@ -5,5 +5,6 @@ if(TARGET storage)
   coracle_test(registry_test
     SOURCES integration/registry_test.cpp integration/registry_server_test.cpp unit/storage/in_user_namespace.cpp
     LIBS storage)
+  add_dependencies(registry_test coracle-unpack)
   target_include_directories(registry_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 endif()
