@@ -17,7 +17,8 @@ Result<> forbid_files();
 
 // A seccomp allow-list for every thread: relays, netlink, new network namespaces, reading files.
 // Anything else is EPERM: no exec, no ptrace, no mount, no file that is made or written, no unix
-// socket that is connected to another of the user's daemons.
+// socket that could reach another of the user's daemons, no raw socket, no signal to any other
+// process, be it by kill(2) or by a descriptor's owner (F_SETOWN).
 Result<> forbid_system_calls();
 
 }  // namespace coracle::netstack
