@@ -144,6 +144,8 @@ Result<UniqueFd> set_up_uplink(Netlink& netlink) {
   requests.push_back(set_up(index));
   requests.push_back(add_address(index, kSlirpPeer, kSlirpNet.prefix_len));
   requests.push_back(add_default_route(kSlirpHost));
+  // Nobody there would answer for it, and no frame that a container sent depends on it.
+  requests.push_back(add_neighbour(index, kSlirpHost, mac_for(kSlirpHost)));
   if (auto done = netlink.run(std::move(requests)); !done)
     return std::unexpected(done.error().within("set up the uplink"));
   return frames;
@@ -203,10 +205,14 @@ Result<Subnet> bridge_subnet() {
                 static_cast<std::uint8_t>(std::popcount(mask.value))};
 }
 
-std::string masquerade_rules(const Subnet& subnet, Ipv4 host) {
-  // TCP to the gateway is the relay's; see egress_rules().
+std::string gateway_rules(const Subnet& subnet, Ipv4 host) {
+  // TCP to the gateway is the relay's; see egress_rules(). All else keeps the container's address
+  // up to libslirp, which knows by it whose it is, and the kernel need not follow it: only what
+  // goes to the gateway by UDP is on its way to another address, and comes back from there.
   std::string to_host;
+  std::string back;
   if (host.value != 0) {
+    back = fmt::format("ip saddr != {} ", to_string(host));
     to_host = fmt::format(R"(
   chain pre {{
     type nat hook prerouting priority dstnat;
@@ -218,13 +224,14 @@ std::string masquerade_rules(const Subnet& subnet, Ipv4 host) {
 add table ip coracle
 delete table ip coracle
 table ip coracle {{{}
-  chain post {{
-    type nat hook postrouting priority srcnat;
-    oifname "{}" masquerade
+  chain raw {{
+    type filter hook prerouting priority raw;
+    iifname "{}" ip daddr != {} ip protocol {{ udp, icmp }} notrack
+    iifname "{}" {}ip protocol {{ udp, icmp }} notrack
   }}
 }}
 )",
-                     to_host, kUplinkName);
+                     to_host, kBridgeName, to_string(subnet), kUplinkName, back);
 }
 
 std::string egress_rules(const Subnet& subnet, std::uint16_t relay_port) {
@@ -237,6 +244,7 @@ delete table ip coracle_egress
 table ip coracle_egress {{
   chain raw {{
     type filter hook prerouting priority raw;
+    iifname "{bridge}" ip daddr {slirp} drop
     iifname "{bridge}" ip daddr {gateway} tcp dport != {dns} tcp flags & (syn|ack) == syn notrack ip daddr set {host}
     iifname "{bridge}" ip daddr != {subnet} tcp flags & (syn|ack) == syn notrack
     iifname "{uplink}" tcp flags & rst == rst notrack
@@ -249,8 +257,8 @@ table ip coracle_egress {{
 )",
       fmt::arg("bridge", kBridgeName), fmt::arg("uplink", kUplinkName),
       fmt::arg("gateway", to_string(gateway_of(subnet))), fmt::arg("dns", kDnsPort),
-      fmt::arg("host", to_string(kSlirpHost)), fmt::arg("subnet", to_string(subnet)),
-      fmt::arg("port", relay_port));
+      fmt::arg("host", to_string(kSlirpHost)), fmt::arg("slirp", to_string(kSlirpNet)),
+      fmt::arg("subnet", to_string(subnet)), fmt::arg("port", relay_port));
 }
 
 std::string transparent_rules() {
@@ -278,8 +286,14 @@ Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host) {
   const auto sysctls = set_sysctls();
   if (!sysctls) log::warn("bridge sysctls not set: {}", sysctls.error().message);
 
-  if (auto done = run_nft(masquerade_rules(subnet, host)); !done)
-    log::warn("containers have no outgoing UDP and ICMP: {}", done.error().message);
+  if (auto done = run_nft(gateway_rules(subnet, host)); !done)
+    log::warn("containers do not reach the host's UDP ports by the gateway: {}",
+              done.error().message);
+  if (auto done = run_nft(source_rules()); done) {
+    TRY(parts.guard, SourceGuard::make());
+  } else {
+    log::warn("containers can send in each other's name: {}", done.error().message);
+  }
   if (sysctls) {
     auto egress = set_up_egress(subnet);
     if (egress)

@@ -6,9 +6,11 @@
 // predecessor's bridge with containers on it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "netstack/netlink.hpp"
+#include "netstack/source_guard.hpp"
 
 namespace coracle::netstack {
 
@@ -41,7 +43,8 @@ struct BridgeParts {
   UniqueFd relay_listener;  // egress; absent when the kernel cannot redirect: libslirp serves TCP
   UniqueFd dns_udp;
   UniqueFd dns_tcp;
-  bool transparent = false;  // containers can see a client's own address
+  bool transparent = false;          // containers can see a client's own address
+  std::optional<SourceGuard> guard;  // absent when the kernel cannot filter on a bridge
 };
 // On a thread in the bridge namespace, with CAP_NET_ADMIN over it.
 //   errors  with the step; what only makes things slower is a warning in the log
@@ -49,7 +52,7 @@ struct BridgeParts {
 Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host);
 
 // The rules as nft(8) reads them, for the tests and the doctor.
-std::string masquerade_rules(const Subnet& subnet, Ipv4 host);
+std::string gateway_rules(const Subnet& subnet, Ipv4 host);
 std::string egress_rules(const Subnet& subnet, std::uint16_t relay_port);
 std::string transparent_rules();
 

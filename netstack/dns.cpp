@@ -12,7 +12,7 @@
 namespace coracle::netstack {
 namespace {
 
-constexpr std::size_t kMostQueries = 1024;
+constexpr std::size_t kMostQueries = 128;  // of one container
 constexpr int kQueriesATurn = 64;
 constexpr std::size_t kLongestMessage = 65535;
 constexpr std::uint32_t kLocalTtl_s = 60;
@@ -59,8 +59,9 @@ std::optional<DnsBytes> local_answer(const DnsSettings& settings,
   return make_empty_answer(query, question, Rcode::no_error);
 }
 
-DnsServer::DnsServer(Loop& loop, DnsSettings settings, UniqueFd udp)
+DnsServer::DnsServer(Loop& loop, Shares& shares, DnsSettings settings, UniqueFd udp)
     : loop_(loop),
+      shares_(shares),
       settings_(settings),
       resolvers_(std::move(settings)),
       udp_(std::move(udp)),
@@ -68,12 +69,13 @@ DnsServer::DnsServer(Loop& loop, DnsSettings settings, UniqueFd udp)
 
 DnsServer::~DnsServer() = default;
 
-Result<std::unique_ptr<DnsServer>> DnsServer::make(Loop& loop, DnsSettings settings, UniqueFd udp,
-                                                   UniqueFd tcp) {
-  std::unique_ptr<DnsServer> server(new DnsServer(loop, settings, std::move(udp)));
+Result<std::unique_ptr<DnsServer>> DnsServer::make(Loop& loop, Shares& shares, DnsSettings settings,
+                                                   UniqueFd udp, UniqueFd tcp) {
+  std::unique_ptr<DnsServer> server(new DnsServer(loop, shares, settings, std::move(udp)));
   TRY(server->watch_,
       loop.watch(server->udp_, EPOLLIN, [s = server.get()](std::uint32_t) { s->on_queries(); }));
-  TRY(server->tcp_, DnsTcp::make(loop, settings, server->resolvers_, std::move(tcp)));
+  TRY(server->tcp_, DnsTcp::make(loop, shares, settings, server->resolvers_, std::move(tcp)));
+  shares.on_close([s = server.get()](const TenantPtr& tenant) { s->queries_.erase(tenant.get()); });
   return server;
 }
 
@@ -90,20 +92,49 @@ void DnsServer::on_queries() {
 }
 
 void DnsServer::take(const SocketAddress& client, std::span<const std::uint8_t> message) {
+  const auto tenant = client.is_v4() ? shares_.find(client.v4()) : nullptr;
+  if (!tenant) return;
   const auto question = parse_query(message);
   if (!question) return;  // not a query: no answer, so that nobody can be made to talk to himself
   if (const auto ours = local_answer(settings_, message, *question)) return reply(client, *ours);
   // A container that got no answer sends the same again: that query is under way.
-  for (const auto& q : queries_)
-    if (q.client == client && dns_id(q.message) == question->id) return;
+  if (const auto mine = queries_.find(tenant.get()); mine != queries_.end()) {
+    for (const auto& q : mine->second)
+      if (q.client == client && dns_id(q.message) == question->id) return;
+  }
+  if (!make_room(tenant)) return;
   const auto& servers = resolvers_.now();
-  if (servers.empty() || queries_.size() >= kMostQueries)
+  if (servers.empty())
     return reply(client, make_empty_answer(message, *question, Rcode::server_failure));
-  const auto query = queries_.emplace(queries_.end());
+  auto& mine = queries_[tenant.get()];
+  const auto query = mine.emplace(mine.end());
+  query->charge = Charge(tenant, 1);
   query->client = client;
   query->message.assign(message.begin(), message.end());
   query->servers = servers;
   ask_next(query);
+}
+
+// False: this query is lost. It comes again when its asker has waited long enough.
+bool DnsServer::make_room(const TenantPtr& tenant) {
+  const auto mine = queries_.find(tenant.get());
+  const std::size_t count = mine == queries_.end() ? 0 : mine->second.size();
+  if (count < kMostQueries && tenant->may_open(1)) return true;
+  if (count == 0 || !tenant->may_displace()) return false;
+  give_up(mine->second.begin());
+  return tenant->may_open(1);
+}
+
+void DnsServer::give_up(Queries::iterator query) {
+  if (const auto question = parse_query(query->message))
+    reply(query->client, make_empty_answer(query->message, *question, Rcode::server_failure));
+  forget(query);
+}
+
+void DnsServer::forget(Queries::iterator query) {
+  const auto mine = queries_.find(query->charge.tenant().get());
+  mine->second.erase(query);
+  if (mine->second.empty()) queries_.erase(mine);
 }
 
 void DnsServer::ask_next(Queries::iterator query) {
@@ -118,9 +149,7 @@ void DnsServer::ask_next(Queries::iterator query) {
     query->limit = loop_.after(kServerLimit, [this, query] { ask_next(query); });
     return;
   }
-  if (const auto question = parse_query(query->message))
-    reply(query->client, make_empty_answer(query->message, *question, Rcode::server_failure));
-  queries_.erase(query);
+  give_up(query);
 }
 
 Result<> DnsServer::ask(Query& query, const SocketAddress& server) {
@@ -149,7 +178,7 @@ void DnsServer::on_answer(Queries::iterator query) {
   if (!answers(message, query->message, query->id)) return;
   set_dns_id(message, dns_id(query->message));
   reply(query->client, message);
-  queries_.erase(query);
+  forget(query);
 }
 
 void DnsServer::reply(const SocketAddress& client, std::span<const std::uint8_t> message) {

@@ -4,18 +4,23 @@
 //
 // A query goes to the first resolver; silence sends it to the next; when all are silent, or there
 // is none, the answer is SERVFAIL. Each query has a socket, and with it a random port, of its own.
+//
+// Above a container's share (netstack/shares.hpp) its oldest query is answered SERVFAIL: it has
+// waited longest for nothing, and its asker may go on to what it does next.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "netstack/dns_packet.hpp"
 #include "netstack/loop.hpp"
+#include "netstack/shares.hpp"
 
 namespace coracle::netstack {
 
@@ -47,12 +52,13 @@ class DnsTcp;
 class DnsServer {
  public:
   //   udp, tcp  bound in the bridge namespace
-  static Result<std::unique_ptr<DnsServer>> make(Loop& loop, DnsSettings settings, UniqueFd udp,
-                                                 UniqueFd tcp);
+  static Result<std::unique_ptr<DnsServer>> make(Loop& loop, Shares& shares, DnsSettings settings,
+                                                 UniqueFd udp, UniqueFd tcp);
   ~DnsServer();
 
  private:
   struct Query {
+    Charge charge;
     SocketAddress client;
     DnsBytes message;      // as it came
     std::uint16_t id = 0;  // as it goes out
@@ -63,20 +69,24 @@ class DnsServer {
     Loop::Timer limit;
   };
   using Queries = std::list<Query>;
-  DnsServer(Loop& loop, DnsSettings settings, UniqueFd udp);
+  DnsServer(Loop& loop, Shares& shares, DnsSettings settings, UniqueFd udp);
   void on_queries();
   void take(const SocketAddress& client, std::span<const std::uint8_t> message);
+  bool make_room(const TenantPtr& tenant);
   void ask_next(Queries::iterator query);
+  void give_up(Queries::iterator query);
+  void forget(Queries::iterator query);
   Result<> ask(Query& query, const SocketAddress& server);
   void on_answer(Queries::iterator query);
   void reply(const SocketAddress& client, std::span<const std::uint8_t> message);
 
   Loop& loop_;
+  Shares& shares_;
   DnsSettings settings_;
   Resolvers resolvers_;
   UniqueFd udp_;
   Loop::Watch watch_;
-  Queries queries_;
+  std::map<const Tenant*, Queries> queries_;  // the oldest first
   std::vector<std::uint8_t> buffer_;
   std::unique_ptr<DnsTcp> tcp_;
 };

@@ -9,7 +9,10 @@
 namespace coracle::netstack {
 namespace {
 
-constexpr std::size_t kMostConnections = 128;
+constexpr std::size_t kMostConnections = 32;  // of one container
+constexpr std::size_t kDescriptors = 2;       // of a connection: the client's, the resolver's
+constexpr int kAcceptBatch = 64;
+constexpr std::chrono::milliseconds kNoDescriptorPause{100};
 constexpr std::size_t kPrefix = 2;
 constexpr std::chrono::seconds kIdle{10};
 constexpr std::chrono::milliseconds kServerLimit{2200};
@@ -45,19 +48,44 @@ bool write_from(const UniqueFd& fd, DnsBytes& from) {
 
 }  // namespace
 
-Result<std::unique_ptr<DnsTcp>> DnsTcp::make(Loop& loop, DnsSettings settings, Resolvers& resolvers,
-                                             UniqueFd listener) {
+Result<std::unique_ptr<DnsTcp>> DnsTcp::make(Loop& loop, Shares& shares, DnsSettings settings,
+                                             Resolvers& resolvers, UniqueFd listener) {
   std::unique_ptr<DnsTcp> tcp(
-      new DnsTcp(loop, std::move(settings), resolvers, std::move(listener)));
+      new DnsTcp(loop, shares, std::move(settings), resolvers, std::move(listener)));
   TRY(tcp->watch_,
       loop.watch(tcp->listener_, EPOLLIN, [t = tcp.get()](std::uint32_t) { t->accept(); }));
+  shares.on_close(
+      [t = tcp.get()](const TenantPtr& tenant) { t->connections_.erase(tenant.get()); });
   return tcp;
 }
 
 void DnsTcp::accept() {
-  UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!client || connections_.size() >= kMostConnections) return;
-  const auto c = connections_.emplace(connections_.end());
+  for (int i = 0; i < kAcceptBatch; ++i) {
+    sockaddr_storage raw{};
+    socklen_t size = sizeof raw;
+    UniqueFd client(::accept4(listener_.get(), reinterpret_cast<sockaddr*>(&raw), &size,
+                              SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!client) {
+      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) pause();
+      return;
+    }
+    const auto from = SocketAddress::from(raw);
+    const auto tenant = from.is_v4() ? shares_.find(from.v4()) : nullptr;
+    if (tenant) take(std::move(client), tenant);
+  }
+}
+
+// They wait in the backlog: it would wake us again at once.
+void DnsTcp::pause() {
+  watch_.set(0);
+  resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.set(EPOLLIN); });
+}
+
+void DnsTcp::take(UniqueFd client, const TenantPtr& tenant) {
+  if (!make_room(tenant)) return;
+  auto& mine = connections_[tenant.get()];
+  const auto c = mine.emplace(mine.end());
+  c->charge = Charge(tenant, kDescriptors);
   c->client = std::move(client);
   auto watch =
       loop_.watch(c->client, EPOLLIN, [this, c](std::uint32_t events) { on_client(c, events); });
@@ -66,7 +94,29 @@ void DnsTcp::accept() {
   restart_limit(c);
 }
 
+// False: the new one is closed.
+bool DnsTcp::make_room(const TenantPtr& tenant) {
+  const auto mine = connections_.find(tenant.get());
+  const std::size_t count = mine == connections_.end() ? 0 : mine->second.size();
+  if (count < kMostConnections && tenant->may_open(kDescriptors)) return true;
+  if (count == 0 || !tenant->may_displace()) return false;
+  end(mine->second.begin());
+  return tenant->may_open(kDescriptors);
+}
+
+void DnsTcp::used(Place c) {
+  auto& mine = connections_.at(c->charge.tenant().get());
+  mine.splice(mine.end(), mine, c);
+}
+
+void DnsTcp::end(Place c) {
+  const auto mine = connections_.find(c->charge.tenant().get());
+  mine->second.erase(c);
+  if (mine->second.empty()) connections_.erase(mine);
+}
+
 void DnsTcp::restart_limit(Place c) {
+  used(c);
   c->limit = loop_.after(kIdle, [this, c] { end(c); });
 }
 
@@ -80,7 +130,8 @@ bool DnsTcp::on_client(Place c, std::uint32_t events) {
 }
 
 bool DnsTcp::next_query(Place c) {
-  while (c->query.empty()) {
+  // What it did not take waits; flush() goes on.
+  while (c->query.empty() && c->out.empty()) {
     const std::size_t size = whole_message(c->in);
     if (size == 0) return true;
     const auto message = std::span<const std::uint8_t>(c->in).subspan(kPrefix, size - kPrefix);
@@ -168,7 +219,7 @@ bool DnsTcp::flush(Place c) {
     end(c);
     return false;
   }
-  c->client_watch.set(c->out.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+  c->client_watch.set(c->out.empty() ? EPOLLIN : EPOLLOUT);
   return true;
 }
 

@@ -1,8 +1,13 @@
 // DNS over TCP (RFC 7766): for answers that do not fit a datagram. One query at a time a
-// connection; each is asked of the host's resolvers over TCP.
+// connection; each is asked of the host's resolvers over TCP. Nothing is read from a client that
+// does not take its answers.
+//
+// Above a container's share (netstack/shares.hpp) the connection on which it was silent longest is
+// closed, as a server may at any time (RFC 7766, 6.2.3).
 #pragma once
 
 #include <list>
+#include <map>
 #include <memory>
 
 #include "netstack/dns.hpp"
@@ -11,11 +16,12 @@ namespace coracle::netstack {
 
 class DnsTcp {
  public:
-  static Result<std::unique_ptr<DnsTcp>> make(Loop& loop, DnsSettings settings,
+  static Result<std::unique_ptr<DnsTcp>> make(Loop& loop, Shares& shares, DnsSettings settings,
                                               Resolvers& resolvers, UniqueFd listener);
 
  private:
   struct Connection {
+    Charge charge;  // of both sockets
     UniqueFd client;
     UniqueFd upstream;
     Loop::Watch client_watch;
@@ -29,13 +35,19 @@ class DnsTcp {
     std::vector<SocketAddress> servers;
     std::size_t next = 0;
   };
-  using Place = std::list<Connection>::iterator;
-  DnsTcp(Loop& loop, DnsSettings settings, Resolvers& resolvers, UniqueFd listener)
+  using Connections = std::list<Connection>;
+  using Place = Connections::iterator;
+  DnsTcp(Loop& loop, Shares& shares, DnsSettings settings, Resolvers& resolvers, UniqueFd listener)
       : loop_(loop),
+        shares_(shares),
         settings_(std::move(settings)),
         resolvers_(resolvers),
         listener_(std::move(listener)) {}
   void accept();
+  void pause();
+  void take(UniqueFd client, const TenantPtr& tenant);
+  bool make_room(const TenantPtr& tenant);
+  void used(Place c);
   // Each may end the connection; false: it has.
   bool on_client(Place c, std::uint32_t events);
   bool next_query(Place c);
@@ -44,14 +56,16 @@ class DnsTcp {
   bool answer(Place c, std::span<const std::uint8_t> message);
   bool flush(Place c);
   void restart_limit(Place c);
-  void end(Place c) { connections_.erase(c); }
+  void end(Place c);
 
   Loop& loop_;
+  Shares& shares_;
   DnsSettings settings_;
   Resolvers& resolvers_;
   UniqueFd listener_;
   Loop::Watch watch_;
-  std::list<Connection> connections_;
+  Loop::Timer resume_;
+  std::map<const Tenant*, Connections> connections_;  // the one that was silent longest first
 };
 
 }  // namespace coracle::netstack

@@ -25,8 +25,8 @@ constexpr std::uint8_t kFin = 0x01;
 constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
 constexpr std::uint8_t kAck = 0x10;
-// Connections that are being made; above it a SYN is lost, and comes again a second later.
-constexpr std::size_t kMostPending = 4096;
+// Connections that are being made, a container.
+constexpr std::size_t kMostPending = 512;
 // From the SYN that is put back to accept(2): the container may have gone in between.
 constexpr std::chrono::seconds kAcceptLimit{10};
 constexpr int kAcceptBatch = 64;
@@ -166,9 +166,10 @@ Ipv4 host_address() {
   return found;
 }
 
-Result<std::unique_ptr<Egress>> Egress::make(Loop& loop, Relays& relays, Settings settings,
-                                             UniqueFd listener) {
-  std::unique_ptr<Egress> egress(new Egress(loop, relays, settings, std::move(listener)));
+Result<std::unique_ptr<Egress>> Egress::make(Loop& loop, Shares& shares, Relays& relays,
+                                             Settings settings, UniqueFd listener) {
+  std::unique_ptr<Egress> egress(new Egress(loop, shares, relays, settings, std::move(listener)));
+  shares.on_close([e = egress.get()](const TenantPtr& tenant) { e->forget_all_of(tenant); });
   TRY(egress->watch_,
       loop.watch(egress->listener_, EPOLLIN, [e = egress.get()](std::uint32_t) { e->accept(); }));
   return egress;
@@ -191,18 +192,54 @@ void Egress::write_uplink(std::span<const std::uint8_t> frame) const {
 bool Egress::take_frame(std::span<const std::uint8_t> frame) {
   SynFrame syn;
   if (!parse_syn(frame, syn)) return false;
+  const auto tenant = shares_.find(syn.source);
+  if (!tenant) return true;
   const Key key = key_of(syn.source, syn.source_port, shown(syn), syn.destination_port);
   // Known: the container sends it again since no answer has come yet.
-  if (pending_.size() >= kMostPending || frame.size() > kLongestSyn || pending_.contains(key))
-    return true;
+  if (frame.size() > kLongestSyn || pending_.contains(key) || !make_room(tenant)) return true;
   auto held = std::make_unique<Pending>();
+  held->charge = Charge(tenant, Relays::kDescriptors);
   held->syn = syn;
   held->size = frame.size();
   std::copy(frame.begin(), frame.end(), held->frame.begin());
+  auto& all = held_[tenant.get()];
+  held->place = all.insert(all.end(), key);
   Pending& pending = *held;
   pending_.emplace(key, std::move(held));
   connect(key, pending);
   return true;
+}
+
+// False: this SYN is lost, and comes again a second later.
+bool Egress::make_room(const TenantPtr& tenant) {
+  const auto mine = held_.find(tenant.get());
+  const std::size_t count = mine == held_.end() ? 0 : mine->second.size();
+  if (count < kMostPending && tenant->may_open(Relays::kDescriptors)) return true;
+  if (const auto left_out = no_room_.now()) {
+    log::warn("{} has its share of outgoing connections: {} descriptors, {} being connected{}",
+              to_string(tenant->address()), tenant->held(), count, *left_out);
+  }
+  if (count == 0 || !tenant->may_displace()) return false;
+  const Key oldest = mine->second.front();
+  forget(oldest);
+  return tenant->may_open(Relays::kDescriptors);
+}
+
+void Egress::forget(const Key& key) {
+  const auto found = pending_.find(key);
+  if (found == pending_.end()) return;
+  const auto mine = held_.find(found->second->charge.tenant().get());
+  mine->second.erase(found->second->place);
+  if (mine->second.empty()) held_.erase(mine);
+  pending_.erase(found);
+}
+
+void Egress::forget_all_of(const TenantPtr& tenant) {
+  const auto mine = held_.find(tenant.get());
+  if (mine == held_.end()) return;
+  const auto keys = std::move(mine->second);
+  held_.erase(mine);
+  for (const auto& key : keys) pending_.erase(key);
 }
 
 void Egress::connect(const Key& key, Pending& pending) {
@@ -233,7 +270,7 @@ void Egress::connected(const Key& key) {
   std::copy(settings_.uplink_mac.begin(), settings_.uplink_mac.end(), frame.begin());
   if (shown(pending.syn) != pending.syn.destination)
     rewrite_destination(frame, pending.syn, shown(pending.syn));
-  pending.limit = loop_.after(kAcceptLimit, [this, key] { pending_.erase(key); });
+  pending.limit = loop_.after(kAcceptLimit, [this, key] { forget(key); });
   write_uplink(frame);
 }
 
@@ -254,7 +291,7 @@ void Egress::refuse(const Key& key, int reason) {
       break;
     default: write_uplink(make_reset(p.syn, shown(p.syn), settings_.uplink_mac)); break;
   }
-  pending_.erase(key);
+  forget(key);
 }
 
 void Egress::accept() {
@@ -265,7 +302,8 @@ void Egress::accept() {
                               SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!inside) {
       if (errno != EMFILE && errno != ENFILE) return;
-      log::warn("outgoing connection waits: no descriptor is free");
+      if (const auto left_out = no_descriptor_.now())
+        log::warn("outgoing connections wait: no descriptor is free{}", *left_out);
       watch_.set(0);
       pause_ = loop_.after(std::chrono::milliseconds(100), [this] { watch_.set(EPOLLIN); });
       return;
@@ -286,8 +324,10 @@ void Egress::accept() {
     const int on = 1;
     ::setsockopt(inside.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     UniqueFd outside = std::move(found->second->outside);
-    pending_.erase(found);
-    relays_.join(std::move(inside), std::move(outside));
+    Charge charge = std::move(found->second->charge);
+    found->second->charge = Charge(charge.tenant(), 0);
+    forget(found->first);
+    relays_.join(std::move(inside), std::move(outside), std::move(charge));
   }
 }
 

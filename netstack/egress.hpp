@@ -9,16 +9,22 @@
 //     unreachable  ICMP, likewise
 //     timed out    nothing: the container's own timer ends it
 // So a refused address stays refused for the container, and all data goes by splice(2).
+//
+// Held SYNs are counted for each container (netstack/shares.hpp). Above its share its oldest is
+// forgotten: that is the one which is least likely to be answered, and its next retransmission is a
+// new attempt. A container whose connections, which stand, are its share has its SYN lost.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "netstack/address.hpp"
+#include "netstack/log_limit.hpp"
 #include "netstack/relay.hpp"
 
 namespace coracle::netstack {
@@ -58,19 +64,25 @@ class Egress {
     Ipv4 gateway;     // as containers name the host
     Ipv4 host_alias;  // as it stands in frames on the uplink
   };
-  static Result<std::unique_ptr<Egress>> make(Loop& loop, Relays& relays, Settings settings,
-                                              UniqueFd listener);
+  static Result<std::unique_ptr<Egress>> make(Loop& loop, Shares& shares, Relays& relays,
+                                              Settings settings, UniqueFd listener);
 
   // True: the frame was a SYN and is dealt with.
   bool take_frame(std::span<const std::uint8_t> frame);
 
  private:
-  Egress(Loop& loop, Relays& relays, Settings settings, UniqueFd listener)
-      : loop_(loop), relays_(relays), settings_(settings), listener_(std::move(listener)) {}
+  Egress(Loop& loop, Shares& shares, Relays& relays, Settings settings, UniqueFd listener)
+      : loop_(loop),
+        shares_(shares),
+        relays_(relays),
+        settings_(settings),
+        listener_(std::move(listener)) {}
 
   static constexpr std::size_t kLongestSyn = 14 + 60 + 60 + 256;  // with data (TCP fast open)
   using Key = std::array<std::uint64_t, 2>;
   struct Pending {
+    Charge charge;  // of both sockets: accept(2) makes the second
+    std::list<Key>::iterator place;
     SynFrame syn;
     std::array<std::uint8_t, kLongestSyn> frame{};
     std::size_t size = 0;
@@ -79,6 +91,9 @@ class Egress {
     Loop::Timer limit;  // after
   };
   static Key key_of(Ipv4 a, std::uint16_t a_port, Ipv4 b, std::uint16_t b_port);
+  bool make_room(const TenantPtr& tenant);
+  void forget(const Key& key);
+  void forget_all_of(const TenantPtr& tenant);
   void connect(const Key& key, Pending& pending);
   void connected(const Key& key);
   void refuse(const Key& key, int reason);
@@ -87,12 +102,15 @@ class Egress {
   [[nodiscard]] Ipv4 shown(const SynFrame& syn) const;
 
   Loop& loop_;
+  Shares& shares_;
   Relays& relays_;
   Settings settings_;
   UniqueFd listener_;
   Loop::Watch watch_;
   Loop::Timer pause_;
   std::map<Key, std::unique_ptr<Pending>> pending_;
+  std::map<const Tenant*, std::list<Key>> held_;  // the oldest first
+  Seldom no_descriptor_, no_room_;
 };
 
 }  // namespace coracle::netstack

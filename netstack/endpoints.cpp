@@ -43,24 +43,32 @@ Result<> configure_eth0(ReadyNamespace& space, const Endpoint& e) {
 // On the worker's thread, which is in the bridge's namespace and comes back to it. eth0 is there as
 // long as the bridge's namespace was; else it gets a new one.
 Result<> plug_in(ReadyNamespace& space, const NamespacePool::Bridge& bridge, const Endpoint& e) {
-  TRY(auto here, Netlink::open());
-  TRY(const auto home, here.name_space());
-  if (::setns(space.netns.get(), CLONE_NEWNET) != 0)
-    return sys_error("join the container's network namespace");
-  auto inside = Netlink::open();
-  if (::setns(home.get(), CLONE_NEWNET) != 0)
-    return sys_error("return to the bridge's network namespace");
-  if (!inside) return std::unexpected(inside.error());
-  const auto there = inside->index_of("eth0");
-  if (there) return {};
+  TRY(auto inside, netlink_in(space.netns));
+  const auto there = inside.link_of("eth0");
+  if (there) {
+    space.port = there->peer;
+    return {};
+  }
   if (there.error().code != Errc::not_found) return std::unexpected(there.error());
+  TRY(auto here, Netlink::open());
   if (auto veth = here.run(add_veth(bridge.bridge_index, bridge.mtu, "eth0", space.netns)); !veth)
     return std::unexpected(veth.error().within("make a veth pair"));
-  space.netlink = std::make_unique<Netlink>(*std::move(inside));
-  TRY(space.eth0, space.netlink->index_of("eth0"));
+  space.netlink = std::make_unique<Netlink>(std::move(inside));
+  TRY(const auto link, space.netlink->link_of("eth0"));
+  space.eth0 = link.index;
+  space.port = link.peer;
   [[maybe_unused]] const auto without = space.netlink->run(without_link_local(space.eth0));
   CHECK(space.netlink->run(set_up(space.eth0)));
   return configure_eth0(space, e);
+}
+
+// What it may say. errors: its MAC or address is none
+Result<Speaker> speaker_of(const Endpoint& e, int port) {
+  Speaker speaker;
+  speaker.port = port;
+  TRY(speaker.mac, parse_mac(e.mac));
+  TRY(speaker.address, parse_ipv4(e.address));
+  return speaker;
 }
 
 // The very ports that it had, one for each address family.
@@ -76,12 +84,13 @@ std::vector<PortRequest> same_ports(const Endpoint& had) {
 struct Endpoints::Record {
   Endpoint endpoint;
   UniqueFd netns;
+  int port = 0;  // of the bridge, where it is plugged in; written on the worker
   std::vector<std::unique_ptr<Forward>> forwards;
   std::size_t port_items = 0;  // in the vault
 };
 
 struct Endpoints::Joining {
-  std::unique_ptr<Record> record = std::make_unique<Record>();
+  std::shared_ptr<Record> record = std::make_shared<Record>();
   std::vector<BoundPort> bound;
   std::vector<OnAttached> waiting;
   ReadyNamespace space;  // the worker's while it configures
@@ -90,12 +99,13 @@ struct Endpoints::Joining {
 };
 
 Endpoints::Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker,
-                     Vault& vault)
+                     std::optional<SourceGuard> guard, Vault& vault)
     : forward_(forward),
       namespaces_(namespaces),
       worker_(worker),
       vault_(vault),
-      addresses_(forward.subnet, forward.gateway) {}
+      addresses_(forward.subnet, forward.gateway),
+      guard_(std::move(guard)) {}
 Endpoints::~Endpoints() = default;
 
 bool Endpoints::taken(const std::string& proto, const std::string& ip, std::uint16_t port) const {
@@ -208,9 +218,48 @@ void Endpoints::take_back(const Endpoint& had, UniqueFd netns, OnAttached done) 
   joining->waiting.push_back(std::move(done));
   joining_.emplace(had.container_id, joining);
   if (!bridge) return finish(std::move(joining), {});
-  worker_.post([this, joining, bridge_is = namespaces_.bridge()] {
-    auto result = plug_in(joining->space, bridge_is, joining->record->endpoint);
+  worker_.post([this, joining] {
+    auto result = plug_in_on_worker(*joining);
     forward_.loop.post([this, joining, result] { finish(joining, result); });
+  });
+}
+
+Result<> Endpoints::configure_on_worker(Joining& joining) {
+  CHECK(configure_eth0(joining.space, joining.record->endpoint));
+  return let_speak(*joining.record, joining.space.port);
+}
+
+Result<> Endpoints::plug_in_on_worker(Joining& joining) {
+  CHECK(plug_in(joining.space, namespaces_.bridge(), joining.record->endpoint));
+  return let_speak(*joining.record, joining.space.port);
+}
+
+Result<> Endpoints::let_speak(Record& record, int port) {
+  record.port = port;
+  if (!guard_) return {};
+  TRY(const auto speaker, speaker_of(record.endpoint, port));
+  return guard_->allow(speaker);
+}
+
+// Its successor does not know where a predecessor's container is plugged in.
+void Endpoints::let_speak_again(const std::shared_ptr<Record>& record) {
+  if (!guard_) return;
+  worker_.post([this, record] {
+    auto inside = netlink_in(record->netns);
+    auto link = inside ? inside->link_of("eth0") : std::unexpected(inside.error());
+    const auto done =
+        link ? let_speak(*record, link->peer) : Result<>(std::unexpected(link.error()));
+    if (!done) log::warn("endpoint {}: {}", record->endpoint.address, done.error().message);
+  });
+}
+
+void Endpoints::silence(const std::shared_ptr<Record>& record) {
+  if (!guard_ || record->endpoint.address.empty()) return;
+  worker_.post([this, record] {
+    if (record->port == 0) return;
+    auto speaker = speaker_of(record->endpoint, record->port);
+    const auto done = speaker ? guard_->forbid(*speaker) : std::unexpected(speaker.error());
+    if (!done) log::warn("{}", done.error().message);
   });
 }
 
@@ -219,13 +268,14 @@ void Endpoints::configure(std::shared_ptr<Joining> joining, Result<ReadyNamespac
   joining->space = *std::move(made);
   if (joining->space.eth0 == 0) return finish(std::move(joining), {});
   worker_.post([this, joining] {
-    auto result = configure_eth0(joining->space, joining->record->endpoint);
+    auto result = configure_on_worker(*joining);
     forward_.loop.post([this, joining, result] { finish(joining, result); });
   });
 }
 
 void Endpoints::finish(std::shared_ptr<Joining> joining, Result<> configured) {
-  auto& record = *joining->record;
+  const auto shared = joining->record;
+  auto& record = *shared;
   joining_.erase(record.endpoint.container_id);
   if (joining->cancelled) {
     configured = fail(Errc::conflict, "it was detached meanwhile");
@@ -241,8 +291,7 @@ void Endpoints::finish(std::shared_ptr<Joining> joining, Result<> configured) {
                         joining->name.empty() ? record.endpoint.container_id : joining->name,
                         record.endpoint.network));
   }
-  const auto& kept =
-      *records_.emplace(record.endpoint.container_id, std::move(joining->record)).first->second;
+  const auto& kept = *records_.emplace(record.endpoint.container_id, shared).first->second;
   log::info("endpoint attached container={} address={} ports={}",
             short_id(kept.endpoint.container_id), kept.endpoint.address,
             kept.endpoint.ports.size());
@@ -251,22 +300,28 @@ void Endpoints::finish(std::shared_ptr<Joining> joining, Result<> configured) {
 
 void Endpoints::fail_all(const std::shared_ptr<Joining>& joining, const Error& error) {
   forget(*joining->record);
+  silence(joining->record);
   release_address(joining->record->endpoint);
   for (auto& done : joining->waiting) done(std::unexpected(error));
 }
 
 Result<> Endpoints::serve_all(Record& record, std::vector<BoundPort> bound) {
-  TRY(const auto container,
-      bound.empty() ? Result<Ipv4>(Ipv4{}) : parse_ipv4(record.endpoint.address));
+  if (record.endpoint.address.empty()) return {};
+  TRY(const auto address, parse_ipv4(record.endpoint.address));
+  auto tenant = forward_.shares.find(address);
+  if (!tenant) tenant = forward_.shares.open(address);
   for (auto& b : bound) {
-    TRY(auto forward, serve(forward_, std::move(b), container));
+    TRY(auto forward, serve(forward_, std::move(b), tenant));
     record.forwards.push_back(std::move(forward));
   }
   return {};
 }
 
 void Endpoints::release_address(const Endpoint& endpoint) {
-  if (const auto address = parse_ipv4(endpoint.address)) addresses_.release(*address);
+  const auto address = parse_ipv4(endpoint.address);
+  if (!address) return;
+  forward_.shares.close(*address);
+  addresses_.release(*address);
 }
 
 Result<> Endpoints::remember(const Record& record) {
@@ -306,9 +361,12 @@ void Endpoints::detach(const std::string& container_id) {
   const auto found = records_.find(container_id);
   if (found == records_.end()) return;
   for (const auto& forward : found->second->forwards) release_port(forward->socket());
-  forget(*found->second);
-  release_address(found->second->endpoint);
+  const auto record = found->second;
+  forget(*record);
   records_.erase(found);
+  record->forwards.clear();
+  silence(record);
+  release_address(record->endpoint);
   log::info("endpoint detached container={}", short_id(container_id));
 }
 
@@ -335,12 +393,17 @@ void Endpoints::restore(std::vector<VaultItem> items) {
       if (auto dropped = vault_.drop(item.name); !dropped) return;
       continue;
     }
-    auto record = std::make_unique<Record>();
+    auto record = std::make_shared<Record>();
     record->endpoint = *std::move(endpoint);
     record->netns = std::move(item.fds.front());
     if (const auto address = parse_ipv4(record->endpoint.address)) {
       if (auto got = addresses_.take(*address); !got)
         log::warn("endpoint {}: {}", item.name, got.error().message);
+    }
+    if (!record->endpoint.address.empty()) {
+      if (auto served = serve_all(*record, {}); !served)
+        log::warn("endpoint {}: {}", item.name, served.error().message);
+      let_speak_again(record);
     }
     const auto id = record->endpoint.container_id;
     records_.insert_or_assign(id, std::move(record));

@@ -3,15 +3,16 @@
 // attach, step by step:
 //   1. the address is taken and the host's ports are bound: what can be refused is refused first
 //   2. a namespace comes from the pool
-//   3. a worker gives its eth0 the MAC, the address and the route
-//   4. the ports are served, the keeper is given everything for our successor, the caller his
-//   answer
+//   3. a worker gives its eth0 the MAC, the address and the route, and lets it speak on the bridge
+//   4. the container becomes a tenant (netstack/shares.hpp), the ports are served, the keeper is
+//   given everything for our successor, the caller his answer
 // A second attach of the same container finds the endpoint, or waits for the first.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "netstack/address_pool.hpp"
 #include "netstack/namespaces.hpp"
 #include "netstack/port_forward.hpp"
+#include "netstack/source_guard.hpp"
 #include "netstack/vault.hpp"
 
 namespace coracle::netstack {
@@ -33,7 +35,9 @@ using OnAttached = std::function<void(Result<Attached>)>;
 class Endpoints {
  public:
   //   worker  configures namespaces; may wait for the kernel
-  Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker, Vault& vault);
+  //   guard   used on the worker only; none: nobody checks who speaks
+  Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker,
+            std::optional<SourceGuard> guard, Vault& vault);
   ~Endpoints();
 
   void attach(AttachRequest request, OnAttached done);
@@ -59,6 +63,12 @@ class Endpoints {
   void forget(const Record& record);
   void fail_all(const std::shared_ptr<Joining>& joining, const Error& error);
   void release_address(const Endpoint& endpoint);
+  void let_speak_again(const std::shared_ptr<Record>& record);
+  void silence(const std::shared_ptr<Record>& record);
+  // On the worker.
+  Result<> configure_on_worker(Joining& joining);
+  Result<> plug_in_on_worker(Joining& joining);
+  Result<> let_speak(Record& record, int port);
   [[nodiscard]] bool taken(const std::string& proto, const std::string& ip,
                            std::uint16_t port) const;
   void restore_ports(VaultItem& item, const std::string& container_id);
@@ -68,7 +78,8 @@ class Endpoints {
   Worker& worker_;
   Vault& vault_;
   AddressPool addresses_;
-  std::map<std::string, std::unique_ptr<Record>> records_;
+  std::optional<SourceGuard> guard_;
+  std::map<std::string, std::shared_ptr<Record>> records_;
   std::map<std::string, std::shared_ptr<Joining>> joining_;
 };
 

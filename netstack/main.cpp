@@ -8,6 +8,7 @@
 // namespaces ahead.
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -24,6 +25,7 @@
 #include "netstack/dns.hpp"
 #include "netstack/egress.hpp"
 #include "netstack/endpoints.hpp"
+#include "netstack/log_limit.hpp"
 #include "netstack/sandbox.hpp"
 #include "netstack/server.hpp"
 #include "netstack/slirp.hpp"
@@ -32,6 +34,9 @@ namespace coracle::netstack {
 namespace {
 
 constexpr const char* kSubnetItem = "subnet";  // in the vault: which one the bridge has
+constexpr std::size_t kFewDescriptors = 1024;
+constexpr std::size_t kLongestLog = 1 << 20;  // as the keeper's
+constexpr std::chrono::minutes kLogInterval{1};
 
 struct Options {
   std::string exec_root;
@@ -78,13 +83,29 @@ Result<Options> parse_options(const std::vector<std::string>& args) {
   return o;
 }
 
-// Each connection takes two descriptors, four while data is on its way.
-void raise_descriptor_limit() {
+// Each connection takes two descriptors, four while data is on its way. The number that there may
+// be.
+std::size_t raise_descriptor_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return kFewDescriptors;
+  const auto before = limit.rlim_cur;
   limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : before;
 }
+
+// The log lies in memory, and the keeper looks after it only when it starts a netstack.
+class SmallLog {
+ public:
+  explicit SmallLog(Loop& loop) : loop_(loop) { look(); }
+
+ private:
+  void look() {
+    if (empty_when_above(STDERR_FILENO, kLongestLog)) log::info("log emptied");
+    again_ = loop_.after(kLogInterval, [this] { look(); });
+  }
+  Loop& loop_;
+  Loop::Timer again_;
+};
 
 Result<> enter(Worker& worker, int netns) {
   return worker.call([netns]() -> Result<> {
@@ -155,7 +176,7 @@ class Orphan {
   Loop::Watch watch_, nobody_left_;
 };
 
-Result<> run(Options options) {
+Result<> run(Options options, std::size_t descriptors) {
   Vault vault(std::move(options.vault));
   TRY(auto items, vault.list());
   TRY(auto loop, Loop::make());
@@ -169,27 +190,29 @@ Result<> run(Options options) {
   TRY(auto parts, bridge.call([subnet, host] { return set_up_bridge(subnet, host); }));
   TRY(auto netlink, bridge.call([] { return Netlink::open(); }));
 
-  const SlirpStack::Settings slirp_settings{kSlirpNet, kSlirpHost, kSlirpDns, kMtu};
-  TRY(auto slirp, SlirpStack::make(*loop, std::move(parts.uplink), slirp_settings));
-  Relays relays(*loop);
+  Shares shares(descriptors);
+  const SlirpFlows::Settings slirp_settings{kSlirpNet, kSlirpHost, kSlirpDns,
+                                            kMtu,      -1,         parts.uplink_mac};
+  TRY(auto slirp, SlirpStack::make(*loop, shares, std::move(parts.uplink), slirp_settings));
+  Relays relays(*loop, shares);
   std::unique_ptr<Egress> egress;
   if (parts.relay_listener) {
     const Egress::Settings settings{slirp->uplink(), parts.uplink_mac, gateway, kSlirpHost};
-    TRY(egress, Egress::make(*loop, relays, settings, std::move(parts.relay_listener)));
+    TRY(egress, Egress::make(*loop, shares, relays, settings, std::move(parts.relay_listener)));
     slirp->set_filter([e = egress.get()](auto frame) { return e->take_frame(frame); });
   }
   DnsSettings dns_settings;
   dns_settings.gateway = gateway;
-  TRY(auto dns,
-      DnsServer::make(*loop, dns_settings, std::move(parts.dns_udp), std::move(parts.dns_tcp)));
+  TRY(auto dns, DnsServer::make(*loop, shares, dns_settings, std::move(parts.dns_udp),
+                                std::move(parts.dns_tcp)));
 
   SocketPool tcp_sockets(*loop, bridge, SOCK_STREAM, parts.transparent, 128);
   SocketPool udp_sockets(*loop, bridge, SOCK_DGRAM, parts.transparent, 16);
-  ForwardContext forward{*loop,  relays,  tcp_sockets,      udp_sockets,
-                         subnet, gateway, parts.transparent};
+  ForwardContext forward{*loop,       shares, relays,  tcp_sockets,
+                         udp_sockets, subnet, gateway, parts.transparent};
   NamespacePool namespaces(*loop, maker, {options.bridge_netns.get(), parts.bridge_index, kMtu},
                            std::move(netlink));
-  Endpoints endpoints(forward, namespaces, bridge, vault);
+  Endpoints endpoints(forward, namespaces, bridge, std::move(parts.guard), vault);
   endpoints.restore(std::move(items));
   const BridgeInfo info{to_string(subnet), to_string(gateway), kMtu};
   TRY(auto server, Server::make(*loop, join_path(options.exec_root, kSocketName), endpoints, info));
@@ -207,6 +230,7 @@ Result<> run(Options options) {
   CHECK(forbid_system_calls());
   ::malloc_trim(0);  // what libnftables and the filter took
   namespaces.refill();
+  const SmallLog small_log(*loop);
   log::info("netstack ready subnet={} egress={} client_addresses={} endpoints={}",
             to_string(subnet), egress ? "relay" : "libslirp", parts.transparent,
             endpoints.list().size());
@@ -222,9 +246,9 @@ int start(const std::vector<std::string>& args) {
     return 2;
   }
   log::set_up("coracle-netstack", log::level_from_name(options->log_level));
-  raise_descriptor_limit();
+  const std::size_t descriptors = raise_descriptor_limit();
   auto done = drop_privileges();
-  if (done) done = run(*std::move(options));
+  if (done) done = run(*std::move(options), descriptors);
   if (done) return 0;
   log::error("netstack ended: {}", done.error().message);
   return 1;

@@ -32,13 +32,26 @@ Result<ReadyNamespace> make_with_veth(const NamespacePool::Bridge& bridge, Netli
   TRY(auto made, make_namespace(bridge.bridge_netns));
   if (auto veth = netlink.run(add_veth(bridge.bridge_index, bridge.mtu, "eth0", made.netns)); !veth)
     return std::unexpected(veth.error().within("make a veth pair"));
-  TRY(made.eth0, made.netlink->index_of("eth0"));
+  TRY(const auto link, made.netlink->link_of("eth0"));
+  made.eth0 = link.index;
+  made.port = link.peer;
   [[maybe_unused]] const auto without = made.netlink->run(without_link_local(made.eth0));
   CHECK(made.netlink->run(set_up(made.eth0)));
   return made;
 }
 
 }  // namespace
+
+Result<Netlink> netlink_in(const UniqueFd& netns) {
+  TRY(const auto here, Netlink::open());
+  TRY(const auto home, here.name_space());
+  if (::setns(netns.get(), CLONE_NEWNET) != 0)
+    return sys_error("join the container's network namespace");
+  auto inside = Netlink::open();
+  if (::setns(home.get(), CLONE_NEWNET) != 0)
+    return sys_error("return to the bridge's network namespace");
+  return inside;
+}
 
 NamespacePool::NamespacePool(Loop& loop, Worker& maker, Bridge bridge, Netlink netlink)
     : loop_(loop),

@@ -17,7 +17,11 @@ struct ReadyNamespace {
   UniqueFd netns;
   std::unique_ptr<Netlink> netlink;  // lives inside
   int eth0 = 0;                      // index of its end of the veth, up; 0: lo only
+  int port = 0;                      // index of the bridge's end
 };
+
+// A netlink socket in another namespace. On a thread in the bridge's, which comes back to it.
+Result<Netlink> netlink_in(const UniqueFd& netns);
 
 enum class Kind : std::uint8_t { with_veth, lo_only };
 

@@ -3,6 +3,7 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
@@ -91,8 +92,8 @@ std::span<const char> NetlinkRequest::finish(std::uint32_t seq) {
   return bytes_;
 }
 
-Result<Netlink> Netlink::open() {
-  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+Result<Netlink> Netlink::open(int protocol) {
+  UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!fd) return sys_error("open a netlink socket");
   return Netlink(std::move(fd));
 }
@@ -140,6 +141,36 @@ Result<> Netlink::run(std::vector<NetlinkRequest> requests) {
   return {};
 }
 
+Result<> Netlink::run_between(NetlinkRequest before, NetlinkRequest request, NetlinkRequest after) {
+  const std::uint32_t first = seq_ + 1;
+  std::vector<char> all;
+  for (auto* r : {&before, &request, &after}) {
+    const auto bytes = r->finish(++seq_);
+    const auto at = all.size();
+    all.insert(all.end(), bytes.begin(), bytes.end());
+    if (r != &request) continue;
+    nlmsghdr header{};
+    std::memcpy(&header, all.data() + at, sizeof header);
+    header.nlmsg_flags = static_cast<std::uint16_t>(header.nlmsg_flags | NLM_F_ACK);
+    std::memcpy(all.data() + at, &header, sizeof header);
+  }
+  if (::send(socket_.get(), all.data(), all.size(), 0) < 0) return sys_error("ask netlink");
+  alignas(nlmsghdr) std::array<char, 8192> buffer{};
+  for (;;) {
+    const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return sys_error("hear from netlink");
+    auto left = static_cast<std::uint32_t>(n);
+    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(h, left);
+         h = NLMSG_NEXT(h, left)) {
+      if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first) continue;
+      const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(h))->error;
+      if (error != 0) return sys_error_of(error, "netlink transaction");
+      if (h->nlmsg_seq == first + 1) return {};
+    }
+  }
+}
+
 Result<> Netlink::dump(NetlinkRequest request, const std::function<void(const nlmsghdr&)>& each) {
   const auto bytes = request.finish(++seq_);
   if (::send(socket_.get(), bytes.data(), bytes.size(), 0) < 0) return sys_error("ask netlink");
@@ -164,18 +195,29 @@ Result<> Netlink::dump(NetlinkRequest request, const std::function<void(const nl
   }
 }
 
-Result<int> Netlink::index_of(const std::string& name) {
+Result<Link> Netlink::link_of(const std::string& name) {
   NetlinkRequest request(RTM_GETLINK, 0);
   request.body(link_body(0, 0, 0)).put_text(IFLA_IFNAME, name);
-  int index = 0;
-  const auto asked = dump(std::move(request), [&index](const nlmsghdr& h) {
-    index = static_cast<const ifinfomsg*>(NLMSG_DATA(const_cast<nlmsghdr*>(&h)))->ifi_index;
+  Link link;
+  const auto asked = dump(std::move(request), [&link](const nlmsghdr& h) {
+    auto* body = static_cast<ifinfomsg*>(NLMSG_DATA(const_cast<nlmsghdr*>(&h)));
+    link.index = body->ifi_index;
+    auto left = h.nlmsg_len - static_cast<std::uint32_t>(NLMSG_LENGTH(sizeof *body));
+    for (auto* a = IFLA_RTA(body); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+      if (a->rta_type == IFLA_LINK && RTA_PAYLOAD(a) == sizeof link.peer)
+        std::memcpy(&link.peer, RTA_DATA(a), sizeof link.peer);
+    }
   });
   if (!asked) {
     auto error = asked.error().within("look up the interface {}", name);
     return std::unexpected(error.sys == ENODEV ? error.as(Errc::not_found) : error);
   }
-  return index;
+  return link;
+}
+
+Result<int> Netlink::index_of(const std::string& name) {
+  TRY(const auto link, link_of(name));
+  return link.index;
 }
 
 Result<UniqueFd> Netlink::name_space() const {
@@ -275,6 +317,16 @@ NetlinkRequest add_default_route(Ipv4 gateway) {
   body.rtm_scope = RT_SCOPE_UNIVERSE;
   body.rtm_type = RTN_UNICAST;
   r.body(body).put_ipv4(RTA_GATEWAY, gateway);
+  return r;
+}
+
+NetlinkRequest add_neighbour(int index, Ipv4 address, const Mac& mac) {
+  NetlinkRequest r(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
+  ndmsg body{};
+  body.ndm_family = AF_INET;
+  body.ndm_ifindex = index;
+  body.ndm_state = NUD_PERMANENT;
+  r.body(body).put_ipv4(NDA_DST, address).put(NDA_LLADDR, mac.data(), mac.size());
   return r;
 }
 

@@ -44,19 +44,27 @@ class NetlinkRequest {
   std::vector<char> bytes_;
 };
 
+struct Link {
+  int index = 0;
+  int peer = 0;  // of a veth: the other end's index, in its namespace
+};
+
 class Netlink {
  public:
   // In the namespace of the calling thread.
-  static Result<Netlink> open();
+  static Result<Netlink> open(int protocol = 0 /* NETLINK_ROUTE */);
 
   // Carries them out in order, with one system call to send them. The error is that of the first
   // that failed; the kernel goes on with the others.
   Result<> run(std::vector<NetlinkRequest> requests);
   Result<> run(NetlinkRequest request);
+  // One between two others that are sent with it and not answered: a transaction of nfnetlink.
+  Result<> run_between(NetlinkRequest before, NetlinkRequest request, NetlinkRequest after);
   // Calls `each` for every answer.
   Result<> dump(NetlinkRequest request, const std::function<void(const nlmsghdr&)>& each);
 
   // errors: not_found
+  Result<Link> link_of(const std::string& name);
   Result<int> index_of(const std::string& name);
   // The namespace that this socket lives in. See SIOCGSKNS.
   Result<UniqueFd> name_space() const;
@@ -83,6 +91,8 @@ NetlinkRequest set_mtu(int index, std::uint32_t mtu);
 NetlinkRequest set_mac(int index, const Mac& mac);
 NetlinkRequest add_address(int index, Ipv4 address, std::uint8_t prefix_len);
 NetlinkRequest add_default_route(Ipv4 gateway);
+// Its MAC is known for good: nobody is asked.
+NetlinkRequest add_neighbour(int index, Ipv4 address, const Mac& mac);
 // ip rule add fwmark MARK lookup TABLE; ip route add local default dev lo table TABLE
 NetlinkRequest add_mark_rule(std::uint32_t mark, std::uint8_t table);
 NetlinkRequest add_local_route(int lo_index, std::uint8_t table);

@@ -16,11 +16,12 @@ constexpr std::chrono::milliseconds kNoDescriptorPause{100};
 
 class TcpForward : public Forward {
  public:
-  TcpForward(ForwardContext& context, BoundPort bound, Ipv4 container)
+  TcpForward(ForwardContext& context, BoundPort bound, TenantPtr tenant)
       : context_(context),
         port_(std::move(bound.port)),
         listener_(std::move(bound.socket)),
-        to_(container, port_.container_port) {}
+        tenant_(std::move(tenant)),
+        to_(tenant_->address(), port_.container_port) {}
 
   Result<> start() {
     TRY(watch_, context_.loop.watch(listener_, EPOLLIN, [this](std::uint32_t) { accept_batch(); }));
@@ -36,6 +37,7 @@ class TcpForward : public Forward {
   ForwardContext& context_;
   PublishedPort port_;
   UniqueFd listener_;
+  TenantPtr tenant_;
   SocketAddress to_;
   Loop::Watch watch_;
   Loop::Timer resume_;
@@ -49,6 +51,13 @@ void TcpForward::pause() {
 
 void TcpForward::accept_batch() {
   for (int i = 0; i < kAcceptBatch; ++i) {
+    if (!tenant_->may_open(Relays::kDescriptors)) {
+      if (const auto left_out = context_.no_room.now()) {
+        log::warn("connections to port {} wait: {} has its share, {} descriptors{}",
+                  port_.host_port, to_.ip(), tenant_->held(), *left_out);
+      }
+      return pause();
+    }
     if (!spare_) spare_ = context_.tcp_sockets.take();
     if (!spare_) {
       // Connections wait in the backlog. The timer is for the case that none can be made.
@@ -62,7 +71,10 @@ void TcpForward::accept_batch() {
                               SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!client) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-        log::warn("connections to port {} wait: no descriptor is free", port_.host_port);
+        if (const auto left_out = context_.no_descriptor.now()) {
+          log::warn("connections to port {} wait: no descriptor is free{}", port_.host_port,
+                    *left_out);
+        }
         pause();
       }
       return;
@@ -78,7 +90,8 @@ void TcpForward::accept_batch() {
       reset_connection(std::move(client));
       continue;
     }
-    context_.relays.join(std::move(client), std::move(inside));
+    context_.relays.join(std::move(client), std::move(inside),
+                         Charge(tenant_, Relays::kDescriptors));
   }
 }
 
@@ -90,9 +103,9 @@ Ipv4 visible_address(const ForwardContext& context, const SocketAddress& client)
   return context.subnet.contains(a) || a.value == 0 ? context.gateway : a;
 }
 
-Result<std::unique_ptr<Forward>> serve(ForwardContext& context, BoundPort bound, Ipv4 container) {
-  if (bound.port.proto == "udp") return serve_udp(context, std::move(bound), container);
-  auto forward = std::make_unique<TcpForward>(context, std::move(bound), container);
+Result<std::unique_ptr<Forward>> serve(ForwardContext& context, BoundPort bound, TenantPtr tenant) {
+  if (bound.port.proto == "udp") return serve_udp(context, std::move(bound), std::move(tenant));
+  auto forward = std::make_unique<TcpForward>(context, std::move(bound), std::move(tenant));
   CHECK(forward->start());
   return forward;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "netstack/host_ports.hpp"
+#include "netstack/log_limit.hpp"
 #include "netstack/relay.hpp"
 #include "netstack/socket_pool.hpp"
 
@@ -22,12 +23,15 @@ namespace coracle::netstack {
 // What every published port needs; lives as long as they do.
 struct ForwardContext {
   Loop& loop;
+  Shares& shares;
   Relays& relays;
   SocketPool& tcp_sockets;
   SocketPool& udp_sockets;
   Subnet subnet;
   Ipv4 gateway;
   bool transparent = false;
+  Seldom no_descriptor{};
+  Seldom no_room{};
   std::vector<char> datagram = std::vector<char>(65536);  // the longest one, for all UDP ports
 };
 
@@ -41,8 +45,9 @@ class Forward {
   [[nodiscard]] virtual int socket() const = 0;  // borrowed, for the vault
 };
 
-// Serves a bound port until it is destroyed; relays that stand then go on until their ends close
-// them.
-Result<std::unique_ptr<Forward>> serve(ForwardContext& context, BoundPort bound, Ipv4 container);
+// Serves a bound port until it is destroyed; relays that stand then are ended with their container.
+// Above the container's share clients wait in the port's backlog until another one has ended: what
+// stands is not cut off for what comes.
+Result<std::unique_ptr<Forward>> serve(ForwardContext& context, BoundPort bound, TenantPtr tenant);
 
 }  // namespace coracle::netstack

@@ -13,7 +13,9 @@ namespace {
 
 constexpr int kPipeSize = 256 * 1024;
 constexpr std::size_t kSparePipes = 32;
+constexpr std::size_t kPipeEnds = 2;
 constexpr int kRounds = 8;  // then the others have their turn
+constexpr std::chrono::seconds kFarewell{1};
 constexpr std::uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
 }  // namespace
@@ -25,8 +27,8 @@ void reset_connection(UniqueFd socket) {
 
 class Relay {
  public:
-  Relay(Relays& owner, UniqueFd near, UniqueFd far)
-      : owner_(owner), near_(std::move(near)), far_(std::move(far)) {}
+  Relay(Relays& owner, UniqueFd near, UniqueFd far, Charge charge)
+      : owner_(owner), near_(std::move(near)), far_(std::move(far)), charge_(std::move(charge)) {}
   ~Relay() {
     near_watch_.reset();
     far_watch_.reset();
@@ -45,6 +47,9 @@ class Relay {
   bool start();
   // May destroy this relay.
   void pump();
+  [[nodiscard]] const TenantPtr& tenant() const { return charge_.tenant(); }
+  // Its destructor resets both sides.
+  void break_off() { broken_ = true; }
 
   std::list<Relay*>::iterator place;
   bool queued = false;
@@ -65,6 +70,7 @@ class Relay {
   Relays& owner_;
   UniqueFd near_;
   UniqueFd far_;
+  Charge charge_;
   Loop::Watch near_watch_;
   Loop::Watch far_watch_;
   Way out_;  // near to far
@@ -102,9 +108,11 @@ bool Relay::connected() {
 
 Relay::Step Relay::fill(Way& way, const UniqueFd& from) {
   if (!way.pipe.read) {
+    if (tenant() && !tenant()->may_grow(kPipeEnds)) return Step::broken;
     auto pipe = owner_.take_pipe();
     if (!pipe) return Step::broken;
     way.pipe = *std::move(pipe);
+    charge_.set(charge_.descriptors() + kPipeEnds);
   }
   const ssize_t n = ::splice(from.get(), nullptr, way.pipe.write.get(), nullptr, kPipeSize,
                              SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
@@ -145,6 +153,7 @@ Relay::Step Relay::move(Way& way, const UniqueFd& from, const UniqueFd& to) {
   if (step == Step::idle && way.held == 0 && way.pipe.read) {
     owner_.give_pipe(std::move(way.pipe));
     way.pipe = {};
+    charge_.set(charge_.descriptors() - kPipeEnds);
   }
   return step;
 }
@@ -165,12 +174,31 @@ void Relay::pump() {
   if (broken_ || (out_.shut && in_.shut)) owner_.end(this);
 }
 
+Relays::Relays(Loop& loop, Shares& shares) : loop_(loop) {
+  shares.on_close([this](const TenantPtr& tenant) {
+    const auto place = farewells_.emplace(farewells_.end());
+    *place = loop_.after(kFarewell, [this, tenant, place] {
+      end_all_of(tenant);
+      farewells_.erase(place);
+    });
+  });
+}
+
+void Relays::end_all_of(const TenantPtr& tenant) {
+  for (auto at = relays_.begin(); at != relays_.end();) {
+    Relay* relay = *at++;
+    if (relay->tenant() != tenant) continue;
+    relay->break_off();
+    end(relay);
+  }
+}
+
 Relays::~Relays() {
   for (auto* relay : relays_) delete relay;
 }
 
-void Relays::join(UniqueFd near, UniqueFd far) {
-  auto* relay = new Relay(*this, std::move(near), std::move(far));
+void Relays::join(UniqueFd near, UniqueFd far, Charge charge) {
+  auto* relay = new Relay(*this, std::move(near), std::move(far), std::move(charge));
   if (!relay->start()) {
     delete relay;
     return;

@@ -4,6 +4,9 @@
 //
 // Sockets are watched edge-triggered, with one epoll_ctl each. Pipes are held only while data is in
 // them: thousands of idle connections cost two descriptors each.
+//
+// A connection belongs to the container that it comes from or goes to. When that ends, what it has
+// sent may still be on its way to the other side for a second; then both sides are reset.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +14,7 @@
 #include <vector>
 
 #include "netstack/loop.hpp"
+#include "netstack/shares.hpp"
 
 namespace coracle::netstack {
 
@@ -18,18 +22,20 @@ class Relay;
 
 class Relays {
  public:
-  explicit Relays(Loop& loop) : loop_(loop) {}
+  Relays(Loop& loop, Shares& shares);
   ~Relays();
   Relays(const Relays&) = delete;
   Relays& operator=(const Relays&) = delete;
 
   // Both non-blocking. `near` stands; `far` may still be connecting: when that fails, `near` is
-  // reset.
-  void join(UniqueFd near, UniqueFd far);
+  // reset.   charge  kDescriptors of its container; pipes come to it while they hold data
+  void join(UniqueFd near, UniqueFd far, Charge charge);
+  static constexpr std::size_t kDescriptors = 2;
   [[nodiscard]] std::size_t count() const { return relays_.size(); }
 
  private:
   friend class Relay;
+  void end_all_of(const TenantPtr& tenant);
   Result<Pipe> take_pipe();
   void give_pipe(Pipe pipe);
   void again(Relay* relay);  // once more, after the others
@@ -39,6 +45,7 @@ class Relays {
   std::list<Relay*> relays_;
   std::vector<Pipe> pipes_;  // empty ones
   std::vector<Relay*> again_;
+  std::list<Loop::Timer> farewells_;  // one for each container that has just ended
 };
 
 // Closes with RST instead of FIN.

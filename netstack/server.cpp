@@ -11,6 +11,8 @@
 namespace coracle::netstack {
 namespace {
 
+constexpr std::chrono::milliseconds kNoDescriptorPause{100};
+
 Reply error_reply(std::uint64_t seq, const Error& error) {
   Reply reply;
   reply.re = seq;
@@ -32,7 +34,14 @@ Result<std::unique_ptr<Server>> Server::make(Loop& loop, const std::string& sock
 void Server::accept() {
   for (;;) {
     auto socket = accept_connection(listener_);
-    if (!socket) return;
+    if (!socket) {
+      if (socket.error().sys == EMFILE || socket.error().sys == ENFILE) {
+        // It waits in the backlog, which would wake us again at once.
+        watch_.set(0);
+        resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.set(EPOLLIN); });
+      }
+      return;
+    }
     auto connection = std::make_shared<Connection>();
     connection->socket = *std::move(socket);
     const std::weak_ptr<Connection> weak = connection;

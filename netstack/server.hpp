@@ -45,6 +45,7 @@ class Server {
   BridgeInfo bridge_;
   UniqueFd listener_;
   Loop::Watch watch_;
+  Loop::Timer resume_;
   std::list<ConnectionPtr> connections_;
   std::function<void(UniqueFd)> adopt_;
 };

@@ -1,9 +1,11 @@
-// libslirp: outgoing UDP and ICMP of containers, and their TCP where the kernel lacks what egress
-// needs. Also the pump of the uplink that feeds both.
+// The pump of the uplink: what containers send to the outside comes here as ethernet frames. A SYN
+// is egress's; the rest goes to libslirp (netstack/slirp_flows.hpp): outgoing UDP and ICMP, and TCP
+// where the kernel lacks what egress needs.
 //
-// libslirp wants to be asked before every poll(2) which descriptors it waits for. It is asked only
-// after something happened in it, and its descriptors stand in an epoll descriptor of their own, so
-// that relays do not pay for it.
+// Each container has a libslirp of its own, made when it sends its first packet and thrown away
+// with all its sockets when the container ends. When it is full a fresh one takes the new flows,
+// and the one that was full before goes: so a container's oldest flows give way to its newest
+// (netstack/shares.hpp). Frames of no container are dropped.
 #pragma once
 
 #include <cstdint>
@@ -13,55 +15,45 @@
 #include <span>
 #include <vector>
 
-#include "netstack/address.hpp"
-#include "netstack/loop.hpp"
-
-struct Slirp;
+#include "netstack/log_limit.hpp"
+#include "netstack/slirp_flows.hpp"
 
 namespace coracle::netstack {
 
 class SlirpStack {
  public:
-  struct Settings {
-    Subnet network;
-    Ipv4 host;  // its own address on the uplink
-    Ipv4 name_server;
-    std::uint32_t mtu = 0;
-  };
   // Is shown every frame first; true: it was dealt with.
   using Filter = std::function<bool(std::span<const std::uint8_t> frame)>;
 
-  static Result<std::unique_ptr<SlirpStack>> make(Loop& loop, UniqueFd uplink,
-                                                  const Settings& settings);
-  ~SlirpStack();
-  SlirpStack(const SlirpStack&) = delete;
-  SlirpStack& operator=(const SlirpStack&) = delete;
+  //   settings  its `uplink` is put in here
+  static Result<std::unique_ptr<SlirpStack>> make(Loop& loop, Shares& shares, UniqueFd uplink,
+                                                  SlirpFlows::Settings settings);
   void set_filter(Filter filter) { filter_ = std::move(filter); }
   [[nodiscard]] int uplink() const { return uplink_.get(); }
 
  private:
-  struct Callbacks;  // libslirp's calls into this object
-  struct Timer;
-  SlirpStack(Loop& loop, UniqueFd uplink) : loop_(loop), uplink_(std::move(uplink)) {}
+  struct Guest {
+    std::unique_ptr<SlirpFlows> young;
+    std::unique_ptr<SlirpFlows> old;  // was full once: takes no new flow
+    bool fed = false;                 // wants its turn
+  };
+  SlirpStack(Loop& loop, Shares& shares, UniqueFd uplink, SlirpFlows::Settings settings)
+      : loop_(loop), shares_(shares), uplink_(std::move(uplink)), settings_(settings) {}
   void read_uplink();
-  void on_ready();
-  // Tells libslirp what is ready and asks what it waits for now.
-  void turn();
-  int add_poll(int fd, int events);
+  void take(std::span<const std::uint8_t> frame);
+  SlirpFlows* flows_for(Guest& guest, const TenantPtr& tenant, const FlowKey& flow);
+  bool renew(Guest& guest, const TenantPtr& tenant);
 
   Loop& loop_;
+  Shares& shares_;
   UniqueFd uplink_;
-  UniqueFd epoll_;
-  Slirp* slirp_ = nullptr;
+  SlirpFlows::Settings settings_;
   Filter filter_;
   Loop::Watch uplink_watch_;
-  Loop::Watch epoll_watch_;
-  Loop::Timer wake_;
-  Loop::Clock::time_point last_turn_{};
   std::vector<std::uint8_t> frame_;
-  std::map<int, std::uint32_t> watched_;  // fd -> events in epoll_
-  std::map<int, std::uint32_t> ready_;    // fd -> events that came
-  std::vector<int> polled_;               // by libslirp's index
+  std::map<const Tenant*, Guest> guests_;
+  std::vector<Guest*> fed_;
+  Seldom full_, not_made_;
 };
 
 }  // namespace coracle::netstack

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <list>
 
 #include "engine/base/log.hpp"
 
@@ -14,7 +15,7 @@ namespace coracle::netstack {
 namespace {
 
 constexpr int kDatagramsATurn = 64;
-constexpr std::size_t kMostFlows = 4096;  // a port; the one that was idle longest gives way
+constexpr std::size_t kMostFlows = 1024;  // a port
 // As the kernel's conntrack keeps a UDP stream that has seen answers.
 constexpr std::chrono::seconds kIdle{120};
 constexpr std::chrono::seconds kSweep{20};
@@ -50,11 +51,12 @@ PacketInfo answer_info(msghdr& received) {
 
 class UdpForward : public Forward {
  public:
-  UdpForward(ForwardContext& context, BoundPort bound, Ipv4 container)
+  UdpForward(ForwardContext& context, BoundPort bound, TenantPtr tenant)
       : context_(context),
         port_(std::move(bound.port)),
         socket_(std::move(bound.socket)),
-        to_(container, port_.container_port),
+        tenant_(std::move(tenant)),
+        to_(tenant_->address(), port_.container_port),
         buffer_(context.datagram) {}
 
   Result<> start() {
@@ -66,26 +68,32 @@ class UdpForward : public Forward {
 
  private:
   struct Flow {
+    Charge charge;
     SocketAddress client;
     PacketInfo info;
     UniqueFd inside;
     Loop::Watch watch;
     Loop::Clock::time_point last{};
   };
+  using Flows = std::list<Flow>;
   void from_clients();
   Flow* flow_of(const SocketAddress& client);
+  bool make_room();
   void from_container(Flow& flow);
+  void used(Flow& flow);
   void sweep();
-  void evict();
+  void drop_idlest();
 
   ForwardContext& context_;
   PublishedPort port_;
   UniqueFd socket_;
+  TenantPtr tenant_;
   SocketAddress to_;
   std::vector<char>& buffer_;
   Loop::Watch watch_;
   Loop::Timer sweep_;
-  std::map<SocketAddress, std::unique_ptr<Flow>> flows_;
+  Flows flows_;  // the one that was idle longest first
+  std::map<SocketAddress, Flows::iterator> by_client_;
 };
 
 void UdpForward::from_clients() {
@@ -108,34 +116,52 @@ void UdpForward::from_clients() {
     Flow* flow = flow_of(SocketAddress::from(from));
     if (flow == nullptr) continue;  // lost, as datagrams may be
     flow->info = answer_info(m);
-    flow->last = Loop::Clock::now();
+    used(*flow);
     [[maybe_unused]] const auto sent =
         ::send(flow->inside.get(), buffer_.data(), static_cast<std::size_t>(n), 0);
   }
 }
 
 UdpForward::Flow* UdpForward::flow_of(const SocketAddress& client) {
-  if (const auto found = flows_.find(client); found != flows_.end()) return found->second.get();
-  if (flows_.size() >= kMostFlows) evict();
-  auto flow = std::make_unique<Flow>();
-  flow->client = client;
-  flow->inside = context_.udp_sockets.take();
-  if (!flow->inside) return nullptr;
+  if (const auto found = by_client_.find(client); found != by_client_.end()) return &*found->second;
+  if (!make_room()) return nullptr;
+  Flow flow;
+  flow.client = client;
+  flow.inside = context_.udp_sockets.take();
+  if (!flow.inside) return nullptr;
   const Ipv4 visible = visible_address(context_, client);
   // The client's own port too, when the address is its own.
   const bool own = client.is_v4() && visible == client.v4();
   SocketAddress as(visible, own ? client.port() : std::uint16_t{0});
-  if (::bind(flow->inside.get(), as.get(), as.size()) != 0 && own) {
+  if (::bind(flow.inside.get(), as.get(), as.size()) != 0 && own) {
     as = SocketAddress(visible, 0);
-    ::bind(flow->inside.get(), as.get(), as.size());
+    ::bind(flow.inside.get(), as.get(), as.size());
   }
-  if (::connect(flow->inside.get(), to_.get(), to_.size()) != 0) return nullptr;
-  auto watch = context_.loop.watch(flow->inside, EPOLLIN,
-                                   [this, f = flow.get()](std::uint32_t) { from_container(*f); });
-  if (!watch) return nullptr;
-  flow->watch = *std::move(watch);
-  if (flows_.empty()) sweep_ = context_.loop.after(kSweep, [this] { sweep(); });
-  return flows_.emplace(client, std::move(flow)).first->second.get();
+  if (::connect(flow.inside.get(), to_.get(), to_.size()) != 0) return nullptr;
+  flow.charge = Charge(tenant_, 1);
+  const auto place = flows_.insert(flows_.end(), std::move(flow));
+  auto watch = context_.loop.watch(place->inside, EPOLLIN,
+                                   [this, place](std::uint32_t) { from_container(*place); });
+  if (!watch) {
+    flows_.erase(place);
+    return nullptr;
+  }
+  place->watch = *std::move(watch);
+  if (by_client_.empty()) sweep_ = context_.loop.after(kSweep, [this] { sweep(); });
+  by_client_.emplace(client, place);
+  return &*place;
+}
+
+bool UdpForward::make_room() {
+  if (flows_.size() < kMostFlows && tenant_->may_open(1)) return true;
+  if (flows_.empty() || !tenant_->may_displace()) return false;
+  drop_idlest();
+  return tenant_->may_open(1);
+}
+
+void UdpForward::used(Flow& flow) {
+  flow.last = Loop::Clock::now();
+  flows_.splice(flows_.end(), flows_, by_client_.at(flow.client));
 }
 
 void UdpForward::from_container(Flow& flow) {
@@ -145,7 +171,7 @@ void UdpForward::from_container(Flow& flow) {
       if (errno == EAGAIN) return;
       continue;  // port unreachable: the error is taken off by reading it
     }
-    flow.last = Loop::Clock::now();
+    used(flow);
     iovec part{buffer_.data(), static_cast<std::size_t>(n)};
     msghdr m{};
     m.msg_name = const_cast<sockaddr*>(flow.client.get());
@@ -160,24 +186,22 @@ void UdpForward::from_container(Flow& flow) {
   }
 }
 
-void UdpForward::evict() {
-  auto oldest = flows_.begin();
-  for (auto i = flows_.begin(); i != flows_.end(); ++i)
-    if (i->second->last < oldest->second->last) oldest = i;
-  if (oldest != flows_.end()) flows_.erase(oldest);
+void UdpForward::drop_idlest() {
+  by_client_.erase(flows_.front().client);
+  flows_.pop_front();
 }
 
 void UdpForward::sweep() {
   const auto limit = Loop::Clock::now() - kIdle;
-  std::erase_if(flows_, [&](const auto& f) { return f.second->last < limit; });
+  while (!flows_.empty() && flows_.front().last < limit) drop_idlest();
   if (!flows_.empty()) sweep_ = context_.loop.after(kSweep, [this] { sweep(); });
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Forward>> serve_udp(ForwardContext& context, BoundPort bound,
-                                           Ipv4 container) {
-  auto forward = std::make_unique<UdpForward>(context, std::move(bound), container);
+                                           TenantPtr tenant) {
+  auto forward = std::make_unique<UdpForward>(context, std::move(bound), std::move(tenant));
   CHECK(forward->start());
   return forward;
 }

@@ -1,5 +1,6 @@
 // Published UDP ports: a flow a client, each with a socket of its own inside the bridge namespace,
-// bound to the client's address. Answers leave by the address that the client wrote to.
+// bound to the client's address. Answers leave by the address that the client wrote to. Above the
+// container's share the flow that was idle longest gives way.
 #pragma once
 
 #include <memory>
@@ -9,6 +10,6 @@
 namespace coracle::netstack {
 
 Result<std::unique_ptr<Forward>> serve_udp(ForwardContext& context, BoundPort bound,
-                                           Ipv4 container);
+                                           TenantPtr tenant);
 
 }  // namespace coracle::netstack

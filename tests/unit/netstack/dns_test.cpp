@@ -98,7 +98,8 @@ class Dns : public ::testing::Test {
     udp_at_ = *local_address(udp.get());
     tcp_at_ = *local_address(tcp.get());
     loop_ = *Loop::make();
-    server_ = *DnsServer::make(*loop_, settings, std::move(udp), std::move(tcp));
+    shares_.open(*parse_ipv4("127.0.0.1"));
+    server_ = *DnsServer::make(*loop_, shares_, settings, std::move(udp), std::move(tcp));
     thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });
   }
   void TearDown() override {
@@ -147,6 +148,7 @@ class Dns : public ::testing::Test {
   SocketAddress udp_at_;
   SocketAddress tcp_at_;
   std::unique_ptr<Loop> loop_;
+  Shares shares_{4096};
   std::unique_ptr<DnsServer> server_;
   std::thread thread_;
 };
