@@ -14,6 +14,7 @@ constexpr std::size_t kDescriptors = 2;       // of a connection: the client's, 
 constexpr int kAcceptBatch = 64;
 constexpr std::chrono::milliseconds kNoDescriptorPause{100};
 constexpr std::size_t kPrefix = 2;
+constexpr std::size_t kLongestMessage = 65535;
 constexpr std::chrono::seconds kIdle{10};
 constexpr std::chrono::milliseconds kServerLimit{2200};
 
@@ -24,16 +25,16 @@ std::size_t whole_message(const DnsBytes& bytes) {
   return bytes.size() >= size ? size : 0;
 }
 
-// Reads what is there. False: the end, or an error.
+// Reads what is there, up to the longest message. False: the end, or an error.
 bool read_into(const UniqueFd& fd, DnsBytes& into) {
   std::array<std::uint8_t, 4096> chunk{};
-  for (;;) {
+  while (into.size() < kPrefix + kLongestMessage) {
     const ssize_t n = ::recv(fd.get(), chunk.data(), chunk.size(), 0);
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     if (n == 0) return false;
     into.insert(into.end(), chunk.begin(), chunk.begin() + n);
-    if (into.size() > 2 * 65537) return false;
   }
+  return true;
 }
 
 // Writes what goes and takes it off the front. False: an error.
@@ -121,19 +122,26 @@ void DnsTcp::restart_limit(Place c) {
 }
 
 bool DnsTcp::on_client(Place c, std::uint32_t events) {
-  if ((events & EPOLLOUT) != 0 && !flush(c)) return false;
-  if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !read_into(c->client, c->in)) {
+  if ((events & (EPOLLHUP | EPOLLERR)) != 0 ||
+      ((events & EPOLLIN) != 0 && !read_into(c->client, c->in))) {
     end(c);
     return false;
   }
+  if ((events & EPOLLOUT) != 0 && !flush(c)) return false;
   return next_query(c);
 }
 
+// One thing after the other: its question, the resolver's answer, its taking the answer.
+void DnsTcp::await(Place c) {
+  const std::uint32_t for_question = c->query.empty() ? std::uint32_t{EPOLLIN} : 0;
+  c->client_watch.set(c->out.empty() ? for_question : std::uint32_t{EPOLLOUT});
+}
+
 bool DnsTcp::next_query(Place c) {
-  // What it did not take waits; flush() goes on.
+  // What it asks while it has not taken its last answer waits.
   while (c->query.empty() && c->out.empty()) {
     const std::size_t size = whole_message(c->in);
-    if (size == 0) return true;
+    if (size == 0) break;
     const auto message = std::span<const std::uint8_t>(c->in).subspan(kPrefix, size - kPrefix);
     const auto question = parse_query(message);
     if (!question) {
@@ -151,6 +159,7 @@ bool DnsTcp::next_query(Place c) {
     c->next = 0;
     return ask_next(c);
   }
+  await(c);
   return true;
 }
 
@@ -170,6 +179,7 @@ bool DnsTcp::ask_next(Place c) {
     if (!watch) continue;
     c->upstream_watch = *std::move(watch);
     c->limit = loop_.after(kServerLimit, [this, c] { ask_next(c); });
+    await(c);
     return true;
   }
   const auto message = std::span<const std::uint8_t>(c->query).subspan(kPrefix);
@@ -219,7 +229,7 @@ bool DnsTcp::flush(Place c) {
     end(c);
     return false;
   }
-  c->client_watch.set(c->out.empty() ? EPOLLIN : EPOLLOUT);
+  await(c);
   return true;
 }
 

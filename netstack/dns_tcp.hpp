@@ -48,6 +48,7 @@ class DnsTcp {
   void take(UniqueFd client, const TenantPtr& tenant);
   bool make_room(const TenantPtr& tenant);
   void used(Place c);
+  void await(Place c);
   // Each may end the connection; false: it has.
   bool on_client(Place c, std::uint32_t events);
   bool next_query(Place c);

@@ -10,10 +10,13 @@ constexpr std::size_t kLeastReserve = 384;
 
 }  // namespace
 
-bool Tenant::may_open(std::size_t descriptors) const { return held_ + descriptors <= all_.free(); }
+bool Tenant::may_open(std::size_t descriptors) const {
+  const std::size_t wanted = held_ + descriptors;
+  return wanted <= all_.free_to_many() || (wanted <= Shares::kFew && descriptors <= all_.free());
+}
 
 bool Tenant::may_grow(std::size_t descriptors) const {
-  return held_ + descriptors <= 2 * all_.free();
+  return may_open(descriptors) || held_ + descriptors <= 2 * all_.free_to_many();
 }
 
 bool Tenant::may_displace(unsigned cost, Loop::Clock::time_point now) {

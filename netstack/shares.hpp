@@ -2,10 +2,10 @@
 //
 // Everything that is opened on behalf of a container is charged to it: outgoing connections, those
 // to its published ports, its DNS queries, its UDP flows. Nobody has a fixed share: a container may
-// open more as long as it holds no more than what is still free. One that takes all it can ends at
-// half, and each of N at 1/(N+1) of what there is: something is free always, and whoever holds
-// little gets it. What netstack itself needs (listeners, namespaces, the engine's connections,
-// accept(2)) is a reserve that is never given.
+// open more as long as it holds no more than what is still free. One that takes all it can ends
+// below half, and each further one has half of what was left. The last quarter is for those that
+// hold few: they find room however many take all they can. What netstack itself needs (listeners,
+// namespaces, the engine's connections, accept(2)) is a reserve that is never given.
 //
 // Each kind has its own bound beside that, and its own answer above it (egress, dns, dns_tcp,
 // slirp, port_forward, udp_forward). Where the oldest gives way to the newest this costs us a close
@@ -84,6 +84,7 @@ class Charge {
 
 class Shares {
  public:
+  static constexpr std::size_t kFew = 32;
   static constexpr unsigned kDisplacements_s = 512;
   static constexpr unsigned kDisplacementsAtOnce = 256;
 
@@ -103,6 +104,10 @@ class Shares {
   }
   [[nodiscard]] std::size_t capacity() const { return capacity_; }
   [[nodiscard]] std::size_t free() const { return held_ < capacity_ ? capacity_ - held_ : 0; }
+  // The same for those that hold more than a few.
+  [[nodiscard]] std::size_t free_to_many() const {
+    return free() > capacity_ / 4 ? free() - capacity_ / 4 : 0;
+  }
 
  private:
   friend class Charge;

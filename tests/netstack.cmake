@@ -1,6 +1,6 @@
 coracle_test(netstack_test
   SOURCES unit/netstack/address_test.cpp unit/netstack/dns_test.cpp unit/netstack/egress_test.cpp
-          unit/netstack/sandbox_test.cpp
+          unit/netstack/sandbox_test.cpp unit/netstack/shares_test.cpp
   LIBS netstack_core)
 coracle_test(netstack_integration_test
   SOURCES integration/netstack_test.cpp integration/netstack_client_test.cpp integration/netstack_harness.cpp

@@ -4,7 +4,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <functional>
+#include <future>
 #include <random>
 #include <thread>
 
@@ -16,6 +20,19 @@
 namespace coracle::netstack {
 namespace {
 
+DnsBytes query(std::uint16_t id, const std::string& name) {
+  DnsBytes m{0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  for (std::size_t at = 0; at < name.size();) {
+    const auto end = std::min(name.find('.', at), name.size());
+    m.push_back(static_cast<std::uint8_t>(end - at));
+    m.insert(m.end(), name.begin() + static_cast<std::ptrdiff_t>(at),
+             name.begin() + static_cast<std::ptrdiff_t>(end));
+    at = end + 1;
+  }
+  m.insert(m.end(), {0, 0, 1, 0, 1});
+  set_dns_id(m, id);
+  return m;
+}
 // A query for the A record of "example.test".
 DnsBytes query(std::uint16_t id = 0x1234) {
   DnsBytes m{0,   0,   1,   0,   0,   1, 0,   0,   0,   0,   0, 0, 7, 'e', 'X',
@@ -142,6 +159,47 @@ class Dns : public ::testing::Test {
     });
   }
 
+  // Answers every query for `name`, and no other, until stop_resolver_.
+  std::thread resolve_only(const std::string& name) {
+    return std::thread([this, name] {
+      DnsBytes m(65535);
+      while (!stop_resolver_) {
+        sockaddr_storage peer{};
+        socklen_t size = sizeof peer;
+        pollfd p{resolver_.get(), POLLIN, 0};
+        if (::poll(&p, 1, 50) != 1) continue;
+        m.resize(65535);
+        const ssize_t n = ::recvfrom(resolver_.get(), m.data(), m.size(), 0,
+                                     reinterpret_cast<sockaddr*>(&peer), &size);
+        m.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+        const auto question = parse_query(m);
+        if (!question || question->name != name) continue;
+        const auto a = make_address_answer(m, *question, *parse_ipv4("198.51.100.7"), 1);
+        ::sendto(resolver_.get(), a.data(), a.size(), 0, reinterpret_cast<sockaddr*>(&peer), size);
+      }
+    });
+  }
+  // Runs it on the loop's thread.
+  template <class F>
+  auto on_loop(F function) {
+    std::packaged_task<decltype(function())()> task(std::move(function));
+    auto result = task.get_future();
+    loop_->post([&task] { task(); });
+    return result.get();
+  }
+  std::size_t held_by(const std::string& ip) {
+    const auto tenant = shares_.find(*parse_ipv4(ip));
+    return tenant ? tenant->held() : 0;
+  }
+  static bool eventually(const std::function<bool()>& condition) {
+    for (int i = 0; i < 3000; ++i) {
+      if (condition()) return true;
+      ::usleep(10'000);
+    }
+    return false;
+  }
+
+  std::atomic<bool> stop_resolver_ = false;
   std::string resolv_conf_;
   UniqueFd resolver_;
   UniqueFd resolver_tcp_;
@@ -181,6 +239,81 @@ TEST_F(Dns, SilenceOfAllIsAFailure) {
   const auto start = std::chrono::steady_clock::now();
   EXPECT_TRUE(failure(ask(query())));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST_F(Dns, AContainersUnansweredQueriesDoNotStandInTheWayOfAnothers) {
+  resolvers("nameserver 127.0.0.1\n");  // bound, and silent
+  const auto other = *parse_ipv4("127.0.0.2");
+  on_loop([&] { shares_.open(other); });
+  const auto flooder = client(SOCK_DGRAM, udp_at_);
+  std::atomic<bool> stop = false;
+  std::thread flood([&] {
+    for (std::uint16_t id = 0; !stop; ++id) {
+      const auto q = query(id);
+      ::send(flooder.get(), q.data(), q.size(), 0);
+      if (id % 256 == 0) ::usleep(1000);
+    }
+  });
+  // Its share of queries is under way by then.
+  EXPECT_TRUE(eventually([&] { return on_loop([&] { return held_by("127.0.0.1"); }) == 128; }));
+  UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const SocketAddress from(other, 0);
+  ASSERT_EQ(::bind(fd.get(), from.get(), from.size()), 0);
+  ASSERT_EQ(::connect(fd.get(), udp_at_.get(), udp_at_.size()), 0);
+  auto resolver = resolve_only("the.other.one");
+  bool answered = false;
+  for (int i = 0; i < 100 && !answered; ++i) {
+    const auto q = query(0x7777, "the.other.one");
+    ::send(fd.get(), q.data(), q.size(), 0);
+    pollfd p{fd.get(), POLLIN, 0};
+    if (::poll(&p, 1, 300) != 1) continue;  // a datagram may be lost: asked again
+    DnsBytes answer(65535);
+    const ssize_t n = ::recv(fd.get(), answer.data(), answer.size(), 0);
+    answer.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+    answered = !failure(answer) && answer.size() > 12;
+  }
+  EXPECT_TRUE(answered);
+  stop = true;
+  flood.join();
+  stop_resolver_ = true;
+  resolver.join();
+  // All is given back when it ends.
+  on_loop([&] { shares_.close(*parse_ipv4("127.0.0.1")); });
+  EXPECT_TRUE(
+      eventually([&] { return on_loop([&] { return shares_.free(); }) == shares_.capacity(); }));
+}
+
+TEST_F(Dns, IdleTcpConnectionsOfAContainerGiveWayToItsNext) {
+  std::vector<UniqueFd> idle;
+  for (int i = 0; i < 200; ++i) idle.push_back(client(SOCK_STREAM, tcp_at_));
+  EXPECT_TRUE(eventually([&] { return on_loop([&] { return held_by("127.0.0.1"); }) == 64; }));
+  // The first was closed, the last is served.
+  char c = 0;
+  EXPECT_EQ(::recv(idle.front().get(), &c, 1, 0), 0);
+  auto q = query(1, "host.docker.internal");
+  q.insert(q.begin(), {0, static_cast<std::uint8_t>(q.size())});
+  ::send(idle.back().get(), q.data(), q.size(), 0);
+  EXPECT_EQ(::recv(idle.back().get(), &c, 1, 0), 1);
+}
+
+TEST_F(Dns, ATcpClientThatTakesNoAnswersIsNotReadFrom) {
+  const auto fd = client(SOCK_STREAM, tcp_at_);
+  auto q = query(1, "host.docker.internal");
+  q.insert(q.begin(), {0, static_cast<std::uint8_t>(q.size())});
+  DnsBytes many;
+  for (int i = 0; i < 1000; ++i) many.insert(many.end(), q.begin(), q.end());
+  // In pieces that are read at once, far more than the kernel's buffers take.
+  std::size_t sent = 0;
+  const timeval limit{0, 500'000};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  constexpr std::size_t kFarMore = 128 << 20;
+  while (sent < kFarMore) {
+    const ssize_t n = ::send(fd.get(), many.data(), many.size(), MSG_NOSIGNAL);
+    if (n <= 0) break;
+    sent += static_cast<std::size_t>(n);
+    ::usleep(100);
+  }
+  EXPECT_LT(sent, kFarMore);
 }
 
 TEST_F(Dns, ServesTcp) {
