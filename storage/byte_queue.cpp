@@ -7,7 +7,7 @@ namespace coracle::storage {
 
 ByteQueue::Push ByteQueue::push(std::string_view bytes) {
   const std::lock_guard lock(mutex_);
-  if (gone_) return Push::gone;
+  if (gone_ || (end_ && !*end_)) return Push::gone;
   if (size_ > 0 && size_ + bytes.size() > capacity_) {
     full_ = true;
     return Push::full;

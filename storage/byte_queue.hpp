@@ -22,7 +22,7 @@ class ByteQueue final : public LayerSource {
   enum class Push : std::uint8_t {
     taken,
     full,  // nothing was taken; `room` will be called
-    gone,  // the reader has ended
+    gone,  // the reader has ended, or was given an error for its end
   };
   explicit ByteQueue(std::size_t capacity) : capacity_(capacity) {}
 

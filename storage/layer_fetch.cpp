@@ -47,7 +47,7 @@ struct LayerFetcher::Flight {
   }
   void add_received(std::size_t n) {
     received += static_cast<std::int64_t>(n);
-    if (size > 0 && received > size)
+    if (received > size)
       queue->end(fail(Errc::invalid_argument,
                       "it is longer than the {} bytes that its manifest says", size));
     bar("Downloading", received);
@@ -197,7 +197,9 @@ Task<> LayerFetcher::download_all(LayerJob job, std::shared_ptr<Flight> flight) 
     const bool cancelled = state.cancelled() != asio::cancellation_type::none;
     const bool final =
         !came && answer && answer->status < 500 && answer->status != 429 && answer->status != 408;
-    if (cancelled || final || flight->queue->reader_left()) co_return std::unexpected(why);
+    const bool too_long = flight->received > flight->size;
+    if (cancelled || final || too_long || flight->queue->reader_left())
+      co_return std::unexpected(why);
     if (flight->received > before) cuts = 0;
     if (++cuts > kMostCuts) co_return std::unexpected(why.as(Errc::internal));
     log::info("layer cut, will resume digest={} at={} reason={}", job.blob.digest, flight->received,

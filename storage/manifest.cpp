@@ -9,6 +9,8 @@
 namespace coracle::storage {
 namespace {
 
+constexpr std::size_t kMostLayers = 125;  // Docker's; each takes memory, and a place in the mount
+
 std::string architecture_name(const std::string& name) {
   if (name == "x86_64" || name == "x86-64") return "amd64";
   if (name == "aarch64") return "arm64";
@@ -62,6 +64,10 @@ Result<Manifest> check_manifest(Manifest m) {
                 type);
   }
   CHECK(check_descriptor(m.config, "config"));
+  if (m.layers.size() > kMostLayers) {
+    return fail(Errc::invalid_argument, "manifest: max depth exceeded: {} layers, {} are possible",
+                m.layers.size(), kMostLayers);
+  }
   for (const auto& layer : m.layers) CHECK(check_descriptor(layer, "layer"));
   return m;
 }

@@ -13,7 +13,9 @@ namespace coracle::storage {
 namespace {
 
 constexpr std::int64_t kShortestTokenS = 60;  // what a token without expires_in is good for
+constexpr std::int64_t kLongestTokenS = 24 * 60 * 60;  // what we keep one for at most
 constexpr std::int64_t kMarginS = 10;
+constexpr std::size_t kMostTokens = 1000;
 constexpr const char* kClientId = "coracle";
 
 bool is_token_char(char c) {
@@ -109,6 +111,11 @@ std::vector<Challenge> parse_challenges(std::string_view header) {
   }
 }
 
+std::vector<Challenge> challenges_of(const HttpResponse& response) {
+  if (response.foreign || response.status != 401) return {};
+  return parse_challenges(response.header("www-authenticate"));
+}
+
 Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> challenges,
                                                        RegistryAuth auth, std::string scope,
                                                        bool verify_tls) {
@@ -128,6 +135,7 @@ Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> ch
     std::erase_if(tokens_, [](const auto& entry) {
       return entry.second.until <= std::chrono::steady_clock::now();
     });
+    if (tokens_.size() >= kMostTokens) tokens_.clear();
     std::string value = "Bearer " + token.value;
     tokens_[key] = std::move(token);
     co_return value;
@@ -142,6 +150,12 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
                                                                       bool verify_tls) {
   const std::string realm = param(challenge, "realm");
   const std::string service = param(challenge, "service");
+  if (verify_tls && !origin_of(realm).starts_with("https://")) {
+    co_return fail(Errc::forbidden,
+                   "get a token from {}: the registry is reached by https and its token server is "
+                   "not; nothing was sent there",
+                   realm.substr(0, 200));
+  }
   HttpRequest request;
   request.verify_tls = verify_tls;
   request.url = realm;
@@ -184,7 +198,8 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
     co_return fail(Errc::unavailable,
                    "authorization server did not include a token in the response");
   token.until = std::chrono::steady_clock::now() +
-                std::chrono::seconds(std::max(parsed->expires_in, kShortestTokenS) - kMarginS);
+                std::chrono::seconds(
+                    std::clamp(parsed->expires_in, kShortestTokenS, kLongestTokenS) - kMarginS);
   co_return token;
 }
 

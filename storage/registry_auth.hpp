@@ -4,6 +4,9 @@
 //              GET realm?service=…&scope=…&account=USER, with Basic when there is a password
 //              POST realm, grant_type=refresh_token, when the client has an identity token
 //            See docs.docker.com, "Token authentication specification".
+// Credentials go to the registry itself, and to the realm that it named itself: a challenge of
+// whatever a redirect led to is nobody's, and the realm of a registry whose certificate is verified
+// has a verified certificate too.
 // Tokens are kept in memory until shortly before they expire. Credentials are neither logged nor
 // written anywhere.
 #pragma once
@@ -28,6 +31,8 @@ struct Challenge {
 // All challenges of a WWW-Authenticate header; what cannot be read is left out. See RFC 9110
 // §11.6.1.
 std::vector<Challenge> parse_challenges(std::string_view header);
+// Those of an answer; none when another origin gave it.
+std::vector<Challenge> challenges_of(const HttpResponse& response);
 
 // On the loop's thread.
 class RegistryAuthenticator {
@@ -36,7 +41,9 @@ class RegistryAuthenticator {
 
   // The Authorization header for `scope` ("" when only the login is checked); "" when the
   // challenges ask for nothing that we can give (no credentials for Basic).
-  //   errors  unauthorized, in the registry's words; unavailable: the realm does not answer
+  //   verify_tls  of the registry that made the challenges
+  //   errors  unauthorized, in the registry's words; unavailable: the realm does not answer;
+  //   forbidden: the realm is no https URL where the registry is verified
   Task<std::string> authorization(std::vector<Challenge> challenges, RegistryAuth auth,
                                   std::string scope, bool verify_tls);
   // A token that was refused is not used again.

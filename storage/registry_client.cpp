@@ -173,23 +173,21 @@ Error pull_error(const HttpResponse& response, const Reference& ref, bool with_c
                                             response.status, said.empty() ? "" : ": ", said));
 }
 
-Task<std::vector<Challenge>> RegistryClient::ping(Endpoint endpoint) {
+Task<RegistryClient::Known> RegistryClient::ping(Endpoint endpoint) {
   const auto now = std::chrono::steady_clock::now();
-  if (const auto found = known_.find(endpoint.base);
-      found != known_.end() && found->second.until > now)
-    co_return found->second.challenges;
+  std::erase_if(known_, [now](const auto& entry) { return entry.second.until <= now; });
+  if (const auto found = known_.find(endpoint.base); found != known_.end()) co_return found->second;
   HttpRequest request;
   request.url = endpoint.base + "/v2/";
   request.verify_tls = endpoint.verify_tls;
   auto answer = co_await transfer_.request(std::move(request));
   if (!answer) co_return std::unexpected(ping_error(answer.error(), endpoint));
   Known known;
-  if (answer->status == 401)
-    known.challenges = parse_challenges(answer->header("www-authenticate"));
+  known.challenges = challenges_of(*answer);
+  known.foreign = answer->foreign && answer->status == 401;
   known.until = now + kPingKept;
-  auto challenges = known.challenges;
-  if (answer->status == 401 || answer->status == 200) known_[endpoint.base] = std::move(known);
-  co_return challenges;
+  if (answer->status == 401 || answer->status == 200) known_[endpoint.base] = known;
+  co_return known;
 }
 
 Task<RegistryClient::Session> RegistryClient::connect(Reference ref, RegistryAuth auth,
@@ -198,17 +196,17 @@ Task<RegistryClient::Session> RegistryClient::connect(Reference ref, RegistryAut
   Error last{Errc::internal, 0, fmt::format("no registry for {}", ref.familiar_name())};
   for (; *after < endpoints.size(); ++*after) {
     const Endpoint endpoint = endpoints[*after];
-    auto challenges = co_await ping(endpoint);
-    if (challenges) {
+    auto known = co_await ping(endpoint);
+    if (known) {
       ++*after;
       Session session;
       session.endpoint = endpoint;
-      session.challenges = *std::move(challenges);
+      session.challenges = std::move(known->challenges);
       if (!endpoint.mirror) session.auth = std::move(auth);
       session.repository = ref.path;
       co_return session;
     }
-    last = challenges.error();
+    last = known.error();
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) break;
     log::debug("registry does not answer reason={}", last.message);
@@ -238,10 +236,10 @@ Task<HttpResponse> RegistryClient::get(Session session, std::string path,
     auto answer = co_await transfer_.request(std::move(request), kMostBytes);
     if (!answer)
       co_return std::unexpected(answer.error().as(Errc::internal).within("Get \"{}\"", url));
-    if (answer->status != 401 || round > 0) co_return answer;
+    if (answer->status != 401 || answer->foreign || round > 0) co_return answer;
     // A token that has expired meanwhile, or a challenge that /v2/ did not make.
     auth_.forget(used);
-    auto asked = parse_challenges(answer->header("www-authenticate"));
+    auto asked = challenges_of(*answer);
     if (used.empty() && asked.empty()) co_return answer;
     if (!asked.empty()) session.challenges = std::move(asked);
   }
@@ -255,9 +253,10 @@ Task<HttpResponse> RegistryClient::get_blob(Session session, std::string digest,
     CO_TRY(auto request, co_await authorized(session, std::move(path)));
     const std::string used = request.authorization;
     auto answer = co_await transfer_.stream(std::move(request), offset, into, received);
-    if (!answer || answer->status != 401 || round > 0) co_return answer;
+    if (!answer || answer->status != 401 || answer->foreign || round > 0) co_return answer;
     auth_.forget(used);
-    auto asked = parse_challenges(answer->header("www-authenticate"));
+    auto asked = challenges_of(*answer);
+    if (used.empty() && asked.empty()) co_return answer;
     if (!asked.empty()) session.challenges = std::move(asked);
   }
 }
@@ -268,19 +267,25 @@ Task<> RegistryClient::login(RegistryAuth auth) {
   no_mirrors.mirrors.clear();
   Error last{Errc::internal, 0, "no registry"};
   for (const Endpoint& endpoint : endpoints_for(domain, no_mirrors)) {
-    auto challenges = co_await ping(endpoint);
-    if (!challenges) {
-      last = challenges.error();
+    const auto known = co_await ping(endpoint);
+    if (!known) {
+      last = known.error();
       const auto state = co_await asio::this_coro::cancellation_state;
       if (state.cancelled() != asio::cancellation_type::none) break;
       continue;
     }
-    if (challenges->empty()) co_return Result<>{};  // asks nobody
     HttpRequest request;
     request.url = endpoint.base + "/v2/";
+    if (known->foreign) {
+      co_return fail(Errc::unauthorized,
+                     "login attempt to {}: it was answered by another host, which asks for the "
+                     "credentials and does not get them",
+                     request.url);
+    }
+    if (known->challenges.empty()) co_return Result<>{};  // asks nobody
     request.verify_tls = endpoint.verify_tls;
     auto value =
-        co_await auth_.authorization(*challenges, auth, std::string{}, endpoint.verify_tls);
+        co_await auth_.authorization(known->challenges, auth, std::string{}, endpoint.verify_tls);
     if (!value) co_return std::unexpected(value.error().within("Get \"{}\"", request.url));
     request.authorization = *std::move(value);
     const std::string url = request.url;

@@ -70,17 +70,19 @@ class RegistryClient {
   Task<> login(RegistryAuth auth);
 
  private:
+  // What /v2/ of an endpoint answered.
   struct Known {
     std::vector<Challenge> challenges;
+    bool foreign = false;  // another origin asked for credentials there: it gets none
     std::chrono::steady_clock::time_point until;
   };
-  Task<std::vector<Challenge>> ping(Endpoint endpoint);
+  Task<Known> ping(Endpoint endpoint);
   Task<HttpRequest> authorized(const Session& session, std::string path);
 
   Transfer& transfer_;
   RegistryAuthenticator auth_;
   RegistryConfig config_;
-  std::map<std::string, Known> known_;  // by endpoint: what its /v2/ answered
+  std::map<std::string, Known> known_;  // by endpoint
 };
 
 }  // namespace coracle::storage

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string_view>
 #include <utility>
 
@@ -18,6 +20,8 @@ namespace {
 constexpr long kConnectTimeoutS = 30;
 constexpr long kStallS = 60;  // no byte for so long: a cut
 constexpr long kMostRedirects = 10;
+constexpr long kSmallBodyS = 300;  // for all of a token, manifest or configuration
+constexpr std::size_t kMostHeaders = std::size_t{1} << 20;  // of all responses to one request
 constexpr std::size_t kErrorBody = 64U << 10;
 constexpr long kBufferSize = 256L << 10;
 
@@ -32,6 +36,14 @@ std::string_view trim(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
     text.remove_suffix(1);
   return text;
+}
+
+std::string part_of(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return {};
+  std::string out(text);
+  curl_free(text);
+  return out;
 }
 
 std::string host_of(const std::string& url) {
@@ -111,6 +123,16 @@ bool is_loopback(const std::string& host) {
   return name.starts_with("127.") && name.find_first_not_of("0123456789.") == std::string::npos;
 }
 
+std::string origin_of(const std::string& url) {
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parsed(curl_url(), curl_url_cleanup);
+  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return {};
+  const std::string scheme = lower(part_of(parsed.get(), CURLUPART_SCHEME));
+  const std::string host = lower(part_of(parsed.get(), CURLUPART_HOST));
+  const std::string port = part_of(parsed.get(), CURLUPART_PORT);
+  if (scheme.empty() || host.empty()) return {};
+  return scheme + "://" + host + ":" + port;
+}
+
 // ---- one request
 
 struct Transfer::Op {
@@ -129,20 +151,26 @@ struct Transfer::Op {
   bool finished = false;
   CURLcode code = CURLE_OK;
   HttpResponse response;
-  std::string form;
+  std::string form, origin;
   std::size_t limit = kErrorBody;
-  bool too_much = false;
+  std::size_t header_bytes = 0;
+  bool too_much = false, too_many_headers = false;
   // stream()
   std::shared_ptr<ByteQueue> into;
   std::function<void(std::size_t)> received;
   std::int64_t offset = 0, to_skip = 0;
 
   std::size_t header(std::string_view line) {
+    header_bytes += line.size();
+    too_many_headers = header_bytes > kMostHeaders;
+    if (too_many_headers) return 0;
     if (line.starts_with("HTTP/")) {  // another response: after a redirect, a 100, a proxy's
       response.headers.clear();
       response.body.clear();
       const auto space = line.find(' ');
-      response.status = space == std::string_view::npos ? 0 : std::atoi(line.data() + space + 1);
+      response.status = 0;
+      if (space != std::string_view::npos)
+        std::from_chars(line.data() + space + 1, line.data() + line.size(), response.status);
       to_skip = response.status == 200 ? offset : 0;
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
       auto& value = response.headers[lower(std::string(line.substr(0, colon)))];
@@ -324,8 +352,8 @@ namespace {
 
 // The options that every request has.
 void set_common(CURL* easy, const HttpRequest& request) {
-  const char* schemes =
-      request.verify_tls && request.url.starts_with("https:") ? "https" : "http,https";
+  const bool verified = request.verify_tls && origin_of(request.url).starts_with("https:");
+  const char* schemes = verified ? "https" : "http,https";
   curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "coracle/" CORACLE_VERSION);
@@ -357,10 +385,14 @@ Task<HttpResponse> Transfer::request(HttpRequest request, std::size_t limit) {
   auto op = std::make_shared<Op>(io_);
   op->easy = curl_easy_init();
   op->limit = limit;
+  op->origin = origin_of(request.url);
   set_common(op->easy, request);
   curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  curl_easy_setopt(op->easy, CURLOPT_TIMEOUT, kSmallBodyS);
   if (request.method == "HEAD") curl_easy_setopt(op->easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST") {
+    // 307 and 308 would send the form, which holds a secret, to whatever host they name.
+    curl_easy_setopt(op->easy, CURLOPT_FOLLOWLOCATION, 0L);
     op->form = std::move(request.form);
     curl_easy_setopt(op->easy, CURLOPT_POSTFIELDSIZE_LARGE,
                      static_cast<curl_off_t>(op->form.size()));
@@ -378,6 +410,7 @@ Task<HttpResponse> Transfer::stream(HttpRequest request, std::int64_t offset,
   auto op = std::make_shared<Op>(io_);
   op->easy = curl_easy_init();
   op->offset = offset;
+  op->origin = origin_of(request.url);
   op->received = std::move(received);
   // The reader's thread says that there is room; the loop then goes on.
   into->on_room([&io = io_, loop = std::weak_ptr(loop_), weak = std::weak_ptr(op)] {
@@ -413,8 +446,14 @@ Task<HttpResponse> Transfer::perform(std::shared_ptr<Op> op) {
   if (!op->finished) co_return fail(Errc::unavailable, "the transfer was cancelled");
   if (op->too_much)
     co_return fail(Errc::invalid_argument, "the answer is longer than {} bytes", op->limit);
+  if (op->too_many_headers)
+    co_return fail(Errc::invalid_argument, "the answer's headers are longer than {} bytes",
+                   kMostHeaders);
   if (op->code != CURLE_OK)
     co_return fail(Errc::unavailable, "{}", words_for(op->code, op->easy, op->detail.data()));
+  const char* last = nullptr;
+  curl_easy_getinfo(op->easy, CURLINFO_EFFECTIVE_URL, &last);
+  op->response.foreign = last == nullptr || origin_of(last) != op->origin;
   co_return std::move(op->response);
 }
 

@@ -1,7 +1,11 @@
 // HTTP for registries: libcurl's multi interface driven by our io_context, so that nothing blocks
 // the loop (names are looked up on libcurl's own thread). Proxies come from the environment as with
 // other clients (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case; never for loopback). Redirects
-// are followed; Authorization goes to the first host only.
+// are followed; Authorization goes to the first origin only, and a form goes to its own URL alone.
+// What the last of them said is not the word of whom we asked: HttpResponse::foreign tells.
+//
+// What a server may make us hold or do is bounded: headers, bodies, redirects, time without a byte,
+// and for small bodies the time as a whole.
 //
 // Small bodies come whole; a layer's goes into a ByteQueue and is paused while that is full. Those
 // use HTTP/1.1, one connection each: libcurl buffers up to 32 MB for a paused HTTP/2 stream.
@@ -33,6 +37,7 @@ struct HttpResponse {
   int status = 0;
   std::map<std::string, std::string> headers;  // names in lower case, of the last response
   std::string body;
+  bool foreign = false;  // a redirect led to another origin, and this is its answer
   [[nodiscard]] std::string header(const std::string& name) const {
     const auto found = headers.find(name);
     return found == headers.end() ? std::string{} : found->second;
@@ -43,6 +48,9 @@ struct HttpResponse {
 std::string url_escape(const std::string& text);
 // localhost, 127.0.0.0/8, ::1; with or without port.
 bool is_loopback(const std::string& host);
+// "https://host:443", in lower case and with the port, so that two can be compared; "" for what is
+// no URL. See RFC 6454 §4.
+std::string origin_of(const std::string& url);
 
 // On the loop's thread; outlives its requests.
 class Transfer {
@@ -52,9 +60,10 @@ class Transfer {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
-  // Any status is an answer.   errors  unavailable: no answer, with Go's and so Docker's words
-  // ("dial tcp 127.0.0.1:5000: connect: connection refused"), or cancelled; invalid_argument: a
-  // body above `limit`
+  // Any status is an answer; a POST's may be a redirect, which is not followed.
+  //   errors  unavailable: no answer, with Go's and so Docker's words ("dial tcp 127.0.0.1:5000:
+  //   connect: connection refused"), or cancelled; invalid_argument: a body above `limit`, or too
+  //   long headers
   Task<HttpResponse> request(HttpRequest request, std::size_t limit = std::size_t{4} << 20);
 
   // GET from byte `offset` on. With status 200 or 206 the bytes go into the queue (what comes

@@ -3,49 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/ident.hpp"
-#include "integration/small_http.hpp"
-#include "integration/test_image.hpp"
-#include "unit/storage/in_user_namespace.hpp"
+#include "integration/registry_fixture.hpp"
 
 namespace coracle::test {
 namespace {
 
 using storage::RegistryAuth;
-
-// A registry with one image under every name; tests change what it answers.
-Response serve(const TestImage& image, const Request& r) {
-  if (r.path == "/v2/") return {200, {}, "{}"};
-  if (r.path.find("/manifests/") != std::string::npos)
-    return {200,
-            {"Content-Type: application/vnd.docker.distribution.manifest.v2+json"},
-            image.manifest};
-  if (r.path.ends_with(image.config_digest)) return {200, {}, image.config};
-  for (const auto& l : image.layers) {
-    if (!r.path.ends_with(l.digest)) continue;
-    const std::string range = r.header("range");
-    if (range.empty()) return {200, {}, l.blob};
-    const auto from = std::stoul(range.substr(6));
-    return {206,
-            {"Content-Range: bytes " + std::to_string(from) + "-" +
-             std::to_string(l.blob.size() - 1) + "/" + std::to_string(l.blob.size())},
-            l.blob.substr(from)};
-  }
-  return {404, {}, R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})"};
-}
-
-// Text that does not compress.
-std::string noise(std::size_t size) {
-  std::string out;
-  while (out.size() < size) out += random_id();
-  return out;
-}
-
-class Pull : public testing::Test {
- protected:
-  void SetUp() override { NEEDS_NAMESPACE(); }
-  Scratch scratch;
-};
 
 TEST_F(Pull, ResumesAfterCutsWhereTheyHappened) {
   const auto image = make_image({make_layer(scratch, "big", noise(400000))});
