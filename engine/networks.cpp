@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <regex>
 
 #include "engine/base/file.hpp"
 #include "engine/container/list.hpp"
+#include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
@@ -55,29 +55,21 @@ NetworkView view_of(const Parts& p, const std::string& name) {
   return n;
 }
 
-bool name_matches(const std::string& name, const std::string& pattern) {
-  try {
-    return std::regex_search(name, std::regex(pattern, std::regex::extended));
-  } catch (const std::regex_error&) {
-    return name.find(pattern) != std::string::npos;
-  }
-}
-
 bool matches_one(const NetworkView& n, const std::string& key, const std::string& w) {
   if (key == "id") return n.id.starts_with(w);
-  if (key == "name") return name_matches(n.name, w);
   if (key == "driver") return n.driver == w;
   if (key == "scope") return w == "local";
   if (key == "type") return w == "builtin";
   return w != "true" && w != "1";  // dangling: predefined ones never are
 }
 
-bool matches(const NetworkView& n, const Filters& filters) {
+bool matches(const NetworkView& n, const Filters& filters, const NameFilter& names) {
   return std::ranges::all_of(filters, [&](const auto& filter) {
     const auto& [key, values] = filter;
     if (values.empty()) return true;
     if (key == "label")
       return std::ranges::all_of(values, [&](const auto& w) { return has_label(n.labels, w); });
+    if (key == "name") return names.matches(n.name);
     return std::ranges::any_of(values,
                                [&, &k = key](const auto& w) { return matches_one(n, k, w); });
   });
@@ -112,10 +104,12 @@ Result<std::vector<NetworkView>> list_networks(const Parts& p, const Filters& fi
         return fail(Errc::invalid_argument, "invalid filter 'type={}'", v);
     }
   }
+  CHECK(check_name_filter(filters));
+  const NameFilter names(filters);
   std::vector<NetworkView> out;
   for (const char* name : kPredefined) {
     auto n = view_of(p, name);
-    if (matches(n, filters)) out.push_back(std::move(n));
+    if (matches(n, filters, names)) out.push_back(std::move(n));
   }
   return out;
 }

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <optional>
-#include <regex>
 
 #include "engine/base/log.hpp"
 #include "engine/container/list.hpp"
 #include "engine/container/mounts.hpp"
+#include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
@@ -29,22 +29,15 @@ std::optional<bool> parse_bool(const std::string& text) {
   return std::nullopt;
 }
 
-bool matches_name(const std::string& name, const std::string& wanted) {
-  try {
-    return std::regex_search(name, std::regex(wanted, std::regex::extended));
-  } catch (const std::regex_error&) {
-    return name.find(wanted) != std::string::npos;
-  }
-}
-
-bool matches(const Parts& p, const storage::Volume& v, const Filters& filters) {
+bool matches(const Parts& p, const storage::Volume& v, const Filters& filters,
+             const NameFilter& names) {
   return std::ranges::all_of(filters, [&](const auto& filter) {
     const auto& [key, values] = filter;
     if (values.empty()) return true;
     if (key == "label")
       return std::ranges::all_of(values, [&](const auto& w) { return has_label(v.labels, w); });
+    if (key == "name") return names.matches(v.name);
     return std::ranges::any_of(values, [&, &k = key](const std::string& w) {
-      if (k == "name") return matches_name(v.name, w);
       if (k == "driver") return v.driver == w;
       return parse_bool(w) == users_of_volume(p, v.name).empty();
     });
@@ -61,7 +54,7 @@ Result<> check_filters(const Filters& filters) {
     if (values.size() > 1 || (values.size() == 1 && !parse_bool(values[0])))
       return fail(Errc::invalid_argument, "invalid filter 'dangling=[{}]'", all);
   }
-  return {};
+  return check_name_filter(filters);
 }
 
 Task<> remove_now(Parts& p, storage::Volume volume) {
@@ -106,9 +99,10 @@ std::vector<std::string> users_of_volume(const Parts& p, const std::string& name
 
 Result<std::vector<storage::Volume>> list_volumes(const Parts& p, const Filters& filters) {
   CHECK(check_filters(filters));
+  const NameFilter names(filters);
   std::vector<storage::Volume> out;
   for (auto& v : p.storage->volumes()) {
-    if (matches(p, v, filters)) out.push_back(std::move(v));
+    if (matches(p, v, filters, names)) out.push_back(std::move(v));
   }
   return out;
 }

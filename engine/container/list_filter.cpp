@@ -93,23 +93,7 @@ Result<> check_container_filters(const Filters& filters) {
         return fail(Errc::invalid_argument, "Unrecognised filter value for health: {}", v);
     }
   }
-  return {};
-}
-
-ContainerFilter::ContainerFilter(const Filters& filters) : filters_(filters) {
-  const auto found = filters.find("name");
-  if (found == filters.end()) return;
-  for (const auto& text : found->second) {
-    // Go's flag for it; the rest of its syntax is near enough to ECMAScript's.
-    const bool any_case = text.starts_with("(?i)");
-    auto flags = std::regex::ECMAScript;
-    if (any_case) flags |= std::regex::icase;
-    try {
-      names_.emplace_back(text.substr(any_case ? 4 : 0), flags);
-    } catch (const std::regex_error&) {
-      plain_names_.push_back(text);
-    }
-  }
+  return check_name_filter(filters);
 }
 
 bool ContainerFilter::matches(const ContainerView& v) const {
@@ -119,17 +103,7 @@ bool ContainerFilter::matches(const ContainerView& v) const {
     if (key == "label")
       return std::ranges::all_of(values,
                                  [&](const auto& w) { return has_label(v.config.labels, w); });
-    if (key == "name") {
-      const std::string slashed = "/" + v.name;
-      return std::ranges::any_of(names_,
-                                 [&](const auto& r) {
-                                   return std::regex_search(v.name, r) ||
-                                          std::regex_search(slashed, r);
-                                 }) ||
-             std::ranges::any_of(plain_names_, [&](const auto& text) {
-               return v.name.find(text) != std::string::npos;
-             });
-    }
+    if (key == "name") return names_.matches(v.name) || names_.matches("/" + v.name);
     return std::ranges::any_of(values, [&](const auto& w) { return matches_one(v, key, w); });
   });
 }

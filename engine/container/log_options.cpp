@@ -6,11 +6,10 @@
 #include <charconv>
 #include <cstdlib>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 
-#include <regex.h>
+#include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
@@ -110,27 +109,6 @@ Result<Rotation> rotation_of(const LogConfig& log) {
 }
 
 // --- attributes ---
-
-class Pattern {
- public:
-  static Result<Pattern> compile(const std::string& text) {
-    Pattern p;
-    regex_t made;
-    if (::regcomp(&made, text.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
-      return bad("error parsing regexp: `{}`", text);
-    p.compiled_ = {new regex_t(made), [](regex_t* r) {
-                     ::regfree(r);
-                     delete r;
-                   }};
-    return p;
-  }
-  [[nodiscard]] bool matches(const std::string& text) const {
-    return ::regexec(compiled_.get(), text.c_str(), 0, nullptr, 0) == 0;
-  }
-
- private:
-  std::shared_ptr<regex_t> compiled_;
-};
 
 using Attributes = std::map<std::string, std::string>;
 

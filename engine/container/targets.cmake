@@ -12,7 +12,7 @@ add_library(engine STATIC
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
   container/keep_id_user.cpp container/links.cpp container/cdi_files.cpp container/yaml.cpp
   container/view.cpp container/list.cpp
-  container/list_filter.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
+  container/list_filter.cpp container/pattern.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
   until.cpp disk_usage.cpp prune.cpp check.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
   types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp volume_users.hpp networks.hpp system.hpp keeper_watch.hpp
@@ -25,12 +25,13 @@ target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILE
   container/log_files.hpp container/log_source.hpp container/log_journal.hpp container/log_options.hpp
   container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp
   container/view.hpp container/list.hpp
-  container/list_filter.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
+  container/list_filter.hpp container/pattern.hpp container/processes.hpp container/top.hpp container/sample.hpp container/stats.hpp
   stats.hpp usage.hpp until.hpp disk_usage.hpp prune.hpp check.hpp)
 target_link_libraries(engine PUBLIC base spec_generate user_lookup root_mounts)
 # CDI specifications are mostly YAML.
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
-target_link_libraries(engine PRIVATE PkgConfig::YAML PkgConfig::SYSTEMD z)
+find_library(RE2_LIBRARY re2 REQUIRED)
+target_link_libraries(engine PRIVATE PkgConfig::YAML PkgConfig::SYSTEMD ${RE2_LIBRARY} z)
 # Their folders are read after this one.
 target_link_libraries(engine PUBLIC storage netstack_client PRIVATE rootless)

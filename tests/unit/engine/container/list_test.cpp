@@ -1,3 +1,5 @@
+#include <time.h>
+
 #include <gtest/gtest.h>
 
 #include "engine/container/list_filter.hpp"
@@ -67,6 +69,91 @@ TEST(List, FiltersSelectAsDockers) {
     EXPECT_EQ(ContainerFilter(filters).matches(view()), c.expected) << c.key << "=" << c.values[0];
     EXPECT_TRUE(check_container_filters(filters)) << c.key;
   }
+}
+
+// A list of expressions that never end, or run out of stack, in matchers that go back.
+std::vector<std::string> bad_patterns() {
+  std::vector<std::string> out{"(a*)*b",
+                               "(a+)+$b",
+                               "(a|a)*b",
+                               "(a|aa)+$c",
+                               "(.*)*c",
+                               "((a*)*)*b",
+                               "(a*)*(a*)*b",
+                               "(a?){40}a{40}b",
+                               "(a{1,50}){1,15}b",
+                               "(x+x+)+y",
+                               "^(a+)*$c",
+                               "(.*a){20}b",
+                               "[a-z]*[a-z]*[a-z]*[a-z]*!",
+                               "(a*a*a*)*c",
+                               "(((a+)+)+)+b"};
+  out.push_back(std::string(300, '(') + "a" + std::string(300, ')') + "b");
+  std::string optional;
+  for (int i = 0; i < 300; ++i) optional += "a?";
+  out.push_back(optional + "b");
+  std::string any;
+  for (int i = 0; i < 200; ++i) any += "a*";
+  out.push_back(any + "b");
+  out.push_back("(a|b|c|d|e|f|g)*h");
+  out.push_back("a" + std::string(900, '+') + "b");
+  return out;
+}
+
+double cpu_ms() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) / 1e6;
+}
+
+TEST(List, APatternTakesNoLongerThanItsTextIsLong) {
+  ASSERT_EQ(bad_patterns().size(), 20U);
+  auto v = view();
+  v.name = std::string(250, 'a');
+  const double begin = cpu_ms();
+  for (const auto& pattern : bad_patterns()) {
+    const Filters filters{{"name", {pattern}}};
+    if (!check_container_filters(filters)) continue;
+    EXPECT_FALSE(ContainerFilter(filters).matches(v)) << pattern;
+  }
+  // It was for ever.
+  EXPECT_LT(cpu_ms() - begin, 50);
+}
+
+TEST(List, PatternsAreDockers) {
+  const std::vector<std::pair<const char*, bool>> cases = {
+      {"(?i)WEB", true},       {"(?s:web)", true},   {"\\Aproject", true},
+      {"web-1\\z", true},      {"\\bweb\\b", true},  {"[[:alpha:]]+-web", true},
+      {"\\pL+-web", true},     {"(?P<n>w)eb", true}, {"w\\Qeb-\\E1", true},
+      {"x{0}web", true},       {"(web)\\1", false},  {"(?=web)", false},  // not Go's
+      {"project-web-1", true}, {"*", false},         {"", true},
+      {"web{1001}", false},
+  };
+  for (const auto& [pattern, expected] : cases) {
+    const Filters filters{{"name", {pattern}}};
+    EXPECT_EQ(ContainerFilter(filters).matches(view()), expected) << pattern;
+  }
+}
+
+TEST(List, APatternThatIsNoneSelectsItsOwnText) {
+  auto v = view();
+  for (const std::string name : {"[broken", "a(", "*"}) {
+    v.name = name;
+    const Filters filters{{"name", {name}}};
+    EXPECT_TRUE(ContainerFilter(filters).matches(v)) << name;
+    v.name += "-2";
+    EXPECT_FALSE(ContainerFilter(filters).matches(v)) << name;
+  }
+}
+
+TEST(List, PatternsAreBounded) {
+  EXPECT_TRUE(check_container_filters({{"name", {std::string(kLongestPattern, 'a')}}}));
+  EXPECT_FALSE(check_container_filters({{"name", {std::string(kLongestPattern + 1, 'a')}}}));
+  EXPECT_TRUE(check_container_filters({{"name", std::vector<std::string>(kMostPatterns, "web")}}));
+  EXPECT_FALSE(
+      check_container_filters({{"name", std::vector<std::string>(kMostPatterns + 1, "web")}}));
+  EXPECT_FALSE(check_container_filters(
+      {{"name", std::vector<std::string>(kMostPatterns, "([a-z]{10}[0-9]{10}){15}")}}));
 }
 
 TEST(List, UnknownFiltersAndValuesAreRefused) {
