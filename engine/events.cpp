@@ -1,11 +1,13 @@
-// The file is appended to, a line an event; after kEventsKept lines it becomes events.jsonl.1 and a
-// new one begins, so that both together hold at least that many.
+// The file is appended to, a line an event; after kEventsKept lines, or kEventBytesKept, it becomes
+// events.jsonl.1 and a new one begins, so that both together hold at least that many.
 #include "engine/events.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "engine/base/file.hpp"
@@ -67,6 +69,14 @@ bool is_action(const Event& e, const std::vector<std::string>& wanted) {
       wanted, [&](const std::string& w) { return e.action == w || e.action.starts_with(w + ":"); });
 }
 
+bool is_exec(const Event& e) { return e.action.starts_with("exec_"); }
+
+std::size_t size_of(const Event& e) {
+  std::size_t n = sizeof e + e.type.size() + e.action.size() + e.actor_id.size();
+  for (const auto& [key, value] : e.attributes) n += key.size() + value.size() + 64;
+  return n;
+}
+
 }  // namespace
 
 Result<> check_event_filters(const Filters& filters) {
@@ -99,48 +109,93 @@ bool event_matches(const Event& e, const Filters& filters) {
   return true;
 }
 
+void EventLog::Ring::add(Kept kept) {
+  bytes += kept.bytes;
+  items.push_back(std::move(kept));
+  while (items.size() > 1 && (items.size() > most || bytes > most_bytes)) {
+    bytes -= items.front().bytes;
+    items.pop_front();
+  }
+}
+
+const EventLog::Kept* EventLog::Ring::from(std::uint64_t number) const {
+  const auto found = std::ranges::lower_bound(items, number, {}, &Kept::number);
+  return found == items.end() ? nullptr : &*found;
+}
+
+void EventLog::keep(Event event) {
+  Ring& ring = is_exec(event) ? execs_ : others_;
+  const std::size_t bytes = size_of(event);
+  ring.add({next_++, bytes, std::move(event)});
+}
+
+const EventLog::Kept* EventLog::from(std::uint64_t number) const {
+  const Kept* a = others_.from(number);
+  const Kept* b = execs_.from(number);
+  if (a == nullptr || b == nullptr) return a == nullptr ? b : a;
+  return a->number < b->number ? a : b;
+}
+
 std::shared_ptr<EventLog> EventLog::open(asio::io_context& io, const std::string& data_root) {
   auto made = std::make_shared<EventLog>(io, data_root + "/events.jsonl");
+  bool execs = false;
   for (const std::string& path : {made->path_ + ".1", made->path_}) {
     const auto text = read_file(path);
-    made->lines_ = 0;
+    made->lines_ = made->bytes_ = 0;
     if (!text) continue;
+    made->bytes_ = text->size();
     std::size_t at = 0;
     while (at < text->size()) {
       const auto end = std::min(text->find('\n', at), text->size());
       auto event = json::from_text<Event>(std::string_view(*text).substr(at, end - at));
-      if (event) made->kept_.push_back(*std::move(event));
+      if (event && is_exec(*event)) {
+        execs = true;
+      } else if (event) {
+        made->keep(*std::move(event));
+      }
       ++made->lines_;
       at = end + 1;
     }
   }
-  while (made->kept_.size() > kEventsKept) made->kept_.pop_front();
+  if (execs) made->drop_execs_from_file();
   return made;
 }
 
+// An older version wrote the command lines of execs, too.
+void EventLog::drop_execs_from_file() {
+  std::string text;
+  for (const auto& kept : others_.items) text += json::to_text(kept.event) + "\n";
+  auto done = write_file_atomic(path_, text);
+  if (done && ::unlink((path_ + ".1").c_str()) != 0 && errno != ENOENT)
+    done = sys_error("remove {}.1", path_);
+  if (!done)
+    log::warn("command lines of earlier execs stay in the events' file reason={}",
+              done.error().message);
+  lines_ = others_.items.size();
+  bytes_ = text.size();
+}
+
 void EventLog::append(const Event& event) {
-  if (lines_ >= kEventsKept) {
+  if (is_exec(event) || size_of(event) > kLongestEventWritten) return;
+  if (lines_ >= kEventsKept || bytes_ >= kEventBytesKept) {
     file_.reset();
     ::rename(path_.c_str(), (path_ + ".1").c_str());
-    lines_ = 0;
+    lines_ = bytes_ = 0;
   }
   if (!file_) file_.reset(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  const auto wrote =
-      file_ ? write_all(file_, json::to_text(event) + "\n") : Result<>(sys_error("open {}", path_));
+  const std::string line = json::to_text(event) + "\n";
+  const auto wrote = file_ ? write_all(file_, line) : Result<>(sys_error("open {}", path_));
   if (!wrote && !write_failed_)
     log::warn("events are not kept over a restart reason={}", wrote.error().message);
   write_failed_ = !wrote;
   ++lines_;
+  bytes_ += line.size();
 }
 
 void EventLog::add(Event event) {
   if (event.time.ns == 0) event.time = now();
   append(event);
-  kept_.push_back(std::move(event));
-  if (kept_.size() > kEventsKept) {
-    kept_.pop_front();
-    ++first_;
-  }
+  keep(std::move(event));
   changed_.notify_all();
 }
 
@@ -153,7 +208,7 @@ class Listener : public EventStream {
  public:
   Listener(std::shared_ptr<EventLog> log, Time since, Time until, Filters filters)
       : log_(std::move(log)), since_(since), until_(until), filters_(std::move(filters)) {
-    next_ = since_.ns == 0 ? log_->first_ + log_->kept_.size() : log_->first_;
+    next_ = since_.ns == 0 ? log_->next_ : 0;
     ++log_->listeners_;
   }
   ~Listener() override { --log_->listeners_; }
@@ -162,12 +217,11 @@ class Listener : public EventStream {
 
   Task<std::optional<Event>> next() override {
     for (;;) {
-      next_ = std::max(next_, log_->first_);
-      while (next_ < log_->first_ + log_->kept_.size()) {
-        Event e = log_->kept_[next_ - log_->first_];
-        ++next_;
+      while (const auto* kept = log_->from(next_)) {
+        next_ = kept->number + 1;
+        const Event& e = kept->event;
         if (e.time < since_ || (until_.ns != 0 && e.time > until_)) continue;
-        if (event_matches(e, filters_)) co_return std::optional<Event>(std::move(e));
+        if (event_matches(e, filters_)) co_return std::optional<Event>(e);
       }
       if (log_->closed_) co_return std::optional<Event>();
       if (until_.ns != 0) {

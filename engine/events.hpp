@@ -1,6 +1,10 @@
 // What happened, in order: the last kEventsKept events in memory and on disk
 // (data_root/events.jsonl), and whoever listens. A listener holds a place in the sequence, not a
 // queue: one that sleeps too long misses the oldest, and costs nothing.
+//
+// Events of execs, which health checks are, have a place of their own, so that a busy check does
+// not push out what happened to containers; they hold command lines, where secrets may stand, and
+// stay in memory.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +20,11 @@
 namespace coracle {
 
 constexpr std::size_t kEventsKept = 4096;
+constexpr std::size_t kEventBytesKept = std::size_t{8} << 20;  // a label may be as long as it likes
+// Beside them those of execs.
+constexpr std::size_t kExecEventsKept = 1024;
+constexpr std::size_t kExecEventBytesKept = std::size_t{2} << 20;
+constexpr std::size_t kLongestEventWritten = std::size_t{256} << 10;
 
 // Does the event pass? Filters of docker-api.md §15.
 bool event_matches(const Event& event, const Filters& filters);
@@ -39,17 +48,34 @@ class EventLog : public std::enable_shared_from_this<EventLog> {
 
  private:
   friend class Listener;
+  struct Kept {
+    std::uint64_t number = 0;  // of all events since the start
+    std::size_t bytes = 0;
+    Event event;
+  };
+  // The last events of a kind; the newest stays in any case.
+  struct Ring {
+    std::size_t most = 0, most_bytes = 0;
+    std::deque<Kept> items;
+    std::size_t bytes = 0;
+    void add(Kept kept);
+    [[nodiscard]] const Kept* from(std::uint64_t number) const;  // the first that is not before it
+  };
+  void keep(Event event);
+  [[nodiscard]] const Kept* from(std::uint64_t number) const;
   void append(const Event& event);
+  void drop_execs_from_file();
 
   asio::io_context& io_;
   std::string path_;
   Signal changed_;
-  std::deque<Event> kept_;
-  std::uint64_t first_ = 0;  // sequence number of kept_.front()
+  Ring others_{kEventsKept, kEventBytesKept, {}, 0};
+  Ring execs_{kExecEventsKept, kExecEventBytesKept, {}, 0};
+  std::uint64_t next_ = 0;  // the next event's number
   std::size_t listeners_ = 0;
   bool closed_ = false;
   UniqueFd file_;
-  std::size_t lines_ = 0;  // in the file that is being written
+  std::size_t lines_ = 0, bytes_ = 0;  // in the file that is being written
   bool write_failed_ = false;
 };
 

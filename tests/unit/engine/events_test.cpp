@@ -90,5 +90,81 @@ TEST_F(EventFile, ManyEventsTakeBoundedRoomAndADamagedLineCostsItself) {
   EXPECT_EQ(all.back(), "e" + std::to_string(kEventsKept * 2 + 9));
 }
 
+std::size_t bytes_in(const std::string& root) {
+  std::size_t sum = 0;
+  for (const char* name : {"/events.jsonl", "/events.jsonl.1"})
+    if (const auto text = read_file(root + name)) sum += text->size();
+  return sum;
+}
+
+TEST_F(EventFile, ExecsDoNotPushOutWhatElseHappened) {
+  auto log = EventLog::open(io_, root_);
+  std::int64_t at = 0;
+  log->add(event("create", ++at));
+  for (std::size_t i = 0; i < kEventsKept * 2; ++i) log->add(event("exec_create: x", ++at));
+  log->add(event("start", ++at));
+  for (std::size_t i = 0; i < kEventsKept * 2; ++i)
+    log->add(event("exec_die" + std::to_string(i), ++at));
+  const auto all = replay(*log, Time{1}, Time{at});
+  EXPECT_EQ(all.size(), kExecEventsKept + 2);
+  EXPECT_EQ(all[0], "create");
+  EXPECT_EQ(all[1], "start");
+  EXPECT_EQ(all.back(), "exec_die" + std::to_string(kEventsKept * 2 - 1));
+}
+
+TEST_F(EventFile, TheTwoKindsComeInTheirOrder) {
+  auto log = EventLog::open(io_, root_);
+  const std::vector<std::string> actions{"create", "exec_create: a", "exec_start: a",
+                                         "start",  "exec_die",       "die"};
+  for (std::size_t i = 0; i < actions.size(); ++i)
+    log->add(event(actions[i], static_cast<std::int64_t>(i + 1)));
+  EXPECT_EQ(replay(*log, Time{1}, Time{100}), actions);
+}
+
+TEST_F(EventFile, CommandLinesAreNotWritten) {
+  EventLog::open(io_, root_)->add(event("exec_create: login --password hunter2", 1));
+  {
+    auto log = EventLog::open(io_, root_);
+    log->add(event("start", 2));
+    log->add(event("exec_start: login --password hunter2", 3));
+    EXPECT_EQ(replay(*log, Time{1}, Time{100}).size(), 2U);
+  }
+  EXPECT_EQ(read_file(root_ + "/events.jsonl")->find("hunter2"), std::string::npos);
+  EXPECT_EQ(replay(*EventLog::open(io_, root_), Time{1}, Time{100}),
+            std::vector<std::string>{"start"});
+}
+
+TEST_F(EventFile, CommandLinesThatAnOlderVersionWroteAreTakenAway) {
+  std::string old;
+  for (const auto& e :
+       {event("create", 1), event("exec_create: login hunter2", 2), event("die", 3)})
+    old += json::to_text(e) + "\n";
+  for (const char* name : {"/events.jsonl.1", "/events.jsonl"})
+    ASSERT_TRUE(write_file_atomic(root_ + name, old));
+  EXPECT_EQ(replay(*EventLog::open(io_, root_), Time{1}, Time{100}),
+            (std::vector<std::string>{"create", "die", "create", "die"}));
+  EXPECT_EQ(read_file(root_ + "/events.jsonl")->find("hunter2"), std::string::npos);
+  EXPECT_FALSE(read_file(root_ + "/events.jsonl.1"));
+  EXPECT_EQ(replay(*EventLog::open(io_, root_), Time{1}, Time{100}).size(), 4U);
+}
+
+// An image's labels are attributes of every event of its containers.
+TEST_F(EventFile, LongLabelsTakeBoundedRoomAndTheNewestIsAlwaysThere) {
+  auto log = EventLog::open(io_, root_);
+  for (int i = 0; i < 200; ++i) {
+    auto e = event("start", i + 1);
+    e.attributes["label"] = std::string(200'000, 'x');
+    log->add(std::move(e));
+  }
+  EXPECT_LE(replay(*log, Time{1}, Time{1000}).size(), kEventBytesKept / 200'000);
+  EXPECT_LE(bytes_in(root_), 2 * (kEventBytesKept + kLongestEventWritten));
+  const auto before = bytes_in(root_);
+  auto e = event("huge", 1001);
+  e.attributes["label"] = std::string(kEventBytesKept * 2, 'x');
+  log->add(std::move(e));
+  EXPECT_EQ(replay(*log, Time{1}, Time{2000}), std::vector<std::string>{"huge"});
+  EXPECT_EQ(bytes_in(root_), before);
+}
+
 }  // namespace
 }  // namespace coracle
