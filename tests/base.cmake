@@ -1,5 +1,6 @@
 coracle_test(base_test
   SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/channel_test.cpp
-    unit/engine/base/json_test.cpp unit/engine/base/ident_test.cpp unit/engine/base/process_test.cpp unit/engine/base/descendants_test.cpp
+    unit/engine/base/json_test.cpp unit/engine/base/utf8_test.cpp
+    unit/engine/base/ident_test.cpp unit/engine/base/process_test.cpp unit/engine/base/descendants_test.cpp
     unit/engine/base/async_test.cpp
   LIBS base)

@@ -3,9 +3,14 @@
 
 #include <boost/json/src.hpp>
 
+#include "engine/base/utf8.hpp"
+
 namespace coracle::json {
 
+// Bytes that are no UTF-8 stand within strings, or are an error anyway: what is outside of strings
+// is ASCII. So they can be replaced before parsing, and after serializing.
 Result<Value> parse(std::string_view text) {
+  if (!is_utf8(text)) return parse(to_utf8(std::string(text)));
   boost::system::error_code ec;
   boost::json::stream_parser parser;
   const std::size_t used = parser.write_some(text.data(), text.size(), ec);
@@ -18,7 +23,7 @@ Result<Value> parse(std::string_view text) {
   return parser.release();
 }
 
-std::string serialize(const Value& value) { return boost::json::serialize(value); }
+std::string serialize(const Value& value) { return to_utf8(boost::json::serialize(value)); }
 
 namespace detail {
 

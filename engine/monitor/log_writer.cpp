@@ -4,83 +4,20 @@
 #include <cstdio>
 #include <cstring>
 
+#include "engine/base/utf8.hpp"
+
 namespace coracle::monitor {
 namespace {
 
 constexpr std::size_t kMaxLine = 16 * 1024;
 constexpr std::size_t kMaxBatch = 256 * 1024;
 
-// Length of the UTF-8 sequence at the start of `s`, 0 when there is none. See RFC 3629 §4.
-std::size_t utf8_length(std::string_view s) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(s[i]); };
-  const auto tail = [&](std::size_t i, unsigned low = 0x80, unsigned high = 0xBF) {
-    return i < s.size() && byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned b = byte(0);
-  if (b < 0x80) return 1;
-  if (b >= 0xC2 && b <= 0xDF) return tail(1) ? 2 : 0;
-  if (b >= 0xE0 && b <= 0xEF) {
-    const bool second = tail(1, b == 0xE0 ? 0xA0 : 0x80, b == 0xED ? 0x9F : 0xBF);
-    return second && tail(2) ? 3 : 0;
-  }
-  if (b >= 0xF0 && b <= 0xF4) {
-    const bool second = tail(1, b == 0xF0 ? 0x90 : 0x80, b == 0xF4 ? 0x8F : 0xBF);
-    return second && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
-}
-
-bool is_plain(unsigned char c) {
-  return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
-}
-
-void append_escape(std::string& out, unsigned char c) {
-  constexpr const char* kHex = "0123456789abcdef";
-  switch (c) {
-    case '"': out += "\\\""; return;
-    case '\\': out += "\\\\"; return;
-    case '\n': out += "\\n"; return;
-    case '\r': out += "\\r"; return;
-    default:
-      out += "\\u00";
-      out += kHex[c >> 4U];
-      out += kHex[c & 0xFU];
-  }
-}
-
 // Where a line of more than kMaxLine is cut: not inside a character.
-std::size_t cut_of(std::string_view line) {
-  std::size_t cut = kMaxLine;
-  while (cut > kMaxLine - 4 && (static_cast<unsigned char>(line[cut]) & 0xC0U) == 0x80U) --cut;
-  return cut > kMaxLine - 4 ? cut : kMaxLine;
-}
+std::size_t cut_of(std::string_view line) { return utf8_whole(line.substr(0, kMaxLine)); }
 
 void note(const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); }
 
 }  // namespace
-
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  while (!text.empty()) {
-    std::size_t plain = 0;
-    while (plain < text.size() && is_plain(static_cast<unsigned char>(text[plain]))) ++plain;
-    out.append(text.data(), plain);
-    text.remove_prefix(plain);
-    if (text.empty()) break;
-    const std::size_t n = utf8_length(text);
-    if (n == 0) {
-      out += "\\ufffd";
-    } else if (n == 1) {
-      append_escape(out, static_cast<unsigned char>(text[0]));
-    } else if (text.starts_with("\xE2\x80\xA8") || text.starts_with("\xE2\x80\xA9")) {
-      out += text[2] == '\xA8' ? "\\u2028" : "\\u2029";  // line ends in JavaScript
-    } else {
-      out.append(text.data(), n);
-    }
-    text.remove_prefix(std::max<std::size_t>(n, 1));
-  }
-  out += '"';
-}
 
 Result<LogWriter> LogWriter::open(const LogOptions& options) {
   LogWriter w;
@@ -99,9 +36,10 @@ Result<LogWriter> LogWriter::open(const LogOptions& options) {
   for (const auto& attr : options.attrs) {
     const auto equals = std::min(attr.find('='), attr.size());
     w.attrs_ += w.attrs_.empty() ? ",\"attrs\":{" : ",";
-    append_json_string(w.attrs_, attr.substr(0, equals));
+    append_json_string(w.attrs_, attr.substr(0, equals), JsonStyle::log);
     w.attrs_ += ':';
-    append_json_string(w.attrs_, equals < attr.size() ? attr.substr(equals + 1) : "");
+    append_json_string(w.attrs_, equals < attr.size() ? attr.substr(equals + 1) : "",
+                       JsonStyle::log);
   }
   if (!w.attrs_.empty()) w.attrs_ += '}';
   TRY(w.file_, LogFile::open(options.path, {options.max_size, options.max_file, options.compress}));
@@ -146,7 +84,7 @@ void LogWriter::add_entry(Stream stream, std::string_view text) {
   if (kind_ == Kind::journal) return write_to_journal(stream, text);
   last_ = Time{std::max(now().ns, last_.ns + 1)};
   batch_ += "{\"log\":";
-  append_json_string(batch_, text);
+  append_json_string(batch_, text, JsonStyle::log);
   batch_ += stream == Stream::out ? ",\"stream\":\"stdout\"" : ",\"stream\":\"stderr\"";
   batch_ += attrs_;
   batch_ += ",\"time\":\"";

@@ -63,7 +63,4 @@ class LogWriter {
   Time last_;  // times never stand still: two entries can be told apart by them
 };
 
-// Puts `text` as a JSON string, with its quotes, behind `out`, as Docker's writer does.
-void append_json_string(std::string& out, std::string_view text);
-
 }  // namespace coracle::monitor

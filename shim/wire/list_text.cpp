@@ -2,35 +2,14 @@
 
 #include <charconv>
 
+#include "engine/base/utf8.hpp"
 #include "shim/wire/text.hpp"
 
 namespace coracle::wire {
 namespace {
 
 void append_string(std::string& out, std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  std::size_t from = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
-    out.append(text, from, i - from);
-    from = i + 1;
-    out += '\\';
-    switch (c) {
-      case '"': out += '"'; break;
-      case '\\': out += '\\'; break;
-      case '\n': out += 'n'; break;
-      case '\t': out += 't'; break;
-      case '\r': out += 'r'; break;
-      default:
-        out += "u00";
-        out += kHex[c >> 4U];
-        out += kHex[c & 15U];
-    }
-  }
-  out.append(text, from);
-  out += '"';
+  append_json_string(out, text, JsonStyle::brief);
 }
 
 void append_number(std::string& out, std::int64_t number) {

@@ -60,5 +60,48 @@ TEST(Json, WrittenAndReadBackItIsTheSame) {
   EXPECT_EQ(back->at, o.at);
 }
 
+// ---- Bytes that are no UTF-8: from a file's name, a program's output, an image's label.
+
+TEST(Json, AnyByteInATextIsWrittenAsUtf8AndReadBack) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string bad(1, static_cast<char>(byte));
+    Outer o;
+    o.mounts = {{"caf" + bad + "x"}};
+    o.labels = {{"k" + bad, bad + bad}};
+    const auto text = json::to_text(o);
+    const auto back = json::from_text<Outer>(text);
+    ASSERT_TRUE(back) << byte << ": " << back.error().message;
+    const std::string good = byte < 0x80 ? bad : "\xEF\xBF\xBD";
+    EXPECT_EQ(back->mounts.at(0).target, "caf" + good + "x") << byte;
+    ASSERT_EQ(back->labels.size(), 1U) << byte;
+    EXPECT_EQ(back->labels.begin()->first, "k" + good) << byte;
+    EXPECT_EQ(back->labels.begin()->second, good + good) << byte;
+    EXPECT_EQ(json::to_text(*back), text) << byte;
+  }
+}
+
+TEST(Json, AllBytesTogetherAreWrittenAsUtf8AndReadBack) {
+  Outer o;
+  o.mounts.resize(1);
+  for (int a = 0; a < 256; ++a) {
+    for (int b = 0; b < 256; ++b) {
+      o.mounts[0].target += static_cast<char>(a);
+      o.mounts[0].target += static_cast<char>(b);
+    }
+  }
+  const auto back = json::from_text<Outer>(json::to_text(o));
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(json::to_text(*back), json::to_text(o));
+}
+
+TEST(Json, WhatAnOlderVersionWroteWithSuchBytesIsReadAsGoReadsIt) {
+  const auto r = json::from_text<Outer>("{\"Mounts\":[{\"Target\":\"caf\xE9 \xE2\x82\"}]}");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->mounts[0].target, "caf\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD");
+  // Outside of a text they are an error.
+  EXPECT_FALSE(json::parse("{\xE9}"));
+  EXPECT_FALSE(json::parse("[1]\xFF"));
+}
+
 }  // namespace
 }  // namespace coracle

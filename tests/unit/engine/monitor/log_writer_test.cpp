@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/utf8.hpp"
 #include "engine/monitor/detach_keys.hpp"
 
 namespace coracle::monitor {
@@ -54,7 +55,7 @@ std::string receive(const UniqueFd& fd) {
 
 std::string json_string(std::string_view s) {
   std::string out;
-  append_json_string(out, s);
+  append_json_string(out, s, JsonStyle::log);
   return out;
 }
 
