@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/log.hpp"
+#include "engine/base/utf8.hpp"
 
 namespace coracle {
 namespace {
@@ -21,8 +22,14 @@ constexpr nanoseconds kStartInterval = std::chrono::seconds(5);
 constexpr std::int32_t kRetries = 3;
 constexpr auto kLook = std::chrono::milliseconds(20);
 
+// What Docker takes from a client at least. An image's check is merged in unseen, as at Docker; a
+// time below this one can only come from there, and says nothing.
+constexpr nanoseconds kLeast = std::chrono::milliseconds(1);
+// As good as never, and it can be added to a clock.
+constexpr nanoseconds kMost = std::chrono::hours(24 * 365 * 10);
+
 nanoseconds or_default(std::int64_t ns, nanoseconds fallback) {
-  return ns == 0 ? fallback : nanoseconds(ns);
+  return nanoseconds(ns) < kLeast ? fallback : std::min(nanoseconds(ns), kMost);
 }
 
 std::chrono::milliseconds rounded_up(nanoseconds time) {
@@ -33,6 +40,7 @@ void keep(HealthProbe& probe, const char* bytes, std::size_t size, bool& cut) {
   const auto room = kHealthOutputKept - std::min(probe.output.size(), kHealthOutputKept);
   probe.output.append(bytes, std::min(size, room));
   cut = cut || size > room;
+  if (cut) probe.output.resize(utf8_whole(probe.output));
 }
 
 }  // namespace
@@ -50,10 +58,10 @@ std::optional<HealthPlan> plan_health(const ContainerConfig& config) {
   } else {
     return std::nullopt;
   }
-  plan.interval = or_default(h.interval_ns, kInterval);
+  plan.interval = std::max(or_default(h.interval_ns, kInterval), kHealthBreath);
   plan.timeout = or_default(h.timeout_ns, kTimeout);
-  plan.start_period = nanoseconds(h.start_period_ns);
-  plan.start_interval = or_default(h.start_interval_ns, kStartInterval);
+  plan.start_period = or_default(h.start_period_ns, nanoseconds::zero());
+  plan.start_interval = std::max(or_default(h.start_interval_ns, kStartInterval), kHealthBreath);
   plan.retries = h.retries <= 0 ? kRetries : h.retries;
   return plan;
 }

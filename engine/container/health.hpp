@@ -18,9 +18,12 @@
 namespace coracle {
 
 constexpr std::size_t kHealthLogKept = 5;
-constexpr std::size_t kHealthOutputKept = 4096;  // bytes of a probe's output
+constexpr std::size_t kHealthOutputKept = 4096;  // bytes of a probe's output; whole characters
+// Between two probes, whatever an image asks for: each is a process, and three events.
+constexpr std::chrono::nanoseconds kHealthBreath = std::chrono::milliseconds(100);
 
-// What Config.Healthcheck asks for, with Docker's defaults. Pure.
+// What Config.Healthcheck asks for, with Docker's defaults, and with times that clocks can take.
+// Pure.
 struct HealthPlan {
   std::vector<std::string> command;
   std::chrono::nanoseconds interval{}, timeout{}, start_period{}, start_interval{};

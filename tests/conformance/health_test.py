@@ -98,6 +98,22 @@ class Health(Case):
         self.becomes("h6", "healthy")
         self.assertEqual(self.health("h6")["Log"][0]["Output"], "x" * 4096 + "...")
 
+    def test_long_output_is_cut_between_characters(self):
+        self.start("h9", check="i=0; printf x; while [ $i -lt 2000 ]; do printf '\\342\\202\\254'; i=$((i+1)); done")
+        self.becomes("h9", "healthy", 20)
+        self.assertEqual(self.health("h9")["Log"][0]["Output"], "x" + "\u20ac" * 1365 + "...")
+
+    def test_output_that_is_no_text_is_read_again_after_a_kill_of_the_daemon(self):
+        """As its file could not be read, the container was shown as dead, and lost, while it ran."""
+        self.start("h10", check="printf 'caf\\351 \\377\\000\\200'")
+        self.becomes("h10", "healthy")
+        self.assertEqual(self.health("h10")["Log"][0]["Output"], "caf\ufffd \ufffd\0\ufffd")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.inspect("h10", "State.Status"), "running")
+        self.assertEqual(self.health("h10")["Log"][0]["Output"], "caf\ufffd \ufffd\0\ufffd")
+        self.ok("exec", "h10", "true")
+
     def test_paused_is_not_probed(self):
         self.start("h7")
         wait_until(lambda: self.health("h7")["Log"], 5, "a probe")

@@ -1,5 +1,7 @@
 #include "engine/container/health.hpp"
 
+#include <limits>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +47,46 @@ TEST(HealthPlan, UsesTheConfigsShellAndKnowsWhenThereIsNoCheck) {
   EXPECT_FALSE(plan_health(checked({})));
   EXPECT_FALSE(plan_health(checked({"ODD", "x"})));
   EXPECT_FALSE(plan_health(ContainerConfig{}));
+}
+
+// Docker takes an image with such a check, and so do we.
+TEST(HealthPlan, TimesThatAnImageMadeUpAreNotTaken) {
+  constexpr auto kMin = std::numeric_limits<std::int64_t>::min();
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t ns : {kMin, std::int64_t{-1}, std::int64_t{1}, std::int64_t{999'999}}) {
+    auto config = checked({"CMD", "true"});
+    auto& h = *config.healthcheck;
+    h.interval_ns = h.timeout_ns = h.start_period_ns = h.start_interval_ns = ns;
+    h.retries = -1;
+    const auto plan = plan_health(config);
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(plan->interval, seconds(30)) << ns;
+    EXPECT_EQ(plan->timeout, seconds(30)) << ns;
+    EXPECT_EQ(plan->start_period, seconds(0)) << ns;
+    EXPECT_EQ(plan->start_interval, seconds(5)) << ns;
+    EXPECT_EQ(plan->retries, 3) << ns;
+  }
+  auto config = checked({"CMD", "true"});
+  auto& h = *config.healthcheck;
+  h.interval_ns = h.timeout_ns = h.start_period_ns = h.start_interval_ns = kMax;
+  const auto plan = plan_health(config);
+  ASSERT_TRUE(plan);
+  const auto at = std::chrono::steady_clock::now();
+  for (const auto time :
+       {plan->interval, plan->timeout, plan->start_period, plan->start_interval}) {
+    EXPECT_GT(time, std::chrono::hours(24 * 365));
+    EXPECT_GT(at + time, at);
+    EXPECT_LT(now().ns, kMax - time.count());
+  }
+}
+
+TEST(HealthPlan, ProbesLeaveABreathBetweenThem) {
+  auto config = checked({"CMD", "true"});
+  config.healthcheck->interval_ns = config.healthcheck->start_interval_ns = 1'000'000;
+  const auto plan = plan_health(config);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->interval, kHealthBreath);
+  EXPECT_EQ(plan->start_interval, kHealthBreath);
 }
 
 TEST(HealthJudge, CountsFailuresInARow) {
