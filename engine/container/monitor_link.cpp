@@ -2,10 +2,8 @@
 
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <string_view>
 #include <utility>
 
 #include "engine/base/log.hpp"
@@ -27,17 +25,6 @@ Coro<void> reap(asio::io_context& io, pid_t child) {
 
 }  // namespace
 
-std::vector<std::string> monitor_environment() {
-  std::vector<std::string> out;
-  for (char** e = environ; *e != nullptr; ++e) {
-    const std::string_view variable(*e);
-    const auto name = variable.substr(0, variable.find('='));
-    if (name == "PATH" || name == "CORACLE_FAIL" || name.ends_with("SAN_OPTIONS"))
-      out.emplace_back(variable);
-  }
-  return out;
-}
-
 Result<std::shared_ptr<MonitorLink>> MonitorLink::spawn(asio::io_context& io, Scope& scope,
                                                         const std::string& program) {
   TRY(auto pair, make_socket_pair(SOCK_SEQPACKET));
@@ -45,8 +32,6 @@ Result<std::shared_ptr<MonitorLink>> MonitorLink::spawn(asio::io_context& io, Sc
   SpawnOptions options;
   options.program = program;
   options.argv = {"coracle-monitor", "--control-fd", std::to_string(kControlFd)};
-  options.env = monitor_environment();
-  options.inherit_env = false;
   options.new_session = true;
   options.fds = {{.ours = pair.b.get(), .theirs = kControlFd}};
   auto process = coracle::spawn(options);

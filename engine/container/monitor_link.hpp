@@ -14,10 +14,6 @@
 
 namespace coracle {
 
-// What a monitor is started with. A container that may trace processes (SYS_PTRACE) can read it
-// from a process that joins it, which is a copy of its monitor: none of it is this user's own.
-std::vector<std::string> monitor_environment();
-
 class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
  public:
   // Called on the loop, in the order of the messages.

@@ -222,6 +222,13 @@ std::optional<ForeignPath> foreign_path(const PlannedMount& m) {
   return ForeignPath{m.source.substr(0, slash), m.source.substr(slash + kRoot.size() - 1)};
 }
 
+// The other container can have put a link there: one through /proc would lead to what we have open.
+Result<UniqueFd> clone_below_root(const std::string& path, Depth depth) {
+  TRY(const auto root, open_dir("/"));
+  TRY(const auto at, open_in_root(root, path, O_PATH));
+  return clone_mount(at, depth);
+}
+
 Result<UniqueFd> clone_foreign(const PlannedMount& m, const ForeignPath& from) {
   const UniqueFd ours(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!ours) return sys_error("open our mount namespace");
@@ -229,7 +236,7 @@ Result<UniqueFd> clone_foreign(const PlannedMount& m, const ForeignPath& from) {
   if (!theirs) return sys_error("open {}/ns/mnt", from.process);
   if (::setns(theirs.get(), CLONE_NEWNS) != 0)
     return sys_error("enter the mount namespace of {}", from.process);
-  auto mount = clone_mount(from.path, m.recursive ? Depth::recursive : Depth::one);
+  auto mount = clone_below_root(from.path, m.recursive ? Depth::recursive : Depth::one);
   if (::setns(ours.get(), CLONE_NEWNS) != 0) return sys_error("return to our mount namespace");
   return mount;
 }

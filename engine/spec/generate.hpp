@@ -71,9 +71,6 @@ struct HiddenPaths {
   std::vector<std::string> masked, read_only;
 };
 HiddenPaths hidden_paths(const HostConfig& host);
-// How hot each processor was, by which a container can learn what others do: masked where the host
-// has them. `cpus`: where its /sys/devices/system/cpu lies.
-std::vector<std::string> throttle_counters(const std::string& cpus);
 
 // errors: invalid_argument with the field's name and Docker's text
 Result<Generated> generate(const GenerateInput& input);
