@@ -59,9 +59,16 @@ bool is_a_procfs(const PlannedMount& m) {
   return source && m.subpath.empty() && is_procfs(*source);
 }
 
+Result<> check_below_proc(const PlannedMount& m) {
+  if (m.bind && std::ranges::find(kAllowed, m.destination) != kAllowed.end()) return {};
+  return fail(Errc::invalid_argument, "\"{}\" cannot be mounted because it is inside /proc",
+              m.destination);
+}
+
 }  // namespace
 
 Result<> check_mount_point(const PlannedMount& m, const UniqueFd& root) {
+  if (m.destination.starts_with("/proc/")) CHECK(check_below_proc(m));
   const bool kernels = !m.bind && (m.type == "proc" || m.type == "sysfs");
   if (!kernels && m.destination != kProc && m.destination != kSys) return {};
   const auto at = open_parent_in_root(root, m.destination);
@@ -80,11 +87,9 @@ Result<> check_mount_place(const PlannedMount& m, const UniqueFd& root, const Un
       if (is_a_procfs(m)) return {};
       return fail(Errc::invalid_argument, "\"{}\" cannot be mounted because it is not of type proc",
                   m.destination);
-    case Where::below_proc: break;
+    case Where::below_proc: return check_below_proc(m);
   }
-  if (m.bind && std::ranges::find(kAllowed, m.destination) != kAllowed.end()) return {};
-  return fail(Errc::invalid_argument, "\"{}\" cannot be mounted because it is inside /proc",
-              m.destination);
+  return {};
 }
 
 }  // namespace coracle::runtime

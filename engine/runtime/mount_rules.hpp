@@ -9,8 +9,9 @@
 
 namespace coracle::runtime {
 
-// Before the place is looked up: /proc and /sys themselves are directories, and no links.
-//   errors  invalid_argument `filesystem "proc" must be mounted on ordinary directory`
+// Before the place is looked up, and made where it is missing: by its name; and /proc and /sys
+// themselves are directories, no links.
+//   errors  invalid_argument `filesystem "proc" must be mounted on ordinary directory`, and below
 Result<> check_mount_point(const PlannedMount& m, const UniqueFd& root);
 
 // `place`: the mount point, resolved. Over files that programs read the host's figures from there
