@@ -8,6 +8,7 @@
 
 #include "engine/base/log.hpp"
 #include "engine/base/process.hpp"
+#include "engine/container/monitor_environment.hpp"
 
 namespace coracle {
 namespace {
@@ -32,6 +33,8 @@ Result<std::shared_ptr<MonitorLink>> MonitorLink::spawn(asio::io_context& io, Sc
   SpawnOptions options;
   options.program = program;
   options.argv = {"coracle-monitor", "--control-fd", std::to_string(kControlFd)};
+  options.env = monitor_environment();
+  options.inherit_env = false;
   options.new_session = true;
   options.fds = {{.ours = pair.b.get(), .theirs = kControlFd}};
   auto process = coracle::spawn(options);

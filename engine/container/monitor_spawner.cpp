@@ -7,6 +7,7 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/monitor_environment.hpp"
 
 namespace coracle {
 namespace {

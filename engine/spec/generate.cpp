@@ -1,8 +1,5 @@
 #include "engine/spec/generate.hpp"
 
-#include <sys/sysinfo.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -13,6 +10,7 @@
 
 #include "engine/base/path.hpp"
 #include "engine/spec/security_options.hpp"
+#include "engine/spec/throttle.hpp"
 
 namespace coracle {
 namespace {
@@ -366,15 +364,6 @@ Result<> fill_seccomp(const GenerateInput& in, oci::Spec& spec) {
 }
 
 }  // namespace
-
-std::vector<std::string> throttle_counters(const std::string& cpus) {
-  std::vector<std::string> out;
-  for (int cpu = 0; cpu < ::get_nprocs_conf(); ++cpu) {
-    const auto below = fmt::format("cpu{}/thermal_throttle", cpu);
-    if (::access(join_path(cpus, below).c_str(), F_OK) == 0) out.push_back(join_path(kCpus, below));
-  }
-  return out;
-}
 
 HiddenPaths hidden_paths(const HostConfig& host) {
   // What this host has does not change while we live.

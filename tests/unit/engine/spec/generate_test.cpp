@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/spec/throttle.hpp"
 
 namespace coracle {
 namespace {
