@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -27,7 +29,10 @@ namespace {
 constexpr std::uint32_t kMark = 1;
 constexpr std::uint8_t kTable = 100;
 constexpr int kLo = 1;
-constexpr int kFrameBuffer = 4 << 20;  // the kernel cuts it to net.core.rmem_max
+constexpr int kUplinks = 32;
+constexpr int kDnsSockets = 16;
+constexpr int kFanoutIgnoreOutgoing = 0x4000;  // PACKET_FANOUT_FLAG_IGNORE_OUTGOING, Linux 5.11
+constexpr int kFrameBuffer = 4 << 20;          // the kernel cuts it to net.core.rmem_max
 
 bool overlap(const Subnet& a, const Subnet& b) { return a.contains(b.base) || b.contains(a.base); }
 
@@ -79,6 +84,27 @@ Result<> without_offloads(const char* name) {
   return {};
 }
 
+// Chooses one of the sockets that belong together by the IPv4 source address, modulo their number.
+struct BySource {
+  // See bpf(4) and linux/filter.h: loads from SKF_NET_OFF on are relative to the IP header. A
+  // packet without one goes to the first socket.
+  std::array<sock_filter, 2> code{
+      sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0, static_cast<std::uint32_t>(SKF_NET_OFF) + 12},
+      sock_filter{BPF_RET | BPF_A, 0, 0, 0}};
+  sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+};
+
+// SO_ATTACH_REUSEPORT_CBPF takes no modulo: so many are a power of two.
+struct BySourceMasked {
+  explicit BySourceMasked(std::uint32_t mask)
+      : code{sock_filter{BPF_LD | BPF_W | BPF_ABS, 0, 0,
+                         static_cast<std::uint32_t>(SKF_NET_OFF) + 12},
+             sock_filter{BPF_ALU | BPF_AND | BPF_K, 0, 0, mask},
+             sock_filter{BPF_RET | BPF_A, 0, 0, 0}} {}
+  std::array<sock_filter, 3> code;
+  sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
+};
+
 Result<UniqueFd> open_frames(int index) {
   UniqueFd fd(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return sys_error("make a packet socket");
@@ -93,6 +119,31 @@ Result<UniqueFd> open_frames(int index) {
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
     return sys_error("bind a packet socket");
   return fd;
+}
+
+// See packet(7), PACKET_FANOUT. One socket where the kernel (before 5.11) would give us what we
+// have written ourselves: containers then share its buffer.
+Result<std::vector<UniqueFd>> open_uplinks(int index) {
+  std::vector<UniqueFd> all;
+  for (int i = 0; i < kUplinks; ++i) {
+    TRY(auto fd, open_frames(index));
+    // The group's number: another netstack's would be in its own namespace.
+    const unsigned group = 1U | static_cast<unsigned>(PACKET_FANOUT_CBPF | kFanoutIgnoreOutgoing)
+                                    << 16;
+    if (::setsockopt(fd.get(), SOL_PACKET, PACKET_FANOUT, &group, sizeof group) != 0) {
+      const int reason = errno;
+      if (!all.empty()) return sys_error_of(reason, "join the packet sockets");
+      log::warn("containers share one queue to the outside: errno {}", reason);
+      all.push_back(std::move(fd));
+      return all;
+    }
+    all.push_back(std::move(fd));
+  }
+  const BySource by_source;
+  if (::setsockopt(all.front().get(), SOL_PACKET, PACKET_FANOUT_DATA, &by_source.program,
+                   sizeof by_source.program) != 0)
+    return sys_error("share out the packets among their sockets");
+  return all;
 }
 
 Result<Mac> mac_of(const char* name) {
@@ -118,6 +169,24 @@ Result<UniqueFd> listen_on(int type, const SocketAddress& address) {
   return fd;
 }
 
+Result<std::vector<UniqueFd>> listen_on_dns(const SocketAddress& address) {
+  std::vector<UniqueFd> all;
+  const int on = 1;
+  for (int i = 0; i < kDnsSockets; ++i) {
+    UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return sys_error("make a socket");
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (::bind(fd.get(), address.get(), address.size()) != 0)
+      return sys_error("bind {}", address.text());
+    all.push_back(std::move(fd));
+  }
+  const BySourceMasked by_source(kDnsSockets - 1);
+  if (::setsockopt(all.front().get(), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &by_source.program,
+                   sizeof by_source.program) != 0)
+    log::warn("containers share the queues of their queries: errno {}", errno);
+  return all;
+}
+
 // The bridge, its address, and the ways that marked packets go.
 Result<int> set_up_links(Netlink& netlink, const Subnet& subnet) {
   CHECK(run_once(netlink, set_up(kLo), "raise lo"));
@@ -133,12 +202,12 @@ Result<int> set_up_links(Netlink& netlink, const Subnet& subnet) {
   return bridge;
 }
 
-Result<UniqueFd> set_up_uplink(Netlink& netlink) {
+Result<std::vector<UniqueFd>> set_up_uplink(Netlink& netlink) {
   CHECK(run_once(netlink, add_veth_pair(kUplinkName, kUplinkFarName, kMtu), "make the uplink"));
   TRY(const int index, netlink.index_of(kUplinkName));
   TRY(const int far, netlink.index_of(kUplinkFarName));
   CHECK(without_offloads(kUplinkName));
-  TRY(auto frames, open_frames(far));
+  TRY(auto frames, open_uplinks(far));
   std::vector<NetlinkRequest> requests;
   requests.push_back(set_up(far));
   requests.push_back(set_up(index));
@@ -281,7 +350,7 @@ Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host) {
   // For the interfaces that are yet to come. A kernel without IPv6 has no such file.
   [[maybe_unused]] const auto without = write_sysctl("ipv6/conf/default/disable_ipv6", "1");
   TRY(parts.bridge_index, set_up_links(netlink, subnet));
-  TRY(parts.uplink, set_up_uplink(netlink));
+  TRY(parts.uplinks, set_up_uplink(netlink));
   TRY(parts.uplink_mac, mac_of(kUplinkName));
   const auto sysctls = set_sysctls();
   if (!sysctls) log::warn("bridge sysctls not set: {}", sysctls.error().message);
@@ -307,7 +376,7 @@ Result<BridgeParts> set_up_bridge(const Subnet& subnet, Ipv4 host) {
                 transparent.error().message);
   }
   const SocketAddress dns(gateway_of(subnet), kDnsPort);
-  TRY(parts.dns_udp, listen_on(SOCK_DGRAM, dns));
+  TRY(parts.dns_udp, listen_on_dns(dns));
   TRY(parts.dns_tcp, listen_on(SOCK_STREAM, dns));
   return parts;
 }

@@ -8,6 +8,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "netstack/netlink.hpp"
 #include "netstack/source_guard.hpp"
@@ -38,10 +39,13 @@ inline Ipv4 gateway_of(const Subnet& s) { return Ipv4{s.base.value + 1}; }
 
 struct BridgeParts {
   int bridge_index = 0;
-  UniqueFd uplink;          // non-blocking: ethernet frames, one a read or write
+  // Non-blocking: ethernet frames, one a read or write. What containers send comes by one or
+  // another of them, always the same for a container: its flood fills that one's buffer and no
+  // other. All are for writing.
+  std::vector<UniqueFd> uplinks;
   Mac uplink_mac{};         // the kernel's end
   UniqueFd relay_listener;  // egress; absent when the kernel cannot redirect: libslirp serves TCP
-  UniqueFd dns_udp;
+  std::vector<UniqueFd> dns_udp;  // likewise
   UniqueFd dns_tcp;
   bool transparent = false;          // containers can see a client's own address
   std::optional<SourceGuard> guard;  // absent when the kernel cannot filter on a bridge

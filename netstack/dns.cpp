@@ -59,7 +59,7 @@ std::optional<DnsBytes> local_answer(const DnsSettings& settings,
   return make_empty_answer(query, question, Rcode::no_error);
 }
 
-DnsServer::DnsServer(Loop& loop, Shares& shares, DnsSettings settings, UniqueFd udp)
+DnsServer::DnsServer(Loop& loop, Shares& shares, DnsSettings settings, std::vector<UniqueFd> udp)
     : loop_(loop),
       shares_(shares),
       settings_(settings),
@@ -70,20 +70,24 @@ DnsServer::DnsServer(Loop& loop, Shares& shares, DnsSettings settings, UniqueFd 
 DnsServer::~DnsServer() = default;
 
 Result<std::unique_ptr<DnsServer>> DnsServer::make(Loop& loop, Shares& shares, DnsSettings settings,
-                                                   UniqueFd udp, UniqueFd tcp) {
+                                                   std::vector<UniqueFd> udp, UniqueFd tcp) {
   std::unique_ptr<DnsServer> server(new DnsServer(loop, shares, settings, std::move(udp)));
-  TRY(server->watch_,
-      loop.watch(server->udp_, EPOLLIN, [s = server.get()](std::uint32_t) { s->on_queries(); }));
+  for (const auto& udp_socket : server->udp_) {
+    TRY(auto watch,
+        loop.watch(udp_socket, EPOLLIN,
+                   [s = server.get(), u = &udp_socket](std::uint32_t) { s->on_queries(*u); }));
+    server->watches_.push_back(std::move(watch));
+  }
   TRY(server->tcp_, DnsTcp::make(loop, shares, settings, server->resolvers_, std::move(tcp)));
   shares.on_close([s = server.get()](const TenantPtr& tenant) { s->queries_.erase(tenant.get()); });
   return server;
 }
 
-void DnsServer::on_queries() {
+void DnsServer::on_queries(const UniqueFd& udp) {
   for (int i = 0; i < kQueriesATurn; ++i) {
     sockaddr_storage from{};
     socklen_t size = sizeof from;
-    const ssize_t n = ::recvfrom(udp_.get(), buffer_.data(), buffer_.size(), 0,
+    const ssize_t n = ::recvfrom(udp.get(), buffer_.data(), buffer_.size(), 0,
                                  reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) continue;
@@ -183,7 +187,7 @@ void DnsServer::on_answer(Queries::iterator query) {
 
 void DnsServer::reply(const SocketAddress& client, std::span<const std::uint8_t> message) {
   [[maybe_unused]] const auto n =
-      ::sendto(udp_.get(), message.data(), message.size(), 0, client.get(), client.size());
+      ::sendto(udp_.front().get(), message.data(), message.size(), 0, client.get(), client.size());
 }
 
 }  // namespace coracle::netstack

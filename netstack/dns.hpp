@@ -51,9 +51,9 @@ class DnsTcp;
 
 class DnsServer {
  public:
-  //   udp, tcp  bound in the bridge namespace
+  //   udp, tcp  bound in the bridge namespace; of the first at least one, all to the same address
   static Result<std::unique_ptr<DnsServer>> make(Loop& loop, Shares& shares, DnsSettings settings,
-                                                 UniqueFd udp, UniqueFd tcp);
+                                                 std::vector<UniqueFd> udp, UniqueFd tcp);
   ~DnsServer();
 
  private:
@@ -69,8 +69,8 @@ class DnsServer {
     Loop::Timer limit;
   };
   using Queries = std::list<Query>;
-  DnsServer(Loop& loop, Shares& shares, DnsSettings settings, UniqueFd udp);
-  void on_queries();
+  DnsServer(Loop& loop, Shares& shares, DnsSettings settings, std::vector<UniqueFd> udp);
+  void on_queries(const UniqueFd& udp);
   void take(const SocketAddress& client, std::span<const std::uint8_t> message);
   bool make_room(const TenantPtr& tenant);
   void ask_next(Queries::iterator query);
@@ -84,8 +84,8 @@ class DnsServer {
   Shares& shares_;
   DnsSettings settings_;
   Resolvers resolvers_;
-  UniqueFd udp_;
-  Loop::Watch watch_;
+  std::vector<UniqueFd> udp_;
+  std::vector<Loop::Watch> watches_;
   std::map<const Tenant*, Queries> queries_;  // the oldest first
   std::vector<std::uint8_t> buffer_;
   std::unique_ptr<DnsTcp> tcp_;

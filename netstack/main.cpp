@@ -193,7 +193,7 @@ Result<> run(Options options, std::size_t descriptors) {
   Shares shares(descriptors);
   const SlirpFlows::Settings slirp_settings{kSlirpNet, kSlirpHost, kSlirpDns,
                                             kMtu,      -1,         parts.uplink_mac};
-  TRY(auto slirp, SlirpStack::make(*loop, shares, std::move(parts.uplink), slirp_settings));
+  TRY(auto slirp, SlirpStack::make(*loop, shares, std::move(parts.uplinks), slirp_settings));
   Relays relays(*loop, shares);
   std::unique_ptr<Egress> egress;
   if (parts.relay_listener) {

@@ -6,7 +6,7 @@ namespace coracle::netstack {
 namespace {
 
 // What is made ahead (sockets, namespaces, pipes) and some listeners: on a host that allows few.
-constexpr std::size_t kLeastReserve = 384;
+constexpr std::size_t kLeastReserve = 448;
 
 }  // namespace
 

@@ -16,20 +16,26 @@ constexpr unsigned kRenewalCost = 128;
 
 }  // namespace
 
-Result<std::unique_ptr<SlirpStack>> SlirpStack::make(Loop& loop, Shares& shares, UniqueFd uplink,
+Result<std::unique_ptr<SlirpStack>> SlirpStack::make(Loop& loop, Shares& shares,
+                                                     std::vector<UniqueFd> uplinks,
                                                      SlirpFlows::Settings settings) {
-  settings.uplink = uplink.get();
-  std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, shares, std::move(uplink), settings));
+  settings.uplink = uplinks.front().get();
+  std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, shares, std::move(uplinks), settings));
   auto* s = stack.get();
   s->frame_.resize(kLongestFrame);
-  TRY(s->uplink_watch_, loop.watch(s->uplink_, EPOLLIN, [s](std::uint32_t) { s->read_uplink(); }));
+  for (const auto& uplink : s->uplinks_) {
+    TRY(auto watch,
+        loop.watch(uplink, EPOLLIN, [s, u = &uplink](std::uint32_t) { s->read_uplink(*u); }));
+    s->watches_.push_back(std::move(watch));
+  }
   shares.on_close([s](const TenantPtr& tenant) { s->guests_.erase(tenant.get()); });
   return stack;
 }
 
-void SlirpStack::read_uplink() {
+// So many frames of each that has some: a flood waits for its next turn.
+void SlirpStack::read_uplink(const UniqueFd& uplink) {
   for (int i = 0; i < kFramesATurn; ++i) {
-    const ssize_t n = ::read(uplink_.get(), frame_.data(), frame_.size());
+    const ssize_t n = ::read(uplink.get(), frame_.data(), frame_.size());
     if (n <= 0) break;
     const auto frame = std::span<const std::uint8_t>(frame_).first(static_cast<std::size_t>(n));
     if (!filter_ || !filter_(frame)) take(frame);

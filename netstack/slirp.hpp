@@ -25,11 +25,13 @@ class SlirpStack {
   // Is shown every frame first; true: it was dealt with.
   using Filter = std::function<bool(std::span<const std::uint8_t> frame)>;
 
+  //   uplinks   at least one; see bridge.hpp
   //   settings  its `uplink` is put in here
-  static Result<std::unique_ptr<SlirpStack>> make(Loop& loop, Shares& shares, UniqueFd uplink,
+  static Result<std::unique_ptr<SlirpStack>> make(Loop& loop, Shares& shares,
+                                                  std::vector<UniqueFd> uplinks,
                                                   SlirpFlows::Settings settings);
   void set_filter(Filter filter) { filter_ = std::move(filter); }
-  [[nodiscard]] int uplink() const { return uplink_.get(); }
+  [[nodiscard]] int uplink() const { return uplinks_.front().get(); }
 
  private:
   struct Guest {
@@ -37,19 +39,20 @@ class SlirpStack {
     std::unique_ptr<SlirpFlows> old;  // was full once: takes no new flow
     bool fed = false;                 // wants its turn
   };
-  SlirpStack(Loop& loop, Shares& shares, UniqueFd uplink, SlirpFlows::Settings settings)
-      : loop_(loop), shares_(shares), uplink_(std::move(uplink)), settings_(settings) {}
-  void read_uplink();
+  SlirpStack(Loop& loop, Shares& shares, std::vector<UniqueFd> uplinks,
+             SlirpFlows::Settings settings)
+      : loop_(loop), shares_(shares), uplinks_(std::move(uplinks)), settings_(settings) {}
+  void read_uplink(const UniqueFd& uplink);
   void take(std::span<const std::uint8_t> frame);
   SlirpFlows* flows_for(Guest& guest, const TenantPtr& tenant, const FlowKey& flow);
   bool renew(Guest& guest, const TenantPtr& tenant);
 
   Loop& loop_;
   Shares& shares_;
-  UniqueFd uplink_;
+  std::vector<UniqueFd> uplinks_;
   SlirpFlows::Settings settings_;
   Filter filter_;
-  Loop::Watch uplink_watch_;
+  std::vector<Loop::Watch> watches_;
   std::vector<std::uint8_t> frame_;
   std::map<const Tenant*, Guest> guests_;
   std::vector<Guest*> fed_;

@@ -3,7 +3,8 @@ coracle_test(netstack_test
           unit/netstack/sandbox_test.cpp unit/netstack/shares_test.cpp
   LIBS netstack_core)
 coracle_test(netstack_integration_test
-  SOURCES integration/netstack_test.cpp integration/netstack_client_test.cpp integration/netstack_harness.cpp
+  SOURCES integration/netstack_test.cpp integration/netstack_shares_test.cpp integration/netstack_client_test.cpp
+          integration/netstack_harness.cpp
   LIBS netstack_core netstack_client)
 add_dependencies(netstack_integration_test coracle-netstack)
 target_compile_options(netstack_integration_test PRIVATE -Wno-mismatched-new-delete)  # as netstack_client

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -131,6 +132,10 @@ Result<> Room::start_netstack() {
     if (::setns(user_ns_.get(), CLONE_NEWUSER) != 0) ::_exit(125);
     const std::string netns = std::to_string(::dup(bridge_netns_.get()));
     const std::string vault_fd = std::to_string(::dup(vault.get()));
+    if (descriptors_ != 0) {
+      const rlimit limit{descriptors_, descriptors_};
+      ::setrlimit(RLIMIT_NOFILE, &limit);
+    }
     const char* level = std::getenv("NETSTACK_LOG");
     ::execl(program.c_str(), program.c_str(), "--exec-root", dir_.c_str(), "--bridge-netns-fd",
             netns.c_str(), "--vault-fd", vault_fd.c_str(), "--log-level",

@@ -67,6 +67,8 @@ class Room {
   ~Room();
 
   Result<> start_netstack();
+  // How many descriptors a netstack that is started from now on may have.
+  void limit_descriptors(std::size_t count) { descriptors_ = count; }
   void kill_netstack();
   [[nodiscard]] pid_t netstack_pid() const { return netstack_.pid(); }
   [[nodiscard]] std::string socket() const { return dir_ + "/netstack.sock"; }
@@ -99,6 +101,7 @@ class Room {
   Child netstack_;
   UniqueFd connection_;
   std::uint64_t seq_ = 0;
+  std::size_t descriptors_ = 0;  // 0: as we
 };
 
 // A 64-hex container id that starts with this.

@@ -116,7 +116,9 @@ class Dns : public ::testing::Test {
     tcp_at_ = *local_address(tcp.get());
     loop_ = *Loop::make();
     shares_.open(*parse_ipv4("127.0.0.1"));
-    server_ = *DnsServer::make(*loop_, shares_, settings, std::move(udp), std::move(tcp));
+    std::vector<UniqueFd> udps;
+    udps.push_back(std::move(udp));
+    server_ = *DnsServer::make(*loop_, shares_, settings, std::move(udps), std::move(tcp));
     thread_ = std::thread([this] { EXPECT_TRUE(loop_->run()); });
   }
   void TearDown() override {
