@@ -178,6 +178,44 @@ class Network(Case):
         self.assertRegex(out, r"(?m)^172\.\d+\.\d+\.\d+\tboat$")
         self.assertTrue(out.endswith("\nboat"), out)
 
+    def netstack_descriptors(self):
+        with open(f"{self.daemon.exec}/netstack.json") as f:
+            record = json.load(f)
+        return len(os.listdir(f"/proc/{record.get('identity', record)['pid']}/fd"))
+
+    def test_what_a_container_opened_ends_with_it(self):
+        address = host_address()
+        if address is None:
+            self.skipTest("this host has no address but loopback")
+        port = free_port()
+        self.serve("web", "-p", f"{port}:80")
+        self.reach("127.0.0.1", port)
+        rest = self.netstack_descriptors()
+        with socket.socket() as s:
+            s.bind((address, 0))
+            s.listen(512)  # the kernel answers; nobody ever ends a connection
+            self.ok("run", "-d", "--name", "many", "busybox", "sh", "-c",
+                    "i=0; while [ $i -lt 200 ]; do sleep 1000 | nc %s %d & i=$((i+1)); done; wait"
+                    % (address, s.getsockname()[1]))
+            wait_until(lambda: self.netstack_descriptors() >= rest + 380, 60, "200 connections stand")
+            self.assertEqual(get("127.0.0.1", port), "served\n")
+            self.ok("rm", "-f", "many")
+            # What netstack makes ahead may differ.
+            wait_until(lambda: self.netstack_descriptors() < rest + 200, 20,
+                       "the ended container's connections are given back")
+        self.assertEqual(get("127.0.0.1", port), "served\n")
+
+    def test_nobody_speaks_in_anothers_name(self):
+        self.serve("web")
+        victim = self.inspect("web", "NetworkSettings.Networks.bridge.IPAddress")
+        # An address of one's own choosing is not heard, not even with the right to set it.
+        out = self.docker("run", "--rm", "--cap-add", "NET_ADMIN", "busybox", "sh", "-c",
+                          f"a=$(ip -4 -o addr show eth0 | sed 's/.*inet \\([^ ]*\\).*/\\1/'); "
+                          f"ping -c 1 -W 5 {victim} >/dev/null && echo own; "
+                          "ip addr del $a dev eth0; ip addr add 172.17.200.200/16 dev eth0; "
+                          f"ping -c 1 -W 2 {victim} >/dev/null || echo silent")
+        self.assertEqual(out.out.split(), ["own", "silent"], out.err)
+
     def test_five_hundred_connections(self):
         port = free_port()
         self.serve("web", "-p", f"{port}:80")
