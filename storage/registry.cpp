@@ -48,6 +48,14 @@ struct Registry::Found {
   ConfigFile config;
 };
 
+struct Registry::Order {
+  Reference ref;
+  RegistryAuth auth;
+  Platform platform;
+  std::shared_ptr<PullProgress> progress;
+  bool given_up = false;  // cancelled when layers were on their way
+};
+
 // The layers of one pull on their way.
 struct Registry::Layers {
   explicit Layers(asio::io_context& io) : changed(io) {}
@@ -57,24 +65,33 @@ struct Registry::Layers {
 };
 
 Registry::Registry(asio::io_context& io, Workers& workers, RegistryConfig config, BlobStore& blobs,
-                   LayerStore& layers, ImageStore& images)
+                   LayerStore& layers, ImageStore& images, Sweep sweep)
     : io_(io),
       workers_(workers),
       blobs_(blobs),
       layers_(layers),
       images_(images),
+      sweep_(std::move(sweep)),
       transfer_(io),
       client_(transfer_, config),
       fetcher_(io, client_, config, blobs, layers) {}
 
 Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink) {
-  const auto progress = std::make_shared<PullProgress>(std::move(sink));
-  struct Quiet {
-    std::shared_ptr<PullProgress> progress;
-    ~Quiet() { progress->end(); }
-  };
-  const Quiet quiet{progress};
-  CO_TRY(auto there, co_await find(ref, std::move(auth), platform));
+  const auto order = std::make_shared<Order>();
+  order->ref = std::move(ref);
+  order->auth = std::move(auth);
+  order->platform = std::move(platform);
+  order->progress = std::make_shared<PullProgress>(std::move(sink));
+  auto pulled = co_await pull_pinned(order);
+  order->progress->end();
+  // Its pins are gone; what other pulls wait for has theirs.
+  if (order->given_up && sweep_) co_await sweep_();
+  co_return pulled;
+}
+
+Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
+  const auto& [ref, auth, platform, progress, given_up] = *order;
+  CO_TRY(auto there, co_await find(ref, auth, platform));
   const auto found = std::make_shared<Found>(std::move(there));
   const std::string id = found->manifest.config.digest;
   const auto known = images_.by_id(id);
@@ -95,7 +112,7 @@ Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, 
   } else {
     CO_CHECK(co_await get_config(found, ref, platform));
     pin.add(chain_ids(found->config.rootfs.diff_ids));
-    CO_CHECK(co_await get_layers(found, ref, progress));
+    CO_CHECK(co_await get_layers(found, order));
   }
 
   NewImage image;
@@ -186,8 +203,8 @@ Task<> Registry::get_config(std::shared_ptr<Found> found, Reference ref, Platfor
   co_return Result<>{};
 }
 
-Task<> Registry::get_layers(std::shared_ptr<Found> found, Reference ref,
-                            std::shared_ptr<PullProgress> progress) {
+Task<> Registry::get_layers(std::shared_ptr<Found> found, std::shared_ptr<Order> order) {
+  const auto& progress = order->progress;
   const auto& diffs = found->config.rootfs.diff_ids;
   const auto chains = chain_ids(diffs);
   const auto all = std::make_shared<Layers>(io_);
@@ -202,7 +219,7 @@ Task<> Registry::get_layers(std::shared_ptr<Found> found, Reference ref,
     }
     progress->say(job.shown, "Pulling fs layer");
     job.session = found->session;
-    job.ref = ref;
+    job.ref = order->ref;
     job.diff_id = diffs[i];
     job.chain_id = chains[i];
     job.parent = i == 0 ? std::string{} : chains[i - 1];
@@ -215,8 +232,9 @@ Task<> Registry::get_layers(std::shared_ptr<Found> found, Reference ref,
   // From here on it is not to be disturbed: nobody may look at what is gone.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await scope->close();
+  order->given_up = cancelled;
   if (all->failed) co_return std::unexpected(*all->failed);
-  if (cancelled) co_return fail(Errc::unavailable, "pull {}: cancelled", ref.familiar());
+  if (cancelled) co_return fail(Errc::unavailable, "pull {}: cancelled", order->ref.familiar());
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   co_return Result<>{};
 }

@@ -1,10 +1,12 @@
 // Pulls: from a name to an image in the store.
 //   manifest (through an index, for the platform) -> configuration -> layers, three at a time, each
 //   downloading, verifying and unpacking at once -> the image is made known.
-// What a pull needs is pinned from the moment it is known. A pull that is cancelled, or killed,
-// leaves layers that are whole, and nothing else; the next one goes on with them.
+// What a pull needs is pinned from the moment it is known. A pull that fails, or is killed with the
+// daemon, leaves layers that are whole, and nothing else; the next one goes on with them. One that
+// is cancelled, since its client has left, leaves nothing.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,8 +25,10 @@ namespace coracle::storage {
 // On the loop's thread; outlives its pulls.
 class Registry {
  public:
+  using Sweep = std::function<Coro<void>()>;
+  //   sweep  removes what no image, container or pull needs
   Registry(asio::io_context& io, Workers& workers, RegistryConfig config, BlobStore& blobs,
-           LayerStore& layers, ImageStore& images);
+           LayerStore& layers, ImageStore& images, Sweep sweep);
 
   // As Storage::pull().
   Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink);
@@ -34,11 +38,12 @@ class Registry {
  private:
   struct Found;
   struct Layers;
+  struct Order;  // what a client asked for
+  Task<Image> pull_pinned(std::shared_ptr<Order> order);
   Task<Found> find(Reference ref, RegistryAuth auth, Platform platform);
   Task<Found> find_there(RegistryClient::Session session, Reference ref, Platform platform);
   Task<> get_config(std::shared_ptr<Found> found, Reference ref, Platform platform);
-  Task<> get_layers(std::shared_ptr<Found> found, Reference ref,
-                    std::shared_ptr<PullProgress> progress);
+  Task<> get_layers(std::shared_ptr<Found> found, std::shared_ptr<Order> order);
   Coro<void> get_layer(LayerJob job, std::shared_ptr<Scope> scope, std::shared_ptr<Layers> all);
 
   asio::io_context& io_;
@@ -46,6 +51,7 @@ class Registry {
   BlobStore& blobs_;
   LayerStore& layers_;
   ImageStore& images_;
+  Sweep sweep_;
   Transfer transfer_;
   RegistryClient client_;
   LayerFetcher fetcher_;

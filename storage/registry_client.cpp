@@ -143,6 +143,12 @@ Error pull_error(const HttpResponse& response, const Reference& ref, bool with_c
                               "'docker login': denied: {}",
                               ref.familiar_name(), reason));
   };
+  if (response.foreign && (response.status == 401 || response.status == 403)) {
+    return answer(Errc::internal,
+                  fmt::format("{}: the host that the registry sends us to refuses: status {}; it "
+                              "gets no credentials",
+                              ref.familiar(), response.status));
+  }
   bool scope = false;
   for (const auto& challenge : parse_challenges(response.header("www-authenticate"))) {
     const auto found = challenge.params.find("error");

@@ -64,7 +64,7 @@ class Store final : public Storage {
                   config_.root + "/layers"),
         volumes_(io, workers, trash_, config_.root + "/volumes"),
         registry_(io, workers, RegistryConfig{config_.mirrors, config_.insecure_registries}, blobs_,
-                  layers_, images_),
+                  layers_, images_, [this] { return sweep_and_tell(); }),
         sweeping_(io),
         unpacking_(io),
         scope_(io) {}
@@ -83,7 +83,7 @@ class Store final : public Storage {
     damaged_.insert(damaged_.end(), volumes.begin(), volumes.end());
     for (const auto& d : damaged_)
       log::warn("damaged object left out path={} reason={}", d.path, d.reason);
-    scope_.start("sweep the store", sweep_at_start());
+    scope_.start("sweep the store", sweep_and_tell());
     if (auto placed = layers_.only_placed(); !placed.empty())
       scope_.start("unpack layers", unpack_later(std::move(placed)));
     return {};
@@ -402,7 +402,7 @@ class Store final : public Storage {
     co_return co_await workers_.run(std::move(job));
   }
 
-  Coro<void> sweep_at_start() {
+  Coro<void> sweep_and_tell() {
     const auto swept = co_await sweep_now();
     if (!swept) {
       log::warn("store not swept reason={}", swept.error().message);

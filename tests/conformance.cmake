@@ -28,7 +28,7 @@ if(TARGET coracled)
     coracle_conformance(copy ${driver})
     coracle_conformance(commit ${driver})
   endforeach()
-  foreach(subject life tty network restart keeper isolation api userland pause health policy events crash load volume mount socket namespace keepid device stats list prune check logs attach exec escape)
+  foreach(subject life tty network restart keeper isolation api userland pause health policy events crash pull load volume mount socket namespace keepid device stats list prune check logs attach exec escape)
     coracle_conformance(${subject} overlay)
   endforeach()
   # These have limits of time.

@@ -244,6 +244,37 @@ TEST_F(Pull, EndsCleanlyWhenItIsCancelledAndTheNextOneWorks) {
   EXPECT_EQ(store.said("Already exists"), 1);
 }
 
+// What has arrived is not unpacked to its end for nobody: here it would be gigabytes.
+TEST_F(Pull, EndsSoonWhenItIsCancelledWhileALayerIsUnpacked) {
+  const std::string in = "cd " + (scratch / "") + " && ";
+  const std::string head =
+      in + "truncate -s 8G zeros && tar -cf - zeros | head -c 512 | gzip > head.gz";
+  const std::string zeros = in + "head -c 64M /dev/zero | gzip -9 > zeros.gz";
+  ASSERT_EQ(std::system(head.c_str()), 0);
+  ASSERT_EQ(std::system(zeros.c_str()), 0);
+  TestLayer layer;
+  layer.blob = get(scratch / "head.gz");
+  const std::string piece = get(scratch / "zeros.gz");
+  for (int i = 0; i < 8 * 16; ++i) layer.blob += piece;
+  layer.digest = storage::sha256_of(layer.blob);
+  layer.diff_id = storage::sha256_of("never reached");
+  const auto image = make_image({layer});
+  Server server([&](const Request& r) { return serve(image, r); });
+  TestStore store;
+  const auto result = std::make_shared<std::optional<Result<storage::Image>>>();
+  Scope scope(store.io);
+  scope.start("pull", pull_into(store, server.host() + "/x", result));
+  run_until(store.io, [&] { return store.said("Downloading") > 0; });
+  ASSERT_FALSE(result->has_value());
+  const auto begin = std::chrono::steady_clock::now();
+  run(store.io, scope.close());
+  // Half of the blob waits in the queue; to unpack it takes longer.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  ASSERT_TRUE(result->has_value());
+  EXPECT_FALSE(**result);
+  EXPECT_EQ(store.leftovers(), "");
+}
+
 TEST_F(Pull, SharesTheDownloadWithAnotherPullAndGoesOnWhenThatOneIsCancelled) {
   const auto image = make_image({make_layer(scratch, "one", noise(200000))});
   std::atomic<int> stalls = 1;

@@ -69,7 +69,7 @@ inline TestImage make_image(std::vector<TestLayer> layers, const std::string& la
 struct TestStore {
   explicit TestStore(storage::RegistryConfig config = {}) {
     config.retry_ms = 10;
-    registry.emplace(io, workers, std::move(config), blobs, layers, images);
+    registry.emplace(io, workers, std::move(config), blobs, layers, images, nullptr);
     std::vector<storage::Damaged> damaged;
     EXPECT_TRUE(blobs.prepare());
     EXPECT_TRUE(layers.open(damaged));
