@@ -3,6 +3,12 @@ reaches the host, another container, or another user. A class a kind; docs/secur
 import io
 import os
 import tarfile
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+import time
 import unittest  # noqa: F401  (used by the classes below)
 
 import harness
@@ -204,6 +210,92 @@ class Covered(Attacks):
 
 
 # ---- health checks and what an image says of itself
+
+class HostileImage(harness.Case):
+    """Images whose configuration no client could have asked for: Docker takes them, so they run, and harm nobody."""
+
+    def load(self, name, config):
+        """config: the text of the image's `config`, as bytes."""
+        diff_id = hashlib.sha256(self.box()).hexdigest()
+        image = (b'{"architecture":"amd64","os":"linux","config":' + config + b',"rootfs":{"type":"layers","diff_ids":'
+                 b'["sha256:' + diff_id.encode() + b'"]},"history":[{"created_by":"x"}]}')
+        manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+        with tempfile.NamedTemporaryFile(suffix=".tar") as f:
+            with tarfile.open(f.name, "w") as t:
+                for path, data in (("config.json", image), ("layer.tar", self.box()),
+                                   ("manifest.json", json.dumps(manifest).encode())):
+                    info = tarfile.TarInfo(path)
+                    info.size = len(data)
+                    t.addfile(info, io.BytesIO(data))
+            self.ok("load", "-i", f.name)
+
+    def box(self):
+        with open(harness.busybox_tar(), "rb") as f:
+            return f.read()
+
+    def checked(self, name, **times):
+        check = {"Test": ["CMD", "true"], **times}
+        self.load(name, json.dumps({"Cmd": ["sleep", "1000"], "Env": ["PATH=/bin"], "Healthcheck": check}).encode())
+
+    def probes(self, name, since):
+        out = self.ok("events", "--since", since, "--until", f"{time.time():.6f}", "--filter", f"container={name}",
+                      "--filter", "event=exec_create", "--format", "{{.Action}}")
+        return len(out.splitlines())
+
+    def test_no_interval_makes_probes_without_a_breath(self):
+        """An interval of -1 was hundreds of probes a second, and pushed everything else out of the events."""
+        for i, ns in enumerate((-1, -2**63, 1, 999_999, 1_000_000)):
+            with self.subTest(interval=ns):
+                self.checked(f"bad:{i}", Interval=ns, StartInterval=ns, StartPeriod=2**62)
+                begin = time.time()
+                self.ok("run", "-d", "--name", f"bad{i}", f"bad:{i}")
+                time.sleep(1.5)
+                probes = self.probes(f"bad{i}", f"{begin:.6f}")
+                self.assertLessEqual(probes, (time.time() - begin) / 0.1 + 1)
+                self.assertEqual(self.inspect(f"bad{i}", "State.Status"), "running")
+                self.ok("rm", "-f", f"bad{i}")
+
+    def test_no_time_is_too_long_or_too_short(self):
+        for i, ns in enumerate((2**63 - 1, -2**63, -1)):
+            with self.subTest(ns=ns):
+                self.checked(f"long:{i}", Interval=ns, Timeout=ns, StartPeriod=ns, StartInterval=ns, Retries=-1)
+                begin = time.time()
+                self.ok("run", "-d", "--name", f"long{i}", f"long:{i}")
+                self.ok("exec", f"long{i}", "true")
+                time.sleep(0.5)
+                self.assertEqual(self.probes(f"long{i}", f"{begin:.6f}"), 1)  # the exec above
+                self.assertEqual(self.inspect(f"long{i}", "State.Health.Status"), "starting")
+                self.ok("rm", "-f", f"long{i}")
+
+    def test_bytes_that_are_no_text(self):
+        """In labels, commands, variables, a health check: replaced, as Go does, and read again after a kill."""
+        self.load("bytes:1", b'{"Cmd":["sleep","1000","\xff"],"Env":["PATH=/bin","A=caf\xe9"],"Labels":{"k\xe9":"v\x80"},'
+                  b'"Healthcheck":{"Test":["CMD-SHELL","printf caf\xe9; true"],"Interval":100000000}}')
+        self.ok("create", "--name", "bytes", "bytes:1")
+        self.ok("run", "-d", "--name", "bytes2", "bytes:1", "sleep", "1000")
+        harness.wait_until(lambda: self.inspect("bytes2", "State.Health.Status") == "healthy", 10, "it is healthy")
+        for path in ("/containers/json?all=1", "/containers/bytes2/json", "/images/json", "/images/bytes:1/json",
+                     "/events?since=1&until=%d" % (time.time() + 1)):
+            self.assertEqual(self.daemon.request("GET", path)[0], 200, path)  # and is JSON in UTF-8
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.inspect("bytes2", "State.Status"), "running")
+        self.assertEqual(self.inspect("bytes", "State.Status"), "created")
+        self.assertEqual(self.inspect("bytes2", "Config.Labels")["k\ufffd"], "v\ufffd")
+
+    def test_names_of_files_that_are_no_text(self):
+        self.ok("run", "--name", "names", "busybox", "sh", "-c", "touch \"$(printf '/caf\\351')\"")
+        status, _, changes = self.daemon.request("GET", "/containers/names/changes")
+        self.assertEqual((status, changes), (200, [{"Path": "/caf\ufffd", "Kind": 1}]))
+
+    def test_errors_that_quote_what_is_no_text(self):
+        self.ok("create", "--name", "quoted", "busybox")
+        for path in ("/containers/%ff/json", "/images/%ff/json", "/volumes/%ff", "/networks/%ff", "/exec/%ff/json",
+                     "/containers/quoted/archive?path=/%ff", "/containers/json?filters=%ff", "/images/json?filters=%ff",
+                     "/containers/json?limit=%ff", "/%ff"):
+            status, _, body = self.daemon.request("GET", path)
+            self.assertIn(status, (400, 404), path)
+            self.assertIsInstance(body["message"], str, path)
 
 
 class HostilePasswd(Attacks):
