@@ -24,8 +24,8 @@ class Call {
 
   // The whole body. errors: invalid_argument above `limit` bytes, or when it is malformed or cut
   virtual Task<std::string> read_body(std::size_t limit) = 0;
-  // The body as a pipe, filled as fast as it is read. When the client goes away in the middle, the
-  // stream is spoiled (see connection.cpp), so that no reader takes the half for the whole.
+  // The body as a pipe, filled as fast as it is read. When the client goes away in the middle, or
+  // the body is malformed, reading ends in ECONNRESET, so that nobody takes the half for the whole.
   virtual Result<UniqueFd> body_as_pipe() = 0;
 
   // Sends the head at once (chunked). errors: unavailable, the client is gone

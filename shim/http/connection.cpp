@@ -8,6 +8,9 @@
 // moment that does not hear it (a worker thread at work), so it is repeated until the call is over.
 #include "shim/http/connection.hpp"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <array>
 #include <optional>
 
@@ -259,16 +262,19 @@ Task<std::string> ConnectionImpl::read_body(std::size_t limit) {
 }
 
 Result<UniqueFd> ConnectionImpl::body_as_pipe() {
-  TRY(auto pipe, make_pipe());
-  CHECK(set_nonblocking(pipe.write, true));  // ours only: the reader's end is another open file
+  // A socket pair, since a pipe cannot tell a cut from an end. A socket that is closed while
+  // something waits in it to be read gives the other side ECONNRESET behind its last byte
+  // (unix(7)): a byte is left there until the body has come to its end.
+  TRY(auto pair, make_socket_pair(SOCK_STREAM));
+  CHECK(write_all(pair.b, "x"));
+  CHECK(set_nonblocking(pair.a, true));  // ours only: the reader's end is another open file
   pumping_ = true;
-  scope_.start("request body", pump(shared_from_this(), std::move(pipe.write)));
-  return std::move(pipe.read);
+  scope_.start("request body", pump(shared_from_this(), std::move(pair.a)));
+  return std::move(pair.b);
 }
 
 // Fills the pipe. The reader may have enough before the body's end (the padding of a tar): the rest
-// is read and dropped. A body that is cut is spoiled with bytes that end no archive properly: 1537
-// is no multiple of a tar block, so the reader meets a damaged or an incomplete header.
+// is read and dropped. Where the body is cut, or this coroutine is, the pipe ends in an error.
 Coro<void> ConnectionImpl::pump([[maybe_unused]] std::shared_ptr<ConnectionImpl> self,
                                 UniqueFd pipe) {
   co_await asio::this_coro::throw_if_cancelled(false);
@@ -278,11 +284,10 @@ Coro<void> ConnectionImpl::pump([[maybe_unused]] std::shared_ptr<ConnectionImpl>
   bool reader_gone = false;
   while (dropped < kDrain) {
     const auto n = co_await read_some_body(piece.data(), piece.size());
-    if (n && *n == 0) break;
-    if (!n) {
-      const std::string spoil(1537, '\xff');
-      const auto all = asio::buffer(spoil);
-      if (!reader_gone) co_await asio::async_write(out, all, kToken);
+    if (!n) break;
+    if (*n == 0) {
+      char whole = 0;
+      static_cast<void>(::read(out.native_handle(), &whole, 1));
       break;
     }
     if (reader_gone) {
