@@ -1,5 +1,5 @@
-// Tar archives through libarchive: reading entry by entry from a ByteSource, writing to a
-// descriptor or whatever takes bytes.
+// Tar archives: what an entry is, and writing them through libarchive to a descriptor or whatever
+// takes bytes. Reading: tar_reader.
 #pragma once
 
 #include <sys/types.h>
@@ -13,7 +13,6 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "storage/byte_source.hpp"
 
 namespace coracle::storage {
 
@@ -32,29 +31,7 @@ struct ArchiveEntry {
     std::string name, value;
   };
   std::vector<Xattr> xattrs;
-};
-
-class ArchiveReader {
- public:
-  // The source must outlive it. Plain tar in its dialects: ustar, pax, GNU.
-  explicit ArchiveReader(ByteSource& source);
-  ~ArchiveReader();
-  ArchiveReader(const ArchiveReader&) = delete;
-  ArchiveReader& operator=(const ArchiveReader&) = delete;
-
-  // The next entry; null at the end. It lives until the next call.   errors  invalid_argument
-  // (damaged), the source's own
-  Result<const ArchiveEntry*> next();
-  // The entry's data, block by block with the offset of each (holes are left out). What is not
-  // read is skipped by next().
-  using Block = std::function<Result<>(std::string_view bytes, std::int64_t offset)>;
-  Result<> data(const Block& block);
-  // The entry's data as a source (holes read as zeros); valid until next().
-  ByteSource& data_source();
-
- private:
-  struct State;
-  std::unique_ptr<State> state_;
+  bool sparse = false;  // read: the archive leaves its holes out
 };
 
 // Which extended attributes go into archives and come out of them: user.* and security.capability,

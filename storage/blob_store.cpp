@@ -80,6 +80,7 @@ BlobStore::Writer::Writer(Writer&& other) noexcept
       hash_(std::move(other.hash_)),
       digest_(std::move(other.digest_)),
       size_(other.size_),
+      space_(other.space_),
       begun_(other.begun_) {}
 
 BlobStore::Writer::~Writer() {
@@ -87,6 +88,8 @@ BlobStore::Writer::~Writer() {
 }
 
 Result<> BlobStore::Writer::write(std::string_view bytes) {
+  if (auto room = space_.wrote(fd_, static_cast<std::int64_t>(bytes.size())); !room)
+    return std::unexpected(room.error().within("write a blob to {}", store_->temporary_));
   hash_.update(bytes);
   if (auto done = write_all(fd_, bytes); !done)
     return std::unexpected(done.error().within("write a blob to {}", store_->temporary_));
@@ -104,12 +107,19 @@ const std::string& BlobStore::Writer::digest() {
   return digest_;
 }
 
+void BlobStore::Writer::rest() {
+  digest();
+  fd_.reset();
+}
+
 Result<std::string> BlobStore::Writer::commit(const std::string& expected, bool synced_by_caller) {
   if (!expected.empty() && digest() != expected) {
     return fail(Errc::invalid_argument, "blob {}: what arrived has the digest {}", expected,
                 digest());
   }
   CHECK(fail_point("ingest.blob"));
+  if (!synced_by_caller && !fd_)
+    fd_.reset(::open(temporary_.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!synced_by_caller && ::fdatasync(fd_.get()) != 0)
     return sys_error("sync the blob {}", digest());
   CHECK(fail_point("ingest.rename"));

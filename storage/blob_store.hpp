@@ -10,6 +10,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 #include "storage/digest.hpp"
+#include "storage/free_space.hpp"
 #include "storage/trash.hpp"
 
 namespace coracle::storage {
@@ -37,10 +38,13 @@ class BlobStore {
     Writer(Writer&& other) noexcept;
     Writer& operator=(Writer&&) = delete;
     ~Writer();
+    // errors  the file system's; unavailable: the disk is nearly full (free_space)
     Result<> write(std::string_view bytes);
     [[nodiscard]] std::int64_t size() const { return size_; }
     // Ends the hashing. The digest of what was written.
     const std::string& digest();
+    // All is written: keeps no descriptor from here on.
+    void rest();
     // Makes it a blob: rename (of a synced file, unless the caller has synced the whole file
     // system) and sync of the directory.   errors  invalid_argument when `expected` (may be "") is
     // another digest
@@ -56,6 +60,7 @@ class BlobStore {
     Sha256 hash_;
     std::string digest_;
     std::int64_t size_ = 0;
+    SpaceWatch space_;
     std::int64_t begun_ = 0;  // bytes that the kernel has been asked to bring to the disk
   };
   Result<Writer> begin();

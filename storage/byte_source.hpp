@@ -2,11 +2,13 @@
 // another source inflated.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
 
+#include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 
@@ -31,6 +33,43 @@ class FdSource final : public ByteSource {
  private:
   const UniqueFd& fd_;
 };
+
+// What a client sends, through the pipe or socket that its request's body comes in by. A wait ends
+// soon after `stop`, and when no byte has come for `patience`.
+//   errors  unavailable (stopped, no byte for too long); invalid_argument: the body was cut short
+class UploadSource final : public ByteSource {
+ public:
+  static constexpr std::chrono::milliseconds kPatience{std::chrono::minutes(5)};
+  UploadSource(const UniqueFd& fd, const StopFlag& stop,
+               std::chrono::milliseconds patience = kPatience)
+      : fd_(fd), stop_(stop), patience_(patience) {}
+  Result<std::size_t> read(std::span<char> into) override;
+
+ private:
+  const UniqueFd& fd_;
+  const StopFlag& stop_;
+  std::chrono::milliseconds patience_;
+};
+
+// The error of work whose result nobody wants any more: unavailable.
+Result<> check_stop(const StopFlag& stop);
+
+// Passes bytes on until `stop` is set: for sources that make many of few (inflated()).
+class StoppableSource final : public ByteSource {
+ public:
+  StoppableSource(ByteSource& from, const StopFlag& stop) : from_(from), stop_(stop) {}
+  Result<std::size_t> read(std::span<char> into) override {
+    CHECK(check_stop(stop_));
+    return from_.read(into);
+  }
+
+ private:
+  ByteSource& from_;
+  const StopFlag& stop_;
+};
+
+// Reads and drops what is left: an error that waits there is an answer, too.
+Result<> drain(ByteSource& source);
 
 enum class Compression : std::uint8_t { none, gzip, zstd, other };
 // By the first bytes. "other": xz, bzip2, lz4, which layers of registries never have.

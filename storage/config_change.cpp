@@ -106,12 +106,12 @@ Result<std::int64_t> duration_ns(std::string_view text) {
     const auto letters = std::min(text.find_first_of("0123456789."), text.size());
     const auto* unit = std::ranges::find(kUnits, text.substr(0, letters),
                                          &std::pair<std::string_view, double>::first);
-    if (ec != std::errc() || unit == kUnits.end() || n < 0 || sum > 9e18)
+    if (ec != std::errc() || unit == kUnits.end() || !(n >= 0) || sum > 9e18)
       return fail(Errc::invalid_argument, "invalid duration \"{}\"", whole);
     sum += n * unit->second;
     text.remove_prefix(letters);
   }
-  if (sum > 9e18) return fail(Errc::invalid_argument, "invalid duration \"{}\"", whole);
+  if (!(sum <= 9e18)) return fail(Errc::invalid_argument, "invalid duration \"{}\"", whole);
   return static_cast<std::int64_t>(sum);
 }
 

@@ -43,12 +43,10 @@ Result<> extract_archive(const UniqueFd& from, const UniqueFd& root, const std::
   unpacking.owner = options.owner;
   unpacking.keep_kinds = options.keep_kinds;
   CHECK(unpack(*plain, root, unpacking));
-  // To the pipe's end, so that the sender sees no broken pipe.
-  std::string rest(std::size_t{64} << 10, '\0');
-  for (;;) {
-    TRY(const auto more, whole->read(rest));
-    if (more == 0) return {};
-  }
+  // To the end of both, so that what is damaged or cut behind the archive's end is an error, too,
+  // and the sender sees no broken pipe.
+  CHECK(drain(*plain));
+  return drain(*whole);
 }
 
 }  // namespace coracle::storage

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/base/async.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/ident.hpp"
 #include "storage/chunk_ring.hpp"
@@ -27,15 +28,39 @@ Result<> hash_and_keep(ChunkRing& ring, BlobStore::Writer& blob) {
   }
 }
 
+// Whatever ends the writing, the keeping thread hears it: it could not be joined otherwise.
+class RingWriter {
+ public:
+  explicit RingWriter(ChunkRing& ring) : ring_(ring) {}
+  RingWriter(const RingWriter&) = delete;
+  RingWriter& operator=(const RingWriter&) = delete;
+  ~RingWriter() {
+    if (!finished_) ring_.finish(fail(Errc::internal, "the tar was not written to its end"));
+  }
+  void finish(Result<> how) {
+    finished_ = true;
+    ring_.finish(std::move(how));
+  }
+
+ private:
+  ChunkRing& ring_;
+  bool finished_ = false;
+};
+
 // The changes as a tar: this thread reads the files, another hashes and writes.
 Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs) {
   TRY(auto blob, blobs.begin());
   ChunkRing ring;
   Result<> kept;
   std::jthread keeper([&] {
-    kept = hash_and_keep(ring, blob);
+    try {
+      kept = hash_and_keep(ring, blob);
+    } catch (...) {
+      kept = std::unexpected(detail::error_of(std::current_exception()));
+    }
     ring.abandon();
   });
+  RingWriter writer(ring);
   auto file_bytes = write_diff(source, [&](std::string_view bytes) -> Result<> {
     while (!bytes.empty()) {
       const auto chunk = ring.free_chunk();
@@ -46,7 +71,7 @@ Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs) {
     }
     return {};
   });
-  ring.finish(file_bytes ? Result<>{} : std::unexpected(file_bytes.error()));
+  writer.finish(file_bytes ? Result<>{} : std::unexpected(file_bytes.error()));
   keeper.join();
   if (!kept) return std::unexpected(kept.error());  // the reader's own, too
   return Packed{std::move(blob), *file_bytes};

@@ -7,11 +7,13 @@
 
 namespace coracle::storage {
 
-Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options,
-                           Stores stores) {
+Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options, Stores stores,
+                           const StopFlag& stop) {
   ConfigFile config;
   CHECK(apply_changes(config.config, options.changes));
-  auto staged = stores.layers.stage({}, source);
+  LayerRequest request;
+  request.stop = &stop;
+  auto staged = stores.layers.stage(request, source);
   if (!staged) return std::unexpected(staged.error().within("import"));
   const auto pin = stores.layers.pins().take({staged->info.blob, staged->info.diff_id});
   TRY(const auto layer, stores.layers.commit(*std::move(staged), ""));
@@ -37,6 +39,7 @@ Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& opt
     image.names[0].digest.clear();
     if (image.names[0].tag.empty()) image.names[0].tag = "latest";
   }
+  CHECK(check_stop(stop));
   return stores.images.add(image);
 }
 

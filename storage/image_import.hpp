@@ -9,7 +9,8 @@ namespace coracle::storage {
 
 // The bytes are kept as they come (gzip, zstd, plain; anything else inflated).
 //   errors  invalid_argument (no tar; a change that is none), the stores'
-Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options,
-                           Stores stores);
+//   stop    set: ends soon, with an error, and leaves nothing
+Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options, Stores stores,
+                           const StopFlag& stop);
 
 }  // namespace coracle::storage

@@ -17,14 +17,21 @@
 
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
-#include "storage/archive.hpp"
 #include "storage/reference.hpp"
+#include "storage/tar_reader.hpp"
 
 namespace coracle::storage {
 namespace {
 
 constexpr std::int64_t kTextLimit = std::int64_t{16} << 20;  // one manifest or configuration
 constexpr std::size_t kTextsLimit = std::size_t{128} << 20;  // all of them
+// What else an archive may hold, and cost: far beyond what the largest ones have.
+constexpr std::size_t kMostFiles = 200'000;
+constexpr std::size_t kNamesLimit = std::size_t{32} << 20;  // bytes of their names
+constexpr std::size_t kParsedLimit = std::size_t{256} << 20;  // bytes of JSON, each reading counted
+constexpr std::size_t kMostImages = 10'000;
+constexpr std::size_t kMostNames = 1'000;  // of one image
+constexpr std::size_t kMostLayers = 500;   // of one image: what a mount takes
 
 // An element of docker-archive's manifest.json.
 struct ArchiveImage {
@@ -45,8 +52,8 @@ struct Planned {
 
 class Loader {
  public:
-  Loader(Stores stores, const std::function<void(const std::string&)>& told)
-      : stores_(stores), told_(told), pin_(stores.layers.pins().take({})) {}
+  Loader(Stores stores, const StopFlag& stop, const std::function<void(const std::string&)>& told)
+      : stores_(stores), stop_(stop), told_(told), pin_(stores.layers.pins().take({})) {}
 
   Result<std::vector<Image>> run(ByteSource& source) {
     CHECK(read_archive(source));
@@ -69,11 +76,13 @@ class Loader {
     TRY(const auto n, read_full(source, head));
     head.resize(n);
     const auto whole = joined(head, source);
-    TRY(const auto plain, inflated(*whole, compression_of(head)));
-    ArchiveReader reader(*plain);
+    TRY(const auto tar, inflated(*whole, compression_of(head)));
+    StoppableSource plain(*tar, stop_);
+    TarReader reader(plain);
     for (;;) {
       TRY(const auto* entry, reader.next());
       if (entry == nullptr) break;
+      CHECK(count(*entry));
       const std::string name = clean_path("/" + entry->path).substr(1);
       if (!entry->hardlink.empty()) {
         links_[name] = clean_path("/" + entry->hardlink).substr(1);
@@ -83,12 +92,27 @@ class Loader {
         CHECK(read_file_entry(name, *entry, reader.data_source()));
       }
     }
-    // To the pipe's end, so that the sender sees no broken pipe.
-    std::string rest(std::size_t{64} << 10, '\0');
-    for (;;) {
-      TRY(const auto more, whole->read(rest));
-      if (more == 0) return {};
-    }
+    // To the end of both, so that what is damaged or cut behind the archive's end is an error, too,
+    // and the sender sees no broken pipe.
+    CHECK(drain(plain));
+    return drain(*whole);
+  }
+
+  // Names and links are held until the end.
+  Result<> count(const ArchiveEntry& entry) {
+    names_size_ += entry.path.size() + entry.hardlink.size() + entry.symlink.size();
+    if (++files_ > kMostFiles || names_size_ > kNamesLimit)
+      return fail(Errc::invalid_argument, "load: more than {} files, or {} MiB of names",
+                  kMostFiles, kNamesLimit >> 20);
+    return {};
+  }
+
+  // Before JSON is read, or a long list: an archive may name one text many times.
+  [[nodiscard]] Result<> spend(std::size_t bytes) const {
+    CHECK(check_stop(stop_));
+    parsed_ += bytes + 1024;
+    if (parsed_ <= kParsedLimit) return {};
+    return fail(Errc::invalid_argument, "load: its indexes name too many manifests");
   }
 
   Result<> read_file_entry(const std::string& name, const ArchiveEntry& entry, ByteSource& data) {
@@ -108,6 +132,7 @@ class Loader {
     }
     LayerRequest request;
     request.blob.digest = digest;
+    request.stop = &stop_;
     auto staged = stores_.layers.stage(request, *whole);
     if (!staged) return std::unexpected(staged.error().within("{}", name));
     pin_.add({staged->info.blob});
@@ -116,7 +141,7 @@ class Loader {
   }
 
   Result<> read_text(const std::string& name, const ArchiveEntry& entry, ByteSource& data) {
-    texts_size_ += static_cast<std::size_t>(std::max<std::int64_t>(entry.size, 0));
+    texts_size_ += static_cast<std::size_t>(entry.size);
     if (entry.size > kTextLimit || texts_size_ > kTextsLimit) {
       return fail(Errc::invalid_argument,
                   "{}: {} bytes are too many for a manifest or configuration", name, entry.size);
@@ -179,6 +204,7 @@ class Loader {
       auto parsed = json::from_text<std::vector<ArchiveImage>>(*manifest_json);
       if (!parsed) return std::unexpected(parsed.error().within("manifest.json"));
       listed = *std::move(parsed);
+      CHECK(check_count("images", listed.size(), kMostImages));
     }
     if (const auto* index_json = text_of("index.json")) {
       auto plan = plan_layout(*index_json, listed);
@@ -197,12 +223,14 @@ class Loader {
   Result<std::vector<Planned>> plan_docker(const std::vector<ArchiveImage>& listed) const {
     std::vector<Planned> out;
     for (const auto& image : listed) {
+      CHECK(check_count("layers", image.layers.size(), kMostLayers));
       Planned planned;
       const auto* config = text_of(image.config);
       if (config == nullptr) {
         return fail(Errc::invalid_argument, "load: manifest.json names {}, which is not there",
                     image.config);
       }
+      CHECK(spend(config->size()));
       planned.config = *config;
       for (const auto& layer : image.layers)
         planned.layer_files.push_back(followed(clean_path("/" + layer).substr(1)));
@@ -212,7 +240,14 @@ class Loader {
     return out;
   }
 
+  static Result<> check_count(const char* of_what, std::size_t count, std::size_t most) {
+    if (count <= most) return {};
+    return fail(Errc::invalid_argument, "load: {} {}: more than {} are not taken", count, of_what,
+                most);
+  }
+
   static Result<> add_names(Planned& planned, const std::vector<std::string>& names) {
+    CHECK(check_count("names of one image", planned.names.size() + names.size(), kMostNames));
     for (const auto& name : names) {
       auto reference = parse_reference(name, true);
       if (!reference) return std::unexpected(reference.error().within("load: {}", name));
@@ -230,19 +265,27 @@ class Loader {
     TRY(const auto parsed, parse_manifest(index_json));
     const auto* index = std::get_if<Index>(&parsed);
     if (index == nullptr) return fail(Errc::invalid_argument, "index.json: no index");
+    CHECK(check_count("images", index->manifests.size(), kMostImages));
     std::vector<Planned> out;
     std::map<std::string, std::size_t> by_manifest;
+    std::multimap<std::string, std::size_t> by_config;
     for (const auto& descriptor : index->manifests) {
       TRY(auto planned, plan_manifest(descriptor, 0));
       const auto [at, fresh] = by_manifest.emplace(sha256_of(planned.manifest), out.size());
-      if (fresh) out.push_back(std::move(planned));
+      if (fresh) {
+        by_config.emplace(sha256_of(planned.config), out.size());
+        out.push_back(std::move(planned));
+      }
       CHECK(add_names(out[at->second], names_in(descriptor)));
     }
     for (const auto& image : listed) {
       const auto* config = text_of(image.config);
-      for (auto& planned : out) {
-        if (config != nullptr && planned.config == *config)
-          CHECK(add_names(planned, image.repo_tags));
+      if (config == nullptr) continue;
+      CHECK(spend(config->size()));
+      const auto [first, last] = by_config.equal_range(sha256_of(*config));
+      for (auto at = first; at != last; ++at) {
+        CHECK(spend(0));
+        CHECK(add_names(out[at->second], image.repo_tags));
       }
     }
     return out;
@@ -261,16 +304,19 @@ class Loader {
 
   [[nodiscard]] Result<Planned> plan_manifest(const Descriptor& descriptor, int depth) const {
     TRY(const auto text, blob_text(descriptor.digest));
+    CHECK(spend(text.size()));
     TRY(const auto parsed, parse_manifest(text, descriptor.media_type));
     if (const auto* index = std::get_if<Index>(&parsed)) {
       if (depth > 3) return fail(Errc::invalid_argument, "indexes within indexes within indexes");
       return plan_index(*index, depth + 1);
     }
     const auto& manifest = std::get<Manifest>(parsed);
+    CHECK(check_count("layers", manifest.layers.size(), kMostLayers));
     Planned planned;
     planned.manifest = text;
     planned.manifest_type = manifest.media_type;
     TRY(planned.config, blob_text(manifest.config.digest));
+    CHECK(spend(planned.config.size()));
     planned.layers = manifest.layers;
     for (const auto& layer : manifest.layers)
       planned.layer_files.push_back(followed("blobs/sha256/" + hex_of(layer.digest)));
@@ -315,6 +361,7 @@ class Loader {
         planned.manifest.empty() ? manifest_for(planned.config, infos) : planned.manifest;
     image.manifest_type = planned.manifest.empty() ? media::kOciManifest : planned.manifest_type;
     image.names = planned.names;
+    CHECK(check_stop(stop_));
     return stores_.images.add(image);
   }
 
@@ -347,6 +394,7 @@ class Loader {
     TRY(const auto fd, stores_.blobs.open(blob));
     FdSource source(fd);
     LayerRequest request;
+    request.stop = &stop_;
     request.blob.digest = blob;
     request.diff_id = diff_id;
     request.parent = parent;
@@ -354,10 +402,12 @@ class Loader {
   }
 
   Stores stores_;
+  const StopFlag& stop_;
   const std::function<void(const std::string&)>& told_;
   Pin pin_;
   std::map<std::string, std::string> texts_;  // JSON files
-  std::size_t texts_size_ = 0;
+  std::size_t texts_size_ = 0, files_ = 0, names_size_ = 0;
+  mutable std::size_t parsed_ = 0;
   std::map<std::string, std::string> links_;
   std::map<std::string, std::optional<LayerStore::Staged>> staged_;  // empty: placed
   std::map<std::string, std::string> placed_blobs_;                  // file -> digest
@@ -383,9 +433,9 @@ std::string manifest_for(const std::string& config, const std::vector<LayerInfo>
   return json::to_text(manifest);
 }
 
-Result<std::vector<Image>> load_images(ByteSource& source, Stores stores,
+Result<std::vector<Image>> load_images(ByteSource& source, Stores stores, const StopFlag& stop,
                                        const std::function<void(const std::string&)>& told) {
-  return Loader(stores, told).run(source);
+  return Loader(stores, stop, told).run(source);
 }
 
 }  // namespace coracle::storage

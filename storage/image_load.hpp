@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/byte_source.hpp"
 #include "storage/image_store.hpp"
@@ -24,9 +25,11 @@ struct Stores {
 std::string manifest_for(const std::string& config, const std::vector<LayerInfo>& layers);
 
 // `told` is called with "Loaded image: x:1\n" as images become known.
-//   errors  invalid_argument (no archive of images, damaged), the stores'; images that were
-//           complete before stay
-Result<std::vector<Image>> load_images(ByteSource& source, Stores stores,
+//   stop    set: ends soon, with an error; no image appears that was not told of before
+//   errors  invalid_argument (no archive of images, damaged, beyond its bounds), the stores';
+//   images
+//           that were complete before stay
+Result<std::vector<Image>> load_images(ByteSource& source, Stores stores, const StopFlag& stop,
                                        const std::function<void(const std::string&)>& told);
 
 }  // namespace coracle::storage

@@ -97,17 +97,16 @@ class RingSource final : public ByteSource {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-class StoppableSource final : public ByteSource {
+// Whatever ends the reading, the filling thread hears it: it could not be joined otherwise.
+class RingReader {
  public:
-  StoppableSource(ByteSource& from, const std::atomic<bool>& stop) : from_(from), stop_(stop) {}
-  Result<std::size_t> read(std::span<char> into) override {
-    if (stop_) return fail(Errc::unavailable, "the daemon stops");
-    return from_.read(into);
-  }
+  explicit RingReader(ChunkRing& ring) : ring_(ring) {}
+  RingReader(const RingReader&) = delete;
+  RingReader& operator=(const RingReader&) = delete;
+  ~RingReader() { ring_.abandon(); }
 
  private:
-  ByteSource& from_;
-  const std::atomic<bool>& stop_;
+  ChunkRing& ring_;
 };
 
 class HashedSource final : public ByteSource {
@@ -138,6 +137,7 @@ struct Inflating {
   BlobStore::Writer& blob;
   bool blob_known;  // its digest is: it must be kept as it comes
   ChunkRing& ring;
+  const StopFlag* stop;
   std::string diff_id{};
   std::string media_type{};
 
@@ -166,6 +166,8 @@ struct Inflating {
     for (;;) {
       const auto chunk = ring.free_chunk();
       if (chunk.empty()) return {};  // the unpacker has failed; its error counts
+      // Asked here, too: few bytes of the source may make many.
+      if (stop != nullptr) CHECK(check_stop(*stop));
       TRY(const auto n, plain.read(chunk));
       if (n == 0) break;
       if (!same) hash.update({chunk.data(), n});
@@ -174,11 +176,7 @@ struct Inflating {
     diff_id = same ? blob.digest() : hash.finish();
     if (same) return {};
     // Padding behind compressed data belongs to the blob.
-    std::string rest(std::size_t{16} << 10, '\0');
-    for (;;) {
-      TRY(const auto n, received.read(rest));
-      if (n == 0) return {};
-    }
+    return drain(received);
   }
 };
 
@@ -281,18 +279,24 @@ Result<LayerStore::Staged> LayerStore::stage(const LayerRequest& request, LayerS
   TRY(const auto root, open_dir(directory + "/diff"));
 
   ChunkRing ring;
-  Inflating inflating{source, staged.blob_, !request.blob.digest.empty(), ring};
+  Inflating inflating{source, staged.blob_, !request.blob.digest.empty(), ring, request.stop};
   Result<> inflate_result;
   std::jthread inflater([&] {
-    inflate_result = inflating.run();
+    try {
+      inflate_result = inflating.run();
+    } catch (...) {
+      inflate_result = std::unexpected(detail::error_of(std::current_exception()));
+    }
     ring.finish(inflate_result);
   });
+  const RingReader reader(ring);
   RingSource tar(ring, request.unpacked);
   auto unpacked = unpack(tar, root, {.one_id = one_id_});
   auto drained = unpacked ? tar.drain() : Result<>{};
   ring.abandon();
   inflater.join();
 
+  if (request.stop != nullptr) CHECK(check_stop(*request.stop));
   const std::string name = request.blob.digest.empty() ? "layer" : "layer " + request.blob.digest;
   // The inflater's error comes to the unpacker too; its own text is the better one.
   if (!inflate_result) return std::unexpected(inflate_result.error().within("{}", name));
@@ -312,6 +316,7 @@ Result<LayerStore::Staged> LayerStore::stage(const LayerRequest& request, LayerS
       request.blob.media_type.empty() ? inflating.media_type : request.blob.media_type;
   staged.info.size = unpacked->bytes;
   staged.info.blob_size = staged.blob_.size();
+  staged.blob_.rest();
   return staged;
 }
 
@@ -405,7 +410,8 @@ Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const Unique
   head.resize(n);
   const auto whole = joined(head, source);
   TRY(const auto plain, inflated(*whole, compression_of(head)));
-  HashedSource tar(*plain);
+  StoppableSource made(*plain, stop);
+  HashedSource tar(made);
   TRY(const auto unpacked, unpack(tar, root, {.one_id = one_id_}));
   TRY(const auto diff_id, tar.drain());
   if (diff_id != info.diff_id)

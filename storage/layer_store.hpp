@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/async.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "storage/blob_store.hpp"
@@ -54,7 +55,8 @@ struct LayerRequest {
   std::string parent;   // chain id of the layer below, "" for the lowest
   // Called on the worker's thread, at most some ten times a second, with the bytes (of the blob)
   // that have been unpacked so far.
-  std::function<void(std::int64_t)> unpacked;
+  std::function<void(std::int64_t)> unpacked = {};
+  const StopFlag* stop = nullptr;  // set: ends soon, with an error, and leaves nothing
 };
 
 class LayerStore {

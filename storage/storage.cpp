@@ -177,24 +177,25 @@ class Store final : public Storage {
 
   Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) override {
     const auto told = on_loop(std::move(progress));
-    auto job = [this, from = std::move(from), told]() mutable -> Result<std::vector<Image>> {
+    auto job = [this, from = std::move(from),
+                told](const StopFlag& stop) mutable -> Result<std::vector<Image>> {
       const UniqueFd own = std::move(from);
-      FdSource source(own);
-      return load_images(source, stores(), told);
+      UploadSource source(own, stop);
+      return load_images(source, stores(), stop, told);
     };
-    auto loaded = co_await workers_.run(std::move(job));
+    auto loaded = co_await run_on_thread(io_, std::move(job));
     trash_.empty();  // staged layers that were there already, or came to nothing
     co_return loaded;
   }
 
   Task<Image> import(UniqueFd from, ImportOptions options) override {
     auto job = [this, from = std::move(from),
-                options = std::move(options)]() mutable -> Result<Image> {
+                options = std::move(options)](const StopFlag& stop) mutable -> Result<Image> {
       const UniqueFd own = std::move(from);
-      FdSource source(own);
-      return import_image(source, options, stores());
+      UploadSource source(own, stop);
+      return import_image(source, options, stores(), stop);
     };
-    auto imported = co_await workers_.run(std::move(job));
+    auto imported = co_await run_on_thread(io_, std::move(job));
     trash_.empty();
     co_return imported;
   }

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <climits>
 #include <map>
 #include <string_view>
 #include <tuple>
@@ -16,13 +17,16 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
-#include "storage/archive.hpp"
+#include "storage/free_space.hpp"
+#include "storage/places.hpp"
+#include "storage/tar_reader.hpp"
 
 namespace coracle::storage {
 namespace {
 
 constexpr std::string_view kWhiteout = ".wh.";
 constexpr std::string_view kOpaque = ".wh..wh..opq";
+constexpr std::size_t kMostRemembered = std::size_t{16} << 20;
 constexpr std::string_view kAufs = ".wh..wh.";  // bookkeeping of aufs: means nothing here
 
 // "./a//b/" -> "a/b"; "" is the root itself.
@@ -57,22 +61,27 @@ Result<std::string> copied_path(const std::string& written, const std::string& a
 class Unpacker {
  public:
   Unpacker(const UniqueFd& root, UnpackOptions options)
-      : root_(root), options_(std::move(options)) {
+      : options_(std::move(options)),
+        places_(root, [this](const UniqueFd& at, const std::string& name, const std::string& path,
+                             bool hidden) { return make_parent(at, name, path, hidden); }) {
     if (options_.layer) return;
     options_.at = clean_path("/" + options_.at).substr(1);
+    told_at_ = "/" + options_.at;
+    // Links on the way there are followed once, not for each entry.
+    if (auto there = places_.open(options_.at)) options_.at = std::move(there->path);
   }
 
   Result<Unpacked> run(ByteSource& source) {
-    ArchiveReader reader(source);
+    TarReader reader(source);
     for (;;) {
       TRY(const auto* entry, reader.next());
       if (entry == nullptr) break;
-      ++done_.entries;
-      auto r = apply(*entry, reader);
+      auto r = take(*entry, reader);
       if (r) continue;
       // What a copy's client did wrong is told in Docker's own words.
       const bool own_words = !options_.layer && r.error().sys == 0;
-      return std::unexpected(own_words ? r.error() : r.error().within("unpack {}", entry->path));
+      return std::unexpected(own_words ? r.error()
+                                       : r.error().within("unpack {}", told(entry->path)));
     }
     CHECK(finish_directories());
     return done_;
@@ -84,142 +93,140 @@ class Unpacker {
     timespec mtime;
   };
 
-  Result<> apply(const ArchiveEntry& entry, ArchiveReader& reader) {
+  Result<> take(const ArchiveEntry& entry, TarReader& reader) {
+    if (++done_.entries > kMostEntries)
+      return fail(Errc::invalid_argument, "the archive has more than {} entries", kMostEntries);
+    if (entry.path.size() >= PATH_MAX)
+      return sys_error_of(ENAMETOOLONG, "a path of {} bytes", entry.path.size());
+    places_.next_entry();
+    CHECK(apply(entry, reader));
+    if (!parent_.fd) return {};
+    return space_.wrote(parent_.fd, 0, 1);
+  }
+
+  Result<> apply(const ArchiveEntry& entry, TarReader& reader) {
     TRY(const auto path, path_of(entry.path));
     if (path == options_.at) return options_.layer ? root_entry(entry) : Result<>{};
     const auto slash = path.rfind('/');
     const std::string parent = slash == std::string::npos ? "" : path.substr(0, slash);
     const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
     CHECK(enter(parent));
-    if (!options_.layer) return copy(entry, path, name, reader);
-    if (name == kOpaque) return mark_opaque(parent_);
+    if (!options_.layer) return copy(entry, name, reader);
+    if (name == kOpaque) return mark_opaque(parent_.fd);
     if (name.starts_with(kAufs)) return {};
     if (name.starts_with(kWhiteout)) return whiteout(name.substr(kWhiteout.size()));
-    return make(entry, path, name, reader);
+    return make(entry, name, reader);
   }
 
   [[nodiscard]] Result<std::string> path_of(const std::string& written) const {
     return options_.layer ? entry_path(written) : copied_path(written, options_.at);
   }
 
-  Result<> copy(const ArchiveEntry& entry, const std::string& path, const std::string& name,
-                ArchiveReader& reader) {
+  Result<> copy(const ArchiveEntry& entry, const std::string& name, TarReader& reader) {
     struct stat st {};
-    const bool there = ::fstatat(parent_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    const bool there = ::fstatat(parent_.fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
     const bool directory = entry.type == S_IFDIR && entry.hardlink.empty();
     if (there && options_.keep_kinds && S_ISDIR(st.st_mode) != directory) {
       const char* is = directory ? "non-directory" : "directory";
       const char* new_one = directory ? "directory" : "non-directory";
       return fail(Errc::internal, "cannot overwrite {} \"{}\" with {} \"{}\"", is, entry.path,
-                  new_one, "/" + options_.at);
+                  new_one, told_at_);
     }
     if (entry.hardlink.empty() && (entry.type == S_IFCHR || entry.type == S_IFBLK))
       return device(entry, name);
-    return make(entry, path, name, reader);
+    return make(entry, name, reader);
   }
 
-  Result<> make(const ArchiveEntry& entry, const std::string& path, const std::string& name,
-                ArchiveReader& reader) {
-    if (!entry.hardlink.empty()) return hard_link(entry, path, name);
+  Result<> make(const ArchiveEntry& entry, const std::string& name, TarReader& reader) {
+    if (!entry.hardlink.empty()) return hard_link(entry, name);
     switch (entry.type) {
       case S_IFREG: return regular(entry, name, reader);
-      case S_IFDIR: return directory(entry, path, name);
+      case S_IFDIR: return directory(entry, name);
       case S_IFLNK: return symbolic_link(entry, name);
       case S_IFIFO: return fifo(entry, name);
-      default: log::debug("layer entry left out path={} type={:o}", path, entry.type); return {};
+      default:
+        log::debug("layer entry left out path={} type={:o}", entry.path, entry.type);
+        return {};
     }
   }
 
   // -- where
 
-  // Makes `parent` the current directory: parent_ is its descriptor.
+  // Makes `parent` the current directory: parent_.
   Result<> enter(const std::string& parent) {
-    if (parent_ && parent == parent_path_) return {};
-    auto fd = open_in_root(root_, parent, O_PATH | O_DIRECTORY);
-    if (!fd && (fd.error().sys == ENOENT || fd.error().sys == ENOTDIR)) fd = make_parents(parent);
-    if (!fd) return std::unexpected(fd.error());
-    parent_ = *std::move(fd);
+    if (parent_.fd && parent == parent_path_) return {};
+    TRY(parent_, places_.open_or_make(parent));
     parent_path_ = parent;
     return {};
   }
 
-  // Directories that the archive does not name itself. One that was whited out begins anew.
-  Result<UniqueFd> make_parents(const std::string& path) {
-    TRY(auto at, open_in_root(root_, "", O_PATH | O_DIRECTORY));
-    for (std::size_t begin = 0; begin < path.size();) {
-      const auto end = std::min(path.find('/', begin), path.size());
-      const std::string name = path.substr(begin, end - begin);
-      const std::string so_far = path.substr(0, end);
-      auto next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
-      if (!next) {
-        bool opaque = false;
-        if (next.error().sys == ENOTDIR && options_.layer) CHECK(clear_whiteout(at, name, opaque));
-        if (::mkdirat(at.get(), name.c_str(), 0755) != 0) return sys_error("make its parent");
-        next = open_in_root(root_, so_far, O_PATH | O_DIRECTORY);
-        if (!next) return next;
-        CHECK(own(*next, 0, 0));
-        if (opaque) CHECK(mark_opaque(*next));
-        directories_[so_far] = {0755, {0, UTIME_OMIT}};
-      }
-      at = *std::move(next);
-      begin = end + 1;
-    }
-    return at;
+  // Of the current directory's entry.
+  [[nodiscard]] std::string place_of(const std::string& name) const {
+    return parent_.path.empty() ? name : parent_.path + "/" + name;
+  }
+
+  // A directory that the archive does not name itself. One that was whited out begins anew.
+  Result<UniqueFd> make_parent(const UniqueFd& at, const std::string& name, const std::string& path,
+                               bool hidden) {
+    if (hidden && !options_.layer) return sys_error_of(ENOTDIR, "{} is no directory", name);
+    if (hidden && ::unlinkat(at.get(), name.c_str(), 0) != 0) return sys_error("replace {}", name);
+    if (::mkdirat(at.get(), name.c_str(), 0700) != 0) return sys_error("make its parent");
+    UniqueFd fd(::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) return sys_error("open its parent");
+    CHECK(own(fd, 0, 0));
+    if (hidden) CHECK(mark_opaque(fd));
+    if (::fchmod(fd.get(), 0755) != 0) return sys_error("set the mode of its parent");
+    directories_.erase(path);
+    return fd;
   }
 
   // -- what was there
 
-  static Result<> clear_whiteout(const UniqueFd& parent, const std::string& name, bool& cleared) {
-    struct stat st {};
-    if (::fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-      return sys_error("look at {}", name);
-    if (!S_ISCHR(st.st_mode) || st.st_rdev != 0)
-      return sys_error_of(ENOTDIR, "{} is no directory", name);
-    if (::unlinkat(parent.get(), name.c_str(), 0) != 0) return sys_error("replace {}", name);
-    cleared = true;
-    return {};
-  }
-
   // Makes way for a new entry `name`: a later entry of an archive replaces an earlier one.
-  Result<> clear(const std::string& name) { return remove_tree(proc_path(parent_) + "/" + name); }
+  Result<> clear(const std::string& name) {
+    return remove_tree(proc_path(parent_.fd) + "/" + name);
+  }
 
   // -- one function a type
 
   Result<> root_entry(const ArchiveEntry& entry) {
     if (entry.type != S_IFDIR) return {};
-    TRY(auto fd, open_in_root(root_, "", O_RDONLY | O_DIRECTORY));
+    TRY(auto fd, places_.open_plain("", O_RDONLY));
     CHECK(own(fd, entry.uid, entry.gid));
     CHECK(set_xattrs(fd, entry));
-    directories_[""] = {entry.mode, entry.mtime};
-    return {};
+    return remember("", {entry.mode, entry.mtime});
   }
 
   Result<> whiteout(const std::string& name) {
     if (name.empty() || name == "." || name == "..")
       return fail(Errc::invalid_argument, "a whiteout of nothing");
     // Linux 5.8 and later let anybody make this one device. See mknod(2).
-    if (::mknodat(parent_.get(), name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
+    if (::mknodat(parent_.fd.get(), name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
     if (errno != EEXIST) {
       return sys_error(
           "make a whiteout (needs Linux 5.8 and a file system that stores device nodes; "
           "choose another data-root if this one does not)");
     }
     UniqueFd there(
-        ::openat(parent_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        ::openat(parent_.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     return there ? mark_opaque(there) : Result<>{};
   }
 
-  Result<> regular(const ArchiveEntry& entry, const std::string& name, ArchiveReader& reader) {
+  Result<> regular(const ArchiveEntry& entry, const std::string& name, TarReader& reader) {
     constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    UniqueFd fd(::openat(parent_.get(), name.c_str(), kFlags, 0600));
+    if (entry.size > kMostBytes - done_.bytes)
+      return fail(Errc::invalid_argument, "the archive's files have more than {} bytes",
+                  kMostBytes);
+    UniqueFd fd(::openat(parent_.fd.get(), name.c_str(), kFlags, 0600));
     if (!fd && errno == EEXIST) {
       CHECK(clear(name));
-      fd.reset(::openat(parent_.get(), name.c_str(), kFlags, 0600));
+      fd.reset(::openat(parent_.fd.get(), name.c_str(), kFlags, 0600));
     }
     if (!fd) return sys_error("make the file");
     std::int64_t end = 0;
-    CHECK(reader.data([&](std::string_view bytes, std::int64_t offset) {
+    CHECK(reader.data([&](std::string_view bytes, std::int64_t offset) -> Result<> {
       end = offset + static_cast<std::int64_t>(bytes.size());
+      CHECK(space_.wrote(fd, static_cast<std::int64_t>(bytes.size())));
       return write_at(fd, bytes, offset);
     }));
     if (end < entry.size && ::ftruncate(fd.get(), entry.size) != 0) return sys_error("write");
@@ -244,35 +251,34 @@ class Unpacker {
     return {};
   }
 
-  Result<> directory(const ArchiveEntry& entry, const std::string& path, const std::string& name) {
+  Result<> directory(const ArchiveEntry& entry, const std::string& name) {
     bool opaque = false;
     // Searchable and writable while we fill it; its own mode comes at the end.
-    if (::mkdirat(parent_.get(), name.c_str(), 0700) != 0) {
+    if (::mkdirat(parent_.fd.get(), name.c_str(), 0700) != 0) {
       if (errno != EEXIST) return sys_error("make the directory");
       struct stat st {};
-      if (::fstatat(parent_.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+      if (::fstatat(parent_.fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return sys_error("look at it");
       if (!S_ISDIR(st.st_mode)) {
         opaque = options_.layer && S_ISCHR(st.st_mode);
         CHECK(clear(name));
-        if (::mkdirat(parent_.get(), name.c_str(), 0700) != 0)
+        if (::mkdirat(parent_.fd.get(), name.c_str(), 0700) != 0)
           return sys_error("make the directory");
       }
     }
     UniqueFd fd(
-        ::openat(parent_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        ::openat(parent_.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return sys_error("open the directory");
     if (opaque) CHECK(mark_opaque(fd));
     CHECK(own(fd, entry.uid, entry.gid));
     CHECK(set_xattrs(fd, entry));
-    directories_[path] = {entry.mode, entry.mtime};
-    return {};
+    return remember(place_of(name), {entry.mode, entry.mtime});
   }
 
   Result<> symbolic_link(const ArchiveEntry& entry, const std::string& name) {
     if (entry.symlink.empty()) return fail(Errc::invalid_argument, "a link to nothing");
     const auto make = [&] {
-      return ::symlinkat(entry.symlink.c_str(), parent_.get(), name.c_str());
+      return ::symlinkat(entry.symlink.c_str(), parent_.fd.get(), name.c_str());
     };
     int r = make();
     if (r != 0 && errno == EEXIST) {
@@ -302,7 +308,9 @@ class Unpacker {
   }
 
   Result<> node(const std::string& name, mode_t type, dev_t device) {
-    const auto make = [&] { return ::mknodat(parent_.get(), name.c_str(), type | 0600, device); };
+    const auto make = [&] {
+      return ::mknodat(parent_.fd.get(), name.c_str(), type | 0600, device);
+    };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
@@ -314,7 +322,7 @@ class Unpacker {
 
   // By descriptor: in a live tree somebody may have put a link in its place.
   Result<> node_mode(const ArchiveEntry& entry, const std::string& name) {
-    const UniqueFd fd(::openat(parent_.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd fd(::openat(parent_.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
     struct stat st {};
     if (!fd || ::fstat(fd.get(), &st) != 0 || (st.st_mode & S_IFMT) != entry.type)
       return fail(Errc::conflict, "it has been replaced meanwhile");
@@ -322,21 +330,23 @@ class Unpacker {
     return {};
   }
 
-  Result<> hard_link(const ArchiveEntry& entry, const std::string& path, const std::string& name) {
-    auto target = path_of(entry.hardlink);
-    if (!target) return std::unexpected(target.error());
-    if (*target == path) return {};
-    auto to = open_parent_in_root(root_, *target);
-    if (!to) return std::unexpected(to.error().within("link to {}", entry.hardlink));
+  Result<> hard_link(const ArchiveEntry& entry, const std::string& name) {
+    TRY(const auto target, path_of(entry.hardlink));
+    const auto slash = target.rfind('/');
+    const std::string last = slash == std::string::npos ? target : target.substr(slash + 1);
+    if (last.empty()) return fail(Errc::invalid_argument, "a link to the root");
+    auto to = places_.open(slash == std::string::npos ? "" : target.substr(0, slash));
+    if (!to) return std::unexpected(to.error().within("link to {}", told(entry.hardlink)));
+    if (to->path == parent_.path && last == name) return {};
     const auto make = [&] {
-      return ::linkat(to->parent.get(), to->name.c_str(), parent_.get(), name.c_str(), 0);
+      return ::linkat(to->fd.get(), last.c_str(), parent_.fd.get(), name.c_str(), 0);
     };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
       r = make();
     }
-    if (r != 0) return sys_error("link to {}", entry.hardlink);
+    if (r != 0) return sys_error("link to {}", told(entry.hardlink));
     return {};
   }
 
@@ -350,7 +360,11 @@ class Unpacker {
                   int flags) {
     if (options_.one_id) return {};
     if (options_.owner) std::tie(uid, gid) = *options_.owner;
-    if (::fchownat(at.get(), name, static_cast<uid_t>(uid), static_cast<gid_t>(gid), flags) == 0)
+    // -1 would leave it as it is, and what is cut to 32 bits could be root. See chown(2).
+    const auto is_id = [](std::int64_t id) { return id >= 0 && id < 0xffff'ffff; };
+    errno = EINVAL;
+    if (is_id(uid) && is_id(gid) &&
+        ::fchownat(at.get(), name, static_cast<uid_t>(uid), static_cast<gid_t>(gid), flags) == 0)
       return {};
     // A client's own ids (a domain's, say) may be beyond the map: what it copies is root's then.
     if (errno == EINVAL && !options_.layer && ::fchownat(at.get(), name, 0, 0, flags) == 0)
@@ -368,9 +382,9 @@ class Unpacker {
 
   // Of what is not opened: links and fifos.
   Result<> own_and_date(const ArchiveEntry& entry, const std::string& name) {
-    CHECK(own_at(parent_, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW));
+    CHECK(own_at(parent_.fd, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW));
     const std::array<timespec, 2> times{entry.mtime, entry.mtime};
-    if (::utimensat(parent_.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
+    if (::utimensat(parent_.fd.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
       return sys_error("set the time");
     return {};
   }
@@ -396,24 +410,47 @@ class Unpacker {
     return {};
   }
 
-  Result<> finish_directories() {
+  // Its mode and time come when all in it is there.
+  Result<> remember(const std::string& place, const Directory& wanted) {
+    const auto [at, fresh] = directories_.insert_or_assign(place, wanted);
+    if (fresh) remembered_ += at->first.size() + sizeof *at + 64;
+    return remembered_ < kMostRemembered ? Result<>{} : finish_directories(&parent_.path);
+  }
+
+  //   within  all but those on the way there: archives have what is in a directory behind it
+  Result<> finish_directories(const std::string* within = nullptr) {
+    std::map<std::string, Directory> kept;
+    const auto is_above = [within](const std::string& path) {
+      return path.empty() || *within == path || within->starts_with(path + "/");
+    };
     // Backwards: what is inside comes first, so that a mode without x does not lock us out.
     for (auto d = directories_.rbegin(); d != directories_.rend(); ++d) {
       const auto& [path, wanted] = *d;
-      auto fd = open_in_root(root_, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (within != nullptr && is_above(path)) {
+        kept.insert(*d);
+        continue;
+      }
+      auto fd = places_.open_plain(path, O_RDONLY | O_NOFOLLOW);
       if (!fd) continue;  // it was replaced by something else
       if (::fchmod(fd->get(), wanted.mode) != 0) return sys_error("set the mode of {}", path);
       const std::array<timespec, 2> times{wanted.mtime, wanted.mtime};
       if (::futimens(fd->get(), times.data()) != 0) return sys_error("set the time of {}", path);
     }
+    directories_ = std::move(kept);
+    remembered_ = 0;
     return {};
   }
 
-  const UniqueFd& root_;
+  static std::string told(const std::string& path) { return path.substr(0, 200); }
+
   UnpackOptions options_;
-  UniqueFd parent_;  // of the entry at hand
-  std::string parent_path_;
-  std::map<std::string, Directory> directories_;  // by path; what came last counts
+  std::string told_at_;  // as the client has named it
+  Places places_;
+  SpaceWatch space_;
+  Place parent_;                                  // of the entry at hand
+  std::string parent_path_;                       // as the archive has it
+  std::map<std::string, Directory> directories_;  // by place; what came last counts
+  std::size_t remembered_ = 0;                    // bytes of these
   Unpacked done_;
 };
 

@@ -10,6 +10,11 @@
 //   xattrs         user.* and security.capability; those that steer overlay file systems never
 //   devices        cannot be made without root: left out
 //   times          files at once; directories, and their modes, when all is unpacked
+//   sparse files   with their holes
+//
+// What one archive may cost is bounded by its size: entries, what links on the way to them lead
+// through, parents that no entry names, the memory for directories to be dated; and it ends before
+// the disk is full (free_space).
 #pragma once
 
 #include <cstdint>
@@ -23,6 +28,9 @@
 #include "storage/byte_source.hpp"
 
 namespace coracle::storage {
+
+constexpr std::int64_t kMostEntries = 10'000'000;
+constexpr std::int64_t kMostBytes = std::int64_t{64} << 40;  // of all files, holes counted
 
 struct UnpackOptions {
   bool one_id = false;

@@ -3,9 +3,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/detached.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -259,6 +264,165 @@ TEST_F(Store, RefusesArchivesWithoutImages) {
   EXPECT_EQ("", blobs());
   EXPECT_EQ("", names(scratch / "store/layers"));
   EXPECT_EQ("", names(scratch / "store/tmp"));
+}
+
+// ---- hostile archives
+
+using Pax = std::vector<std::pair<std::string, std::string>>;
+
+std::string with_pax(const Pax& pax, const std::string& name, const std::string& data) {
+  Tar::Meta meta;
+  meta.pax = pax;
+  return Tar().file(name, data, meta).done();
+}
+
+class Hostile : public Store {
+ protected:
+  Result<Image> import(const std::string& bytes) { return run(io, store->import(fed(bytes), {})); }
+  // Both refuse it, and neither leaves anything.
+  void refused(const std::string& bytes, const std::string& why) {
+    EXPECT_THAT(load(bytes).error().message, HasSubstr(why));
+    EXPECT_THAT(import(bytes).error().message, HasSubstr(why));
+    nothing_is_left();
+  }
+  void nothing_is_left() {
+    EXPECT_EQ("", names(scratch / "store/tmp"));
+    EXPECT_EQ("", blobs());
+    EXPECT_THAT(store->images(), IsEmpty());
+  }
+};
+
+TEST_F(Hostile, SizesThatLieEndNothing) {
+  refused(with_pax({{"GNU.sparse.realsize", "-5"}}, "manifest.json", R"([{"x":1}])"), "sparse");
+  refused(with_pax({{"GNU.sparse.size", "-5"}}, "manifest.json", R"([{"x":1}])"),
+          "GNU.sparse.size");
+  refused(with_pax({{"GNU.sparse.size", "4611686018427387904"},
+                    {"GNU.sparse.map", "0,0,4611686018427387904,0"},
+                    {"GNU.sparse.numblocks", "2"}},
+                   "layer.tar", ""),
+          "sparse");
+}
+
+TEST_F(Hostile, ALayerOfAnArchiveIsNoSparseFile) {
+  const auto tar =
+      with_pax({{"GNU.sparse.size", "1099511627776"}, {"GNU.sparse.map", "0,0"}}, "layer.tar", "");
+  EXPECT_THAT(load(tar).error().message, HasSubstr("sparse"));
+  nothing_is_left();
+  // In a file system's archive it is a file with a hole.
+  const auto image = import(tar);
+  ASSERT_TRUE(image) << image.error().message;
+  EXPECT_EQ(std::int64_t{1} << 40, image->size);
+}
+
+TEST_F(Hostile, WhatIsDamagedMakesNoImage) {
+  auto wrong_sum = Tar().file("f", "1").file("g", "2").done();
+  wrong_sum[1024 + 10] = 'x';
+  refused(wrong_sum, "checksum");
+  refused(Tar().file("f", "1").done().insert(1024, std::string(512, '\x7f')), "checksum");
+  refused(Tar().file("f", std::string(3000, 'f')).done().substr(0, 2000), "unexpected end");
+  refused(with_pax({{"path", std::string("a\0b", 3)}}, "f", ""), "NUL");
+  // The archive's end has come, its compressed form's has not.
+  const auto packed = gzipped(docker_archive(config_of({kBase, kTop}, "a"), R"(["x:1"])"));
+  EXPECT_FALSE(load(packed.substr(0, packed.size() - 4)));
+  EXPECT_FALSE(import(packed.substr(0, packed.size() - 4)));
+  nothing_is_left();
+}
+
+TEST_F(Hostile, IndexesThatNameOneManifestOverAndOverAreBounded) {
+  const std::string manifest(100'000, ' ');
+  std::string text = R"({"schemaVersion":2,"manifests":[)";
+  for (int i = 0; i < 9'000; ++i)
+    text += (i == 0 ? "" : ",") + std::string(R"({"digest":")") + sha256_of("{" + manifest + "}") +
+            R"("})";
+  const auto tar =
+      Tar()
+          .file("blobs/sha256/" + sha256_of("{" + manifest + "}").substr(7), "{" + manifest + "}")
+          .file("index.json", text + "]}")
+          .done();
+  EXPECT_FALSE(load(tar));
+  std::string many = "[";
+  for (int i = 0; i < 20'000; ++i) many += std::string(i == 0 ? "" : ",") + R"({"Config":"c"})";
+  EXPECT_THAT(load(Tar().file("c", "{}").file("manifest.json", many + "]").done()).error().message,
+              HasSubstr("20000 images"));
+  nothing_is_left();
+}
+
+// The client leaves while a small archive is still becoming a large layer.
+TEST_F(Hostile, WorkWhoseClientHasLeftStopsAndLeavesNothing) {
+  for (const bool as_import : {false, true}) {
+    // 512 MiB of zeros in half a megabyte, repeated: far more than can be written meanwhile.
+    std::string zeros(std::size_t{64} << 20, '\0');
+    auto head = Tar().field(124, "777777777770").file(as_import ? "big" : "a/layer.tar", "").done();
+    std::string bytes = gzipped(head.substr(0, 512));
+    const auto part = gzipped(zeros);
+    for (int i = 0; i < 120; ++i) bytes += part;
+    asio::cancellation_signal leave;
+    bool over = false;
+    Error error;
+    auto work = [&]() -> Coro<void> {
+      co_await asio::this_coro::throw_if_cancelled(false);
+      if (as_import) {
+        auto from = fed(bytes);
+        Storage::ImportOptions options;
+        const auto done = co_await store->import(std::move(from), std::move(options));
+        if (!done) error = done.error();
+      } else {
+        auto from = fed(bytes);
+        ProgressSink sink;
+        const auto done = co_await store->load(std::move(from), std::move(sink));
+        if (!done) error = done.error();
+      }
+      over = true;
+    };
+    asio::co_spawn(io, work(), asio::bind_cancellation_slot(leave.slot(), asio::detached));
+    const auto begun = std::chrono::steady_clock::now();
+    auto written = [&] {
+      std::uintmax_t sum = 0;
+      std::error_code ec;
+      for (const auto& f : std::filesystem::recursive_directory_iterator(scratch / "store/tmp", ec))
+        if (f.is_regular_file(ec)) sum += f.file_size(ec);
+      return sum;
+    };
+    io.restart();
+    while (written() < (std::size_t{1} << 20) && !over) io.run_for(std::chrono::milliseconds(5));
+    ASSERT_FALSE(over) << error.message;
+    leave.emit(asio::cancellation_type::terminal);
+    const auto left = std::chrono::steady_clock::now();
+    while (!over) io.run_for(std::chrono::milliseconds(5));
+    const auto took = std::chrono::steady_clock::now() - left;
+    EXPECT_LT(took, std::chrono::seconds(10)) << "of " << (left - begun).count();
+    EXPECT_THAT(error.message, HasSubstr("nobody waits"));
+    nothing_is_left();
+  }
+}
+
+TEST_F(Hostile, AClientThatSendsNothingDoesNotHoldAWorker) {
+  auto first = make_pipe(), second = make_pipe(), third = make_pipe();
+  int over = 0;
+  auto stalled = [&](UniqueFd from) -> Coro<void> {
+    ProgressSink sink;
+    const auto done = co_await store->load(std::move(from), std::move(sink));
+    EXPECT_FALSE(done);
+    ++over;
+  };
+  asio::co_spawn(io, stalled(std::move(first->read)), asio::detached);
+  asio::co_spawn(io, stalled(std::move(second->read)), asio::detached);
+  asio::co_spawn(io, stalled(std::move(third->read)), asio::detached);
+  io.restart();
+  io.run_for(std::chrono::milliseconds(50));
+  // The store has three workers.
+  bool free = false;
+  auto job = [] { return Result<>{}; };
+  auto ask = [&]() -> Coro<void> { free = (co_await workers.run(job)).has_value(); };
+  asio::co_spawn(io, ask(), asio::detached);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!free && std::chrono::steady_clock::now() < limit)
+    io.run_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(free);
+  first->write.reset();
+  second->write.reset();
+  third->write.reset();
+  while (over < 3) io.run_for(std::chrono::milliseconds(5));
 }
 
 // ---- kills: a child of this program loads or removes with a fail point set, and dies there

@@ -44,6 +44,18 @@ class Tar {
   }
   Tar& symlink(const std::string& name, const std::string& to) { return entry(name, '2', to); }
   Tar& hardlink(const std::string& name, const std::string& to) { return entry(name, '1', to); }
+  // A name too long for its field, for the next entry, as GNU writes it: 'L', or 'K' of a link.
+  Tar& long_name(char type, const std::string& name) {
+    header("././@LongLink", type, name.size() + 1, "", Meta{});
+    out_ += name + '\0';
+    pad();
+    return *this;
+  }
+  // Puts bytes into the next header of an entry; its checksum is right.
+  Tar& field(std::size_t at, const std::string& bytes) {
+    fields_.emplace_back(at, bytes);
+    return *this;
+  }
   [[nodiscard]] std::string done() const { return out_ + std::string(1024, '\0'); }
 
  private:
@@ -56,7 +68,9 @@ class Tar {
       while (std::to_string(size).size() + rest.size() != size) ++size;
       records += std::to_string(size) + rest;
     }
+    auto later = std::exchange(fields_, {});
     header("pax", 'x', records.size(), "", Meta{});
+    fields_ = std::move(later);
     out_ += records;
     pad();
   }
@@ -81,6 +95,8 @@ class Tar {
          std::string("ustar\0"
                      "00",
                      8));
+    for (const auto& [at, bytes] : std::exchange(fields_, {}))
+      std::memcpy(h.data() + at, bytes.data(), bytes.size());
     std::memset(h.data() + 148, ' ', 8);
     unsigned long sum = 0;
     for (const char c : h) sum += static_cast<unsigned char>(c);
@@ -89,6 +105,7 @@ class Tar {
   }
   void pad() { out_.append((512 - out_.size() % 512) % 512, '\0'); }
   std::string out_;
+  std::vector<std::pair<std::size_t, std::string>> fields_;
 };
 
 inline std::string gzipped(std::string_view data) {

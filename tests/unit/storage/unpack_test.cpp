@@ -7,6 +7,7 @@
 
 #include <random>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/base/path.hpp"
@@ -210,6 +211,130 @@ TEST_F(Unpack, DamagedArchivesGiveErrorsNotCrashes) {
     EXPECT_EQ("safe", get(scratch / "outside"));
   }
   EXPECT_GT(refused, 500);
+}
+
+TEST_F(Unpack, SparseFilesComeWithTheirHoles) {
+  Tar::Meta meta;
+  meta.pax = {{"GNU.sparse.size", "1073741824"}, {"GNU.sparse.map", "1048576,3"}};
+  const auto done = unpack_tar(Tar().file("big", "abc", meta).file("after", "1").done());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(1'073'741'825, done->bytes);
+  const auto st = look("big");
+  EXPECT_EQ(1'073'741'824, st.st_size);
+  EXPECT_LT(st.st_blocks, 1000);
+  const UniqueFd fd(::open(at("big").c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 4> bytes{};
+  ASSERT_EQ(3, ::pread(fd.get(), bytes.data(), 3, 1048576));
+  EXPECT_STREQ("abc", bytes.data());
+  EXPECT_EQ("1", get(at("after")));
+}
+
+TEST_F(Unpack, SizesThatLieAreRefused) {
+  for (const auto& [key, value] : {std::pair{"GNU.sparse.realsize", "-5"},
+                                   {"GNU.sparse.size", "-5"},
+                                   {"GNU.sparse.size", "4611686018427387904"},
+                                   {"size", "-1"}}) {
+    Tar::Meta meta;
+    meta.pax = {{key, value}};
+    EXPECT_FALSE(unpack_tar(Tar().file("f", "", meta).done())) << key << value;
+  }
+  // Each of them may be, together they may not.
+  Tar tar;
+  for (int i = 0; i < 9; ++i) {
+    Tar::Meta meta;
+    meta.pax = {{"GNU.sparse.size", "8796093022208"}, {"GNU.sparse.map", "8796093022207,1"}};
+    tar.file("f" + std::to_string(i), "x", meta);
+  }
+  EXPECT_THAT(unpack_tar(tar.done()).error().message, testing::HasSubstr("bytes"));
+}
+
+TEST_F(Unpack, WhatLinksLeadThroughIsBounded) {
+  // Each of 30 links goes 800 times down and up again before it comes to the next.
+  Tar tar;
+  tar.dir("d");
+  const auto link = [&](const std::string& path, const std::string& to) {
+    tar.long_name('K', to).symlink(path, "x");
+  };
+  std::string updown;
+  for (int i = 0; i < 800; ++i) updown += "d/../";
+  link("l0", updown + "d");
+  for (int i = 1; i < 30; ++i)
+    link("l" + std::to_string(i), updown + "l" + std::to_string(i - 1) + "/..");
+  for (int i = 0; i < 2000; ++i)
+    tar.file("l29/" + std::to_string(i % 2) + "/f" + std::to_string(i), "");
+  const auto done = unpack_tar(tar.done());
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, testing::HasSubstr("too many directories"));
+}
+
+TEST_F(Unpack, ParentsThatNoEntryNamesAreBounded) {
+  std::string deep;
+  for (int i = 0; i < 2000; ++i) deep += "d/";
+  Tar tar;
+  for (int i = 0; i < 100; ++i)
+    tar.long_name('L', std::to_string(i) + "/" + deep + "f").file("x", "");
+  const auto done = unpack_tar(tar.done());
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, testing::HasSubstr("by their files alone"));
+}
+
+TEST_F(Unpack, PathsThroughLinksWork) {
+  const auto done = unpack_tar(Tar()
+                                   .dir("usr")
+                                   .dir("usr/lib", 0555)
+                                   .symlink("lib", "usr/lib")
+                                   .symlink("abs", "/usr")
+                                   .symlink("up", "usr/../usr/lib/../..")
+                                   .file("lib/a", "1")
+                                   .file("lib/new/b", "2")
+                                   .file("abs/lib/c", "3")
+                                   .file("up/usr/lib/d", "4")
+                                   .dir("abs/lib", 0711)
+                                   .hardlink("lib/e", "abs/lib/a")
+                                   .done());
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ("1", get(at("usr/lib/a")));
+  EXPECT_EQ("2", get(at("usr/lib/new/b")));
+  EXPECT_EQ("3", get(at("usr/lib/c")));
+  EXPECT_EQ("4", get(at("usr/lib/d")));
+  EXPECT_EQ(look("usr/lib/a").st_ino, look("usr/lib/e").st_ino);
+  EXPECT_EQ(0711U, look("usr/lib").st_mode & 07777);  // what came last
+  EXPECT_EQ(1'000'000'000, look("usr/lib").st_mtime);
+  EXPECT_EQ(0755U, look("usr/lib/new").st_mode & 07777);
+  EXPECT_FALSE(unpack_tar(Tar().symlink("to", "nowhere").file("to/f", "").done()));
+  EXPECT_FALSE(unpack_tar(Tar().symlink("x", "y").symlink("y", "x").file("x/f", "").done()));
+}
+
+TEST_F(Unpack, DirectoriesAreDatedHoweverManyThereAre) {
+  // More than are kept in memory at once.
+  Tar tar;
+  for (int i = 0; i < 120; ++i) {
+    const std::string top = std::string(90, 'n') + std::to_string(i);
+    tar.dir(top, 0750);
+    std::string path = top;
+    for (int k = 0; k < 20; ++k) {
+      path += "/" + std::string(180, static_cast<char>('a' + k));
+      tar.long_name('L', path + "/").entry("x", '5');
+      for (int j = 0; j < 4; ++j)
+        tar.long_name('L', path + "/" + std::to_string(j) + "/").entry("x", '5');
+    }
+  }
+  const auto done = unpack_tar(tar.done());
+  ASSERT_TRUE(done) << done.error().message;
+  for (const auto& name :
+       {std::string(90, 'n') + "0", std::string(90, 'n') + "0/" + std::string(180, 'a'),
+        std::string(90, 'n') + "119"})
+    EXPECT_EQ(1'000'000'000, look(name).st_mtime) << name;
+}
+
+TEST_F(Unpack, IdsThatAreNoneAreNoRoots) {
+  NEEDS_NAMESPACE();
+  if (!has_id_range()) GTEST_SKIP() << "no id range";
+  for (const char* id : {"4294967295", "4294967296", "9223372036854775807"}) {
+    Tar::Meta meta;
+    meta.pax = {{"uid", id}};
+    EXPECT_FALSE(unpack_tar(Tar().file("f", "", meta).done(), false)) << id;
+  }
 }
 
 TEST(Inflate, ReadsAllMembersAndFramesInSmallPieces) {
