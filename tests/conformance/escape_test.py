@@ -8,6 +8,13 @@ import io
 import json
 import tarfile
 import tempfile
+import gzip
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
 import time
 import unittest  # noqa: F401  (used by the classes below)
 
@@ -150,6 +157,182 @@ class Traced(Attacks):
 
 
 # ---- archives
+
+def padded(data):
+    return data + b"\0" * (-len(data) % 512)
+
+
+def header(name, size=0, kind=b"0", link=b""):
+    """One tar header, with a right checksum, of whatever it says."""
+    h = bytearray(512)
+    h[:len(name)] = name
+    h[100:108], h[108:116], h[116:124] = b"0000644\0", b"0000000\0", b"0000000\0"
+    h[124:136], h[136:148], h[148:156] = b"%011o\0" % size, b"00000000000\0", b" " * 8
+    h[156:157], h[157:157 + len(link)], h[257:265] = kind, link, b"ustar\0" + b"00"
+    h[148:156] = b"%06o\0 " % sum(h)
+    return bytes(h)
+
+
+def member(name, data=b"", kind=b"0", link=b"", pax=()):
+    """An entry, with an extended header of these records, each "key=value"."""
+    records = b""
+    for record in pax:
+        size = len(record) + 2
+        while len(line := b"%d %s\n" % (size, record)) != size:
+            size = len(line)
+        records += line
+    before = header(b"PaxHeader", len(records), b"x") + padded(records) if pax else b""
+    return before + header(name, len(data), kind, link) + padded(data)
+
+
+END = b"\0" * 1024
+HOLE = b"4611686018427387904"
+
+
+def long_link(name, target):
+    return header(b"././@LongLink", len(target) + 1, b"K") + padded(target + b"\0") + header(name, 0, b"2", b"x")
+
+
+def chained_links():
+    """A thousand entries behind links that go up and down before they come to the next one."""
+    detour = b"d/../" * 800
+    out = member(b"d/", kind=b"5") + long_link(b"l0", detour + b"d")
+    for i in range(1, 30):
+        out += long_link(b"l%d" % i, detour + b"l%d/.." % (i - 1))
+    return out + b"".join(member(b"l29/%d/f" % i) for i in range(1000)) + END
+
+
+HOSTILE = {
+    "a negative size with its holes": member(b"manifest.json", b'[{"x":1}]', pax=[b"GNU.sparse.realsize=-5"]) + END,
+    "a negative size": member(b"manifest.json", b'[{"x":1}]', pax=[b"GNU.sparse.size=-5"]) + END,
+    "a hole of 4 EiB": member(b"layer.tar", pax=[
+        b"GNU.sparse.size=" + HOLE, b"GNU.sparse.map=0,0," + HOLE + b",0", b"GNU.sparse.numblocks=2"]) + END,
+    "a wrong checksum": member(b"a", b"1") + member(b"b", b"2").replace(b"0000644", b"0000777", 1) + END,
+    "garbage between entries": member(b"a", b"1") + b"\xa5" * 512 + member(b"b", b"2") + END,
+    "a block of zeros between entries": member(b"a", b"1") + b"\0" * 512 + member(b"b", b"2") + END,
+    "a NUL in a name": member(b"a", b"1", pax=[b"path=a\0b"]) + END,
+    "an end within an entry": member(b"a", b"1" * 3000)[:2000],
+    "an extended header of 3 MiB": gzip.compress(member(b"a", pax=[b"comment=" + b"c" * (3 << 20)]) + END),
+    "links that lead in circles": chained_links(),
+    "a gzip that is cut": gzip.compress(member(b"a", b"1") + END)[:-4],
+}
+
+
+class HostileArchives(harness.Case):
+    """What load, import and cp answer to archives that no program writes."""
+
+    def setUp(self):
+        super().setUp()
+        self.before = self.images()
+
+    def images(self):
+        return sorted(self.ok("images", "-aq", "--no-trunc").split())
+
+    def staged(self):
+        return os.listdir(f"{self.daemon.data}/storage/tmp")
+
+    def nothing_is_left(self):
+        harness.wait_until(lambda: not self.staged(), 10, "tmp/ is empty")
+        self.assertEqual(self.images(), self.before)
+
+    def takers(self):
+        """(name, a call that sends an archive, does it say no)"""
+        self.ok("create", "--name", "target", "busybox", "true")
+        tar = {"Content-Type": "application/x-tar"}
+
+        def stream(path):
+            return lambda data: self.daemon.request("POST", path, data, tar, timeout=120)
+        return [("load", stream("/images/load")), ("import", stream("/images/create?fromSrc=-&repo=evil")),
+                ("cp", lambda data: self.daemon.request("PUT", "/containers/target/archive?path=/tmp", data, tar,
+                                                        timeout=120))]
+
+    @staticmethod
+    def says_no(answer):
+        status, _, body = answer
+        text = body if isinstance(body, (bytes, str)) else json.dumps(body)
+        text = text if isinstance(text, str) else text.decode(errors="replace")
+        return status >= 400 or "errorDetail" in text
+
+    def test_each_is_refused_by_load_import_and_cp(self):
+        pid = self.daemon.process.pid
+        for taker, send in self.takers():
+            for name, data in HOSTILE.items():
+                with self.subTest(by=taker, archive=name):
+                    self.assertTrue(self.says_no(send(data)))
+                    self.assertEqual(self.daemon.process.pid, pid)
+                    self.assertIsNone(self.daemon.process.poll(), "the daemon has ended")
+                    self.assertEqual(self.images(), self.before)
+        self.nothing_is_left()
+
+    def test_a_small_archive_takes_a_short_time_and_delays_nobody(self):
+        small = gzip.compress(chained_links(), 9)
+        done = []
+
+        def send():
+            done.append(self.daemon.request("POST", "/images/create?fromSrc=-&repo=slow", small,
+                                            {"Content-Type": "application/x-tar"}, timeout=300))
+        threads = [threading.Thread(target=send) for _ in range(7)]
+        for t in threads:
+            t.start()
+        try:
+            # Before these have come to their end, whatever that takes on this machine.
+            self.ok("create", "--name", "beside", "busybox", "true")
+        finally:
+            for t in threads:
+                t.join()
+        self.assertEqual(len(done), 7)
+        self.nothing_is_left()
+
+    def test_a_sparse_file_keeps_its_hole(self):
+        data = member(b"big", b"abc", pax=[b"GNU.sparse.size=1073741824", b"GNU.sparse.map=1048576,3"]) + END
+        status, _, body = self.daemon.request("POST", "/images/create?fromSrc=-&repo=holes", data,
+                                              {"Content-Type": "application/x-tar"})
+        self.assertFalse(self.says_no((status, {}, body)), body)
+        try:
+            out = subprocess.run(["find", self.daemon.data, "-name", "big", "-printf", "%s %b"],
+                                 capture_output=True, text=True).stdout
+            size, blocks = map(int, out.split())
+            self.assertEqual(size, 1 << 30)
+            self.assertLess(blocks, 1000)
+        finally:
+            self.ok("rmi", "holes")
+
+    def test_an_upload_that_is_cut_makes_nothing(self):
+        """Whatever was sent before: the whole of an archive, too."""
+        whole = member(b"f", b"1") + END
+        self.ok("create", "--name", "cut", "busybox", "true")
+        for path, method in (("/images/load", "POST"), ("/images/create?fromSrc=-&repo=cut", "POST"),
+                             ("/containers/cut/archive?path=/tmp", "PUT")):
+            for framing, body in ((f"Content-Length: {len(whole) + 1}", whole),
+                                  ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(whole), whole))):
+                with self.subTest(path=path, framing=framing):
+                    with socket.socket(socket.AF_UNIX) as s:
+                        s.connect(self.daemon.socket)
+                        s.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode() + body)
+                        s.shutdown(socket.SHUT_WR)  # still there to hear the answer
+                        s.settimeout(60)
+                        answer = b""
+                        while part := s.recv(65536):
+                            answer += part
+                    self.assertIn(b"too early", answer)
+        self.nothing_is_left()
+
+    def test_a_client_that_leaves_takes_its_work_with_it(self):
+        """4 GiB of zeros in some megabytes, as a layer and as a file system; all of it has been sent."""
+        zeros = gzip.compress(b"\0" * (1 << 24), 9) * 256
+        body = gzip.compress(header(b"a/layer.tar", 256 << 24)) + zeros
+        for path in ("/images/load", "/images/create?fromSrc=-&repo=gone"):
+            with self.subTest(path=path):
+                with socket.socket(socket.AF_UNIX) as s:
+                    s.connect(self.daemon.socket)
+                    s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+                    s.sendall(body[:-1])
+                    harness.wait_until(self.staged, 60, "the work has begun")
+                    s.sendall(body[-1:])
+                begun = time.monotonic()
+                harness.wait_until(lambda: not self.staged(), 60, "tmp/ is empty")
+                print(f"{path}: gone after {time.monotonic() - begun:.2f} s", file=sys.stderr)
+                self.nothing_is_left()
 
 
 # ---- mounts: what covers, and what is covered
