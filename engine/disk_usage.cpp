@@ -1,56 +1,64 @@
 #include "engine/disk_usage.hpp"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <deque>
-#include <memory>
-#include <set>
 #include <utility>
 
+#include "engine/base/at.hpp"
+#include "engine/base/linked.hpp"
 #include "engine/container/list.hpp"
 #include "engine/later.hpp"
 
 namespace coracle {
 namespace {
 
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-using Dir = std::unique_ptr<DIR, CloseDir>;
-
-// Depth first, by descriptors: nothing can be exchanged for a link under our feet.
-class Walk {
+// Adds up files; what cannot be read is left out.
+class Sum final : public Visitor {
  public:
-  explicit Walk(dev_t device) : device_(device) {}
+  Sum(Way& way, dev_t device) : way_(way), device_(device) {}
   std::int64_t bytes = 0;
 
-  void into(UniqueFd fd, int depth) {
-    constexpr int kDeepest = 1024;  // a descriptor a level
-    const Dir dir(::fdopendir(fd.get()));
-    if (!dir) return;
-    (void)fd.release();
-    while (const dirent* entry = ::readdir(dir.get())) {
-      const std::string_view name = entry->d_name;
-      if (name == "." || name == "..") continue;
-      struct stat st {};
-      if (::fstatat(::dirfd(dir.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (!S_ISDIR(st.st_mode)) {
-        if (st.st_nlink < 2 || seen_.insert(st.st_ino).second) bytes += st.st_size;
-        continue;
-      }
-      if (st.st_dev != device_ || depth >= kDeepest) continue;
-      UniqueFd below(::openat(::dirfd(dir.get()), entry->d_name,
-                              O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-      if (below) into(std::move(below), depth + 1);
+  Result<> list(Piece& piece) override {
+    if (const UniqueFd* dir = way_.dir(0)) {
+      (void)read_dir(*dir, [&](auto name, auto type) { piece.add(name, type); });
     }
+    return {};
+  }
+
+  Result<bool> entry(const DirEntry& e) override {
+    const UniqueFd* dir = way_.dir(0);
+    struct stat st {};
+    if (dir == nullptr || at::look(*dir, e.name, st) != 0) return false;
+    if (!S_ISDIR(st.st_mode)) {
+      add(st);
+      return false;
+    }
+    if (st.st_dev != device_) return false;
+    std::vector<UniqueFd> dirs;
+    dirs.push_back(at::open_dir(*dir, e.name));
+    if (!dirs.front()) return false;
+    CHECK(way_.down(e.name, std::move(dirs)));
+    return true;
   }
 
  private:
+  void add(const struct stat& st) {
+    if (st.st_nlink > 1) {
+      if (linked_.find(st) != nullptr) {
+        linked_.forget_if_met(st);
+        return;
+      }
+      linked_.keep(st, true);
+    }
+    bytes += st.st_size;
+  }
+
+  Way& way_;
   dev_t device_;
-  std::set<ino_t> seen_;
+  Linked<bool> linked_;
 };
 
 std::map<std::string, std::int64_t> sizes_of_trees(
@@ -157,14 +165,16 @@ LayerSums sums_of(const Parts& p) {
   return sums;
 }
 
-Result<std::int64_t> tree_size(const std::string& path) {
-  UniqueFd top(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!top) return sys_error("open {}", path);
+Result<std::int64_t> tree_size(const std::string& path, Stop stop) {
+  std::vector<UniqueFd> top;
+  top.emplace_back(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!top.front()) return sys_error("open {}", path);
   struct stat st {};
-  if (::fstat(top.get(), &st) != 0) return sys_error("look at {}", path);
-  Walk walk(st.st_dev);
-  walk.into(std::move(top), 0);
-  return walk.bytes;
+  if (::fstat(top.front().get(), &st) != 0) return sys_error("look at {}", path);
+  Way way(std::move(top));
+  Sum sum(way, st.st_dev);
+  CHECK(coracle::walk(way, sum, stop));
+  return sum.bytes;
 }
 
 std::size_t containers_with_volume(const Parts& p, const std::string& name) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/walk.hpp"
 #include "engine/parts.hpp"
 #include "engine/usage.hpp"
 
@@ -36,7 +37,7 @@ LayerSums sums_of(const Parts& parts);
 
 // Bytes of the files below `path` (each hard-linked one once, none of another file system), as
 // Docker counts a volume.   errors  those of the first directory; what cannot be read is left out
-Result<std::int64_t> tree_size(const std::string& path);
+Result<std::int64_t> tree_size(const std::string& path, Stop stop = nullptr);
 
 // Of these containers; one that is gone or cannot be read is left out.
 Task<std::map<std::string, ContainerSize>> container_sizes(Parts& parts,

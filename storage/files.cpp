@@ -12,16 +12,16 @@
 namespace coracle::storage {
 
 Result<> write_tree(const UniqueFd& root, const std::string& path, const std::string& as,
-                    const UniqueFd& to) {
+                    const UniqueFd& to, Stop stop) {
   ArchiveWriter archive(to);
   TarTree tar(archive);
   const bool contents = path.ends_with('/') || path.ends_with("/.") || path == ".";
   auto directory = open_in_root(root, path, O_RDONLY | O_DIRECTORY | (contents ? 0 : O_NOFOLLOW));
   if (directory) {
-    CHECK(tar.add_all_in(*directory, as));
+    CHECK(tar.add_all_in(*directory, as, stop));
   } else if (directory.error().sys == ENOTDIR || directory.error().sys == ELOOP) {
     TRY(const auto at, open_parent_in_root(root, path));
-    CHECK(tar.add_all(at.parent, at.name, as));
+    CHECK(tar.add_all(at.parent, at.name, as, stop));
   } else {
     return std::unexpected(directory.error());
   }

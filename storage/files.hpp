@@ -10,14 +10,16 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
+#include "engine/base/walk.hpp"
 
 namespace coracle::storage {
 
 // Writes a tar of `path` below `root` and of all that is in it, under the name `as`; a link that is
 // the last part of the path is not followed unless a slash (or "/.") stands behind it.
-//   errors  not_found; those of the file system, with the path
+//   errors  not_found; those of the file system, with the path; a path longer than kLongestPath
+//           (storage/diff.hpp); ECANCELED, when it was stopped
 Result<> write_tree(const UniqueFd& root, const std::string& path, const std::string& as,
-                    const UniqueFd& to);
+                    const UniqueFd& to, Stop stop = nullptr);
 
 struct ExtractOptions {
   bool one_id = false;

@@ -9,8 +9,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
-#include <set>
+#include <optional>
+#include <utility>
+
+#include <limits.h>
+
+#include "engine/base/at.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -21,17 +25,6 @@ constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
 // root, and fuse-overlayfs's own.
 constexpr std::array kOpaqueNames{"user.overlay.opaque", "trusted.overlay.opaque",
                                   "user.fuseoverlayfs.opaque"};
-
-Result<UniqueFd> open_entry_dir(const UniqueFd& parent, const std::string& name) {
-  UniqueFd fd(
-      ::openat(parent.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return sys_error("open directory {}", name);
-  return fd;
-}
-
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
 
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
@@ -46,41 +39,14 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
-Result<std::string> read_link(const MergedEntry& entry) {
-  std::string target(static_cast<std::size_t>(entry.st.st_size) + 256, 0);
-  const ssize_t n =
-      ::readlinkat(entry.parent.get(), entry.name.c_str(), target.data(), target.size());
-  if (n < 0) return sys_error("read the link {}", entry.name);
-  target.resize(static_cast<std::size_t>(n));
-  return target;
+Result<std::string> read_link(const UniqueFd& dir, const std::string& name) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t n = at::read_link(dir, name, target.data(), target.size());
+  if (n < 0) return sys_error("read the link {}", name);
+  return std::string(target.data(), static_cast<std::size_t>(n));
 }
 
 }  // namespace
-
-Result<std::vector<std::string>> names_in(const UniqueFd& dir) {
-  TRY(const auto entries, entries_in(dir));
-  std::vector<std::string> names;
-  names.reserve(entries.size());
-  for (const auto& [name, type] : entries) names.push_back(name);
-  return names;
-}
-
-Result<std::vector<DirEntry>> entries_in(const UniqueFd& dir) {
-  // An open file of its own: the position in a directory is shared by duplicates.
-  UniqueFd again(::openat(dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!again) return sys_error("open a layer's directory");
-  const std::unique_ptr<DIR, CloseDir> stream(::fdopendir(again.get()));
-  if (!stream) return sys_error("read a layer's directory");
-  static_cast<void>(again.release());  // closedir owns it now
-  std::vector<DirEntry> entries;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") entries.push_back({std::string(name), entry->d_type});
-  }
-  if (errno != 0) return sys_error("read a layer's directory");
-  return entries;
-}
 
 bool is_whiteout(const struct stat& st) {
   return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
@@ -108,80 +74,128 @@ Result<MergedEntry> open_merged(const std::vector<std::string>& layers) {
   return root;
 }
 
-Result<MergedEntry> lookup_child(const MergedEntry& dir, const std::string& name) {
-  MergedEntry found;
+Result<Way> way_from(const MergedEntry& dir) {
+  std::vector<UniqueFd> tops;
   for (const auto& layer : dir.dirs) {
+    TRY(auto top, duplicate(layer));
+    tops.push_back(std::move(top));
+  }
+  return Way(std::move(tops));
+}
+
+Result<MergedChild> child_of(const Way& way, std::size_t first, const std::string& name) {
+  MergedChild found;
+  for (std::size_t tree = first; tree < way.trees(); ++tree) {
+    const UniqueFd* layer = way.dir(tree);
+    if (layer == nullptr) continue;
     struct stat st {};
-    if (::fstatat(layer.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (at::look(*layer, name, st) != 0) {
       if (errno == ENOENT) continue;
       return sys_error("look at {}", name);
     }
     if (is_whiteout(st)) break;
     if (!S_ISDIR(st.st_mode)) {
-      if (!found.dirs.empty()) break;  // a directory above hides it
+      if (found.is_directory()) break;  // a directory above hides it
       found.st = st;
-      TRY(found.parent, duplicate(layer));
-      found.name = name;
+      found.tree = tree;
       return found;
     }
-    TRY(auto fd, open_entry_dir(layer, name));
-    if (found.dirs.empty()) found.st = st;
+    UniqueFd fd = at::open_dir(*layer, name);
+    if (!fd) return sys_error("open directory {}", name);
+    if (!found.is_directory()) {
+      found.st = st;
+      found.dirs.resize(way.trees());
+    }
     const bool opaque = is_opaque(fd);
-    found.dirs.push_back(std::move(fd));
+    found.dirs[tree] = std::move(fd);
     if (opaque) break;
   }
-  if (found.dirs.empty()) return fail(Errc::not_found, "{}: no such file or directory", name);
+  if (!found.is_directory()) return fail(Errc::not_found, "{}: no such file or directory", name);
   return found;
 }
 
+Result<> list_layers(const Way& way, std::size_t first, Piece& piece) {
+  constexpr unsigned char kHidden = 254;  // no DT_…: a name that is hidden hides those below
+  for (std::size_t tree = first; tree < way.trees(); ++tree) {
+    const UniqueFd* layer = way.dir(tree);
+    if (layer == nullptr) continue;
+    Result<> looked;
+    CHECK(read_dir(*layer, [&](std::string_view name, unsigned char type) {
+      if (type == DT_CHR || type == DT_UNKNOWN) {
+        struct stat st {};
+        if (at::look(*layer, std::string(name), st) != 0) {
+          if (errno != ENOENT && looked) looked = sys_error("look at {}", name);
+        } else if (is_whiteout(st)) {
+          type = kHidden;
+        }
+      }
+      piece.add(name, type);
+    }));
+    if (!looked) return looked;
+  }
+  piece.drop(kHidden);
+  return {};
+}
+
+namespace {
+
+// What lookup_path found, with descriptors of its own.
+Result<MergedEntry> entry_at(const Way& way, const MergedChild* leaf, const std::string& name) {
+  MergedEntry out;
+  if (leaf != nullptr) {
+    out.st = leaf->st;
+    out.name = name;
+    TRY(out.parent, duplicate(*way.dir(leaf->tree)));
+    return out;
+  }
+  for (std::size_t tree = 0; tree < way.trees(); ++tree) {
+    if (way.dir(tree) == nullptr) continue;
+    TRY(auto dir, duplicate(*way.dir(tree)));
+    if (out.dirs.empty() && ::fstat(dir.get(), &out.st) != 0)
+      return sys_error("look at {}", way.shown());
+    out.dirs.push_back(std::move(dir));
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const std::string& path) {
-  std::vector<MergedEntry> way;  // from the root to where we are
-  TRY(auto root, open_merged(layers));
-  way.push_back(std::move(root));
+  TRY(const auto root, open_merged(layers));
+  TRY(auto way, way_from(root));
   auto todo = parts_of(path);
+  std::optional<MergedChild> leaf;  // something that is no directory: the end of the way
+  std::string name;
   int links = 0;
   for (std::size_t i = 0; i < todo.size(); ++i) {
-    if (way.back().dirs.empty() && way.size() > 1)
-      return fail(Errc::invalid_argument, "{}: not a directory", path);
+    if (leaf) return fail(Errc::invalid_argument, "{}: not a directory", path);
     if (todo[i] == "..") {
-      if (way.size() > 1) way.pop_back();
+      if (way.depth() > 0) way.up();
       continue;
     }
-    auto next = lookup_child(way.back(), todo[i]);
+    auto next = child_of(way, 0, todo[i]);
     if (!next && next.error().code == Errc::not_found)
       return fail(Errc::not_found, "{}: no such file or directory", path);
     if (!next) return std::unexpected(next.error().within("{}", path));
+    name = todo[i];
+    if (next->is_directory()) {
+      CHECK(way.down(name, std::move(next->dirs)));
+      continue;
+    }
     if (!S_ISLNK(next->st.st_mode)) {
-      way.push_back(*std::move(next));
+      leaf = *std::move(next);
       continue;
     }
     if (++links > kMostLinks)
       return fail(Errc::invalid_argument, "{}: too many symbolic links", path);
-    TRY(const auto target, read_link(*next));
+    TRY(const auto target, read_link(*way.dir(next->tree), name));
     auto rest = parts_of(target);
     rest.insert(rest.end(), todo.begin() + static_cast<std::ptrdiff_t>(i) + 1, todo.end());
-    if (target.starts_with('/')) way.erase(way.begin() + 1, way.end());
+    while (target.starts_with('/') && way.depth() > 0) way.up();
     todo = std::move(rest);
     i = static_cast<std::size_t>(-1);
   }
-  return std::move(way.back());
-}
-
-Result<std::vector<std::string>> list_merged(const MergedEntry& dir) {
-  std::set<std::string> seen;  // a name that was met, hidden or not, hides those below
-  std::vector<std::string> out;
-  for (const auto& layer : dir.dirs) {
-    TRY(const auto names, names_in(layer));
-    for (const auto& name : names) {
-      if (!seen.insert(name).second) continue;
-      struct stat st {};
-      if (::fstatat(layer.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return sys_error("look at {}", name);
-      if (!is_whiteout(st)) out.push_back(name);
-    }
-  }
-  std::ranges::sort(out);
-  return out;
+  return entry_at(way, leaf ? &*leaf : nullptr, name);
 }
 
 }  // namespace coracle::storage

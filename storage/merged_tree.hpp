@@ -10,6 +10,7 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
+#include "engine/base/walk.hpp"
 
 namespace coracle::storage {
 
@@ -28,19 +29,25 @@ bool is_opaque(const UniqueFd& dir);
 
 // Opens the roots. `layers`: directories, topmost first.
 Result<MergedEntry> open_merged(const std::vector<std::string>& layers);
-// One name in a merged directory; not followed. errors: not_found
-Result<MergedEntry> lookup_child(const MergedEntry& dir, const std::string& name);
 // A path from the root, links followed (the last one too).  errors: not_found, invalid_argument
 // (too many links, not a directory)
 Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const std::string& path);
-// Names in one directory as they stand there, without "." and "..".
-Result<std::vector<std::string>> names_in(const UniqueFd& dir);
-struct DirEntry {
-  std::string name;
-  unsigned char type;  // DT_REG, …; DT_UNKNOWN: this file system does not tell
+
+// ---- walks: the layers are trees of a way (engine/base/walk.hpp), topmost first, from `first` on
+
+// A way that stands in a merged directory.
+Result<Way> way_from(const MergedEntry& dir);
+
+// An entry of the directory where the way is.
+struct MergedChild {
+  struct stat st {};           // of the topmost layer that has it
+  std::vector<UniqueFd> dirs;  // a directory: by tree, for Way::down
+  std::size_t tree = 0;        // something else: the tree that has it
+  [[nodiscard]] bool is_directory() const { return !dirs.empty(); }
 };
-Result<std::vector<DirEntry>> entries_in(const UniqueFd& dir);
-// Names in a merged directory: what is hidden is left out; sorted.
-Result<std::vector<std::string>> list_merged(const MergedEntry& dir);
+// errors: not_found
+Result<MergedChild> child_of(const Way& way, std::size_t first, const std::string& name);
+// Says the names of the directory where the way is: what is hidden is left out.
+Result<> list_layers(const Way& way, std::size_t first, Piece& piece);
 
 }  // namespace coracle::storage

@@ -1,17 +1,21 @@
 #include "storage/volume_store.hpp"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 
+#include "engine/base/at.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/remove.hpp"
 #include "storage/copy_tree.hpp"
 #include "storage/merged_tree.hpp"
 #include "storage/records.hpp"
@@ -21,7 +25,8 @@ namespace coracle::storage {
 namespace {
 
 constexpr const char* kRecord = "volume.json";
-constexpr const char* kFilling = ".filling";  // what becomes _data once it is whole
+constexpr const char* kData = "_data";
+constexpr const char* kFilling = ".filling";  // what becomes the data once it is whole
 
 bool is_alphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -86,12 +91,6 @@ struct Fill {
   bool swap = false;  // data is ours and nobody has it mounted: it may become another directory
 };
 
-Result<> empty_directory(const std::string& dir) {
-  TRY(const auto names, list_dir(dir));
-  for (const auto& name : names) CHECK(remove_tree(join_path(dir, name)));
-  return {};
-}
-
 // A bind volume's directory is bound by each container itself; here it is only looked at.
 Result<> look_at_device(const std::string& dir, const VolumeMount& what) {
   struct stat st {};
@@ -121,32 +120,79 @@ Result<UniqueFd> open_target(const Fill& fill) {
   return inside;
 }
 
+// Where the copy is made: beside the volume's data, where no container reaches; of a bind volume,
+// which may be another file system's, in the directory itself.
+struct Place {
+  UniqueFd parent;
+  std::string name;
+};
+Result<Place> place_of(const Fill& fill, const UniqueFd& target) {
+  if (fill.mount.kind == Kind::bind) {
+    TRY(auto parent, duplicate(target));
+    constexpr std::size_t kMostOfAName = 200;
+    return Place{std::move(parent),
+                 std::string(kFilling) + "-" + base_name(fill.dir).substr(0, kMostOfAName)};
+  }
+  TRY(auto parent, open_dir(fill.dir));
+  return Place{std::move(parent), kFilling};
+}
+
+Result<bool> is_empty(const UniqueFd& dir) {
+  bool empty = true;
+  CHECK(read_dir(dir, [&](std::string_view name, unsigned char) {
+    if (!name.starts_with(kFilling)) empty = false;
+  }));
+  return empty;
+}
+
+// What the copy holds becomes the target's, name by name: what a container that has the volume has
+// put there meanwhile stays, whatever its name.
+Result<> move_in(const UniqueFd& copy, const UniqueFd& target) {
+  TRY(const bool still_empty, is_empty(target));
+  if (!still_empty) return {};
+  std::vector<std::string> names;
+  CHECK(read_dir(copy, [&](std::string_view name, unsigned char) { names.emplace_back(name); }));
+  for (const auto& name : names) {
+    if (at::move(copy, name, target, name, RENAME_NOREPLACE) != 0 && errno != EEXIST)
+      return sys_error("put {} into the volume", name);
+  }
+  return copy_directory_metadata(copy, target);
+}
+
+// Never in place: a container that has the volume could exchange what is being written to.
+Result<> fill_from(const MergedEntry& from, const Fill& fill, const UniqueFd& target) {
+  TRY(const auto place, place_of(fill, target));
+  CHECK(remove_in(place.parent, place.name));  // of a daemon that was killed
+  TRY(const bool empty, is_empty(target));
+  if (!empty) return {};
+  if (at::make_dir(place.parent, place.name, 0700) != 0) return sys_error("make {}", place.name);
+  auto done = copy_tree(from, place.parent, place.name);
+  if (done) done = fail_point("volume.fill");
+  if (done && fill.swap) {
+    if (at::move(place.parent, place.name, place.parent, kData, 0) == 0) return {};
+    done = sys_error("name the data");
+  } else if (done) {
+    const UniqueFd copy = at::open_dir(place.parent, place.name);
+    done = copy ? move_in(copy, target) : sys_error("open {}", place.name);
+  }
+  // What stays goes with the next fill.
+  if (auto gone = remove_in(place.parent, place.name); !gone)
+    log::warn("a copy stays volume={} reason={}", base_name(fill.dir), gone.error().message);
+  return done;
+}
+
 Result<> fill_volume(const Fill& fill) {
   const auto from = lookup_path(fill.layers, fill.path);
   if (!from && from.error().code != Errc::not_found) return std::unexpected(from.error());
   const bool has_files = from && !from->dirs.empty();
   if (!has_files && fill.subpath.empty()) return {};
-  if (auto there = look_at_device(join_path(fill.dir, "_data"), fill.mount); !there)
+  if (auto there = look_at_device(join_path(fill.dir, kData), fill.mount); !there)
     return std::unexpected(there.error().within("error while mounting volume '{}'", fill.data));
   TRY(const auto target, open_target(fill));
-  if (!target) return {};
-  const std::string place = proc_path(target);
-  TRY(const auto names, list_dir(place));
-  if (!has_files || !names.empty()) return {};
-  if (!fill.swap) {
-    auto copied = copy_tree(*from, place);
-    if (!copied) static_cast<void>(empty_directory(place));  // nothing half: it is tried again
-    return copied;
-  }
-  const std::string fresh = join_path(fill.dir, kFilling);
-  CHECK(remove_tree(fresh));  // of a daemon that was killed
-  if (::mkdir(fresh.c_str(), 0755) != 0) return sys_error("make {}", fresh);
-  auto copied = copy_tree(*from, fresh);
-  if (copied) copied = fail_point("volume.fill");
-  if (copied && ::rename(fresh.c_str(), fill.data.c_str()) != 0)
-    copied = sys_error("name the data");
-  if (!copied) static_cast<void>(remove_tree(fresh));
-  return copied;
+  if (!target || !has_files) return {};
+  const UniqueFd readable = at::reopen(target);
+  if (!readable) return sys_error("open {}", fill.data);
+  return fill_from(*from, fill, readable);
 }
 
 Result<bool> is_mount_point(const std::string& dir) {

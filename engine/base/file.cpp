@@ -32,36 +32,6 @@ bool is_dot(const char* name) {
   return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
 }
 
-Result<> remove_at(int parent, const char* name, const std::string& shown);
-
-Result<> remove_children(int parent, const char* name, const std::string& shown) {
-  UniqueFd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd && errno == EACCES && ::fchmodat(parent, name, 0700, 0) == 0) {
-    fd.reset(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  }
-  if (!fd) return sys_error("open {}", shown);
-  struct stat st {};
-  if (::fstat(fd.get(), &st) == 0 && (st.st_mode & 0700) != 0700) {
-    // Best effort: where it matters the unlink below says so.
-    static_cast<void>(::fchmod(fd.get(), 0700));
-  }
-  const int raw = fd.get();
-  TRY(auto dir, read_dir_of(std::move(fd), shown));
-  while (const dirent* entry = ::readdir(dir.get())) {
-    if (!is_dot(entry->d_name)) CHECK(remove_at(raw, entry->d_name, shown + "/" + entry->d_name));
-  }
-  return {};
-}
-
-Result<> remove_at(int parent, const char* name, const std::string& shown) {
-  if (::unlinkat(parent, name, 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return sys_error("remove {}", shown);
-  CHECK(remove_children(parent, name, shown));
-  if (::unlinkat(parent, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
-    return sys_error("remove {}", shown);
-  return {};
-}
-
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t limit) {
@@ -126,7 +96,5 @@ Result<std::vector<std::string>> list_dir(const std::string& path) {
   std::ranges::sort(names);
   return names;
 }
-
-Result<> remove_tree(const std::string& path) { return remove_at(AT_FDCWD, path.c_str(), path); }
 
 }  // namespace coracle

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/base/at.hpp"
+
 namespace coracle {
 namespace {
 
@@ -69,7 +71,7 @@ Result<UniqueFd> make_dirs_in_root(const UniqueFd& root, const std::string& path
     const std::string next = so_far + "/" + part;
     auto found = open_in_root(root, next, O_PATH | O_DIRECTORY);
     if (!found && found.error().sys == ENOENT) {
-      if (::mkdirat(at.get(), part.c_str(), mode) != 0 && errno != EEXIST) {
+      if (at::make_dir(at, part, mode) != 0 && errno != EEXIST) {
         return sys_error("make directory {} in the root file system", next);
       }
       found = open_in_root(root, next, O_PATH | O_DIRECTORY);

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -35,9 +37,15 @@ TEST(MergedTree, FollowsLinksAcrossLayersAndNeverOutOfTheRoot) {
   for (const char* path : {"/var/run/x", "var/up/x/", "/../run/./x"}) {
     const auto found = lookup_path(layers, path);
     ASSERT_TRUE(found) << path << ": " << found.error().message;
-    const auto list = list_merged(*found);
-    ASSERT_TRUE(list);
-    EXPECT_EQ(*list, std::vector<std::string>{"f"}) << path;
+    const auto way = way_from(*found);
+    ASSERT_TRUE(way);
+    Piece piece("");
+    ASSERT_TRUE(list_layers(*way, 0, piece));
+    bool more = true;
+    const auto list = piece.take(more);
+    ASSERT_EQ(list.size(), 1U) << path;
+    EXPECT_EQ(list.front().name, "f") << path;
+    EXPECT_FALSE(more);
   }
   const auto loop = lookup_path(layers, "/loop");
   ASSERT_FALSE(loop);
@@ -112,6 +120,62 @@ TEST(CopyTree, KeepsModesTimesLinksAttributesAndHoles) {
   EXPECT_EQ(stat_of(s / "copy/suid").st_uid, 1000U);
   EXPECT_EQ(stat_of(s / "copy/suid").st_gid, 33U);
   EXPECT_EQ(stat_of(s / "copy/link").st_uid, 7U);
+}
+
+// Who has the copy's directory can exchange what is in it: a hard link is made to the copy all the
+// same, and to nothing else.
+TEST(CopyTree, LinksToNothingThatWasPutInItsWay) {
+  NEEDS_NAMESPACE();
+  const Scratch s;
+  mkdirs(s / "image/a");
+  mkdirs(s / "image/m");
+  mkdirs(s / "image/z");
+  put(s / "image/a/key", "the image's");
+  for (int i = 0; i < 400; ++i) put(s / ("image/m/" + std::to_string(i)), "");
+  ASSERT_EQ(0, ::link((s / "image/a/key").c_str(), (s / "image/z/loot").c_str()));
+  mkdirs(s / "outside");
+  put(s / "outside/key", "secret");
+  mkdirs(s / "copy");
+  const auto from = open_merged({s / "image"});
+  ASSERT_TRUE(from);
+  std::atomic<bool> over = false;
+  std::jthread attacker([&] {
+    const std::string a = s / "copy/a";
+    while (!over && !exists(s / "copy/m")) {
+    }
+    static_cast<void>(::rename(a.c_str(), (s / "copy/.x").c_str()));
+    static_cast<void>(::symlink((s / "outside").c_str(), a.c_str()));
+  });
+  static_cast<void>(copy_tree(*from, s / "copy"));
+  over = true;
+  attacker.join();
+  EXPECT_TRUE(S_ISLNK(stat_of(s / "copy/a").st_mode)) << "it was exchanged";
+  EXPECT_EQ(stat_of(s / "outside/key").st_nlink, 1U);
+  EXPECT_NE(get(s / "copy/z/loot"), "secret");
+  EXPECT_FALSE(exists(s / "copy.links"));
+}
+
+TEST(CopyTree, LinksMoreFilesThanItHasDescriptors) {
+  NEEDS_NAMESPACE();
+  const Scratch s;
+  mkdirs(s / "image/a");
+  mkdirs(s / "image/b");
+  for (int i = 0; i < 300; ++i) {
+    const auto name = std::to_string(i);
+    put(s / ("image/a/" + name), "x");
+    ASSERT_EQ(0, ::link((s / ("image/a/" + name)).c_str(), (s / ("image/b/" + name)).c_str()));
+  }
+  mkdirs(s / "copy");
+  const auto from = open_merged({s / "image"});
+  ASSERT_TRUE(from);
+  const auto done = copy_tree(*from, s / "copy");
+  ASSERT_TRUE(done) << done.error().message;
+  for (const char* name : {"0", "77", "299"}) {
+    EXPECT_EQ(stat_of(s / ("copy/a/" + std::string(name))).st_ino,
+              stat_of(s / ("copy/b/" + std::string(name))).st_ino);
+    EXPECT_EQ(stat_of(s / ("copy/a/" + std::string(name))).st_nlink, 2U) << "nothing else is kept";
+  }
+  EXPECT_EQ(names(s.path()), "copy image");
 }
 
 }  // namespace

@@ -1,7 +1,13 @@
 #include "storage/volume_store.hpp"
 
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -157,6 +163,58 @@ TEST_F(Volumes, AreFilledWheneverTheyAreEmpty) {
   ASSERT_TRUE(create("other"));
   ASSERT_TRUE(fill("other", "/not/there"));
   EXPECT_EQ(names(scratch / "volumes/other/_data"), "");
+}
+
+// A container that has the volume writes to it while it is filled, and the fill fails.
+TEST_F(Volumes, KeepWhatAContainerPutsIntoThemWhileAFillFails) {
+  NEEDS_NAMESPACE();
+  mkdirs(scratch / "l/data/m");
+  for (int i = 0; i < 300; ++i) put(scratch / ("l/data/m/" + std::to_string(i)), "");
+  put(scratch / "l/data/z", std::string(std::size_t{1} << 20, 'x'));
+  ASSERT_TRUE(create("used"));
+  const std::string data = scratch / "volumes/used/_data";
+  std::atomic<bool> over = false;
+  std::jthread container([&] {
+    while (!over && !exists(data + "/m") && !exists(scratch / "volumes/used/.filling")) {
+    }
+    const UniqueFd mine(::open((data + "/mine").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  });
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  ASSERT_EQ(0, ::getrlimit(RLIMIT_FSIZE, &old));
+  rlimit low = old;
+  low.rlim_cur = 4096;  // the last file does not fit
+  ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &low));
+  VolumeFill what;
+  what.name = "used";
+  what.path = "/data";
+  what.in_use = true;
+  const auto filled = run(io, store.fill(std::move(what), {scratch / "l"}));
+  ASSERT_EQ(0, ::setrlimit(RLIMIT_FSIZE, &old));
+  over = true;
+  container.join();
+  EXPECT_FALSE(filled);
+  EXPECT_EQ(names(data), "mine");
+  EXPECT_EQ(names(scratch / "volumes/used"), "_data volume.json");
+}
+
+TEST_F(Volumes, OfADirectoryOfTheHostAreFilledWithoutATrace) {
+  NEEDS_NAMESPACE();
+  mkdirs(scratch / "host");
+  mkdirs(scratch / "l/data/d");
+  put(scratch / "l/data/d/one", "1");
+  ASSERT_EQ(0, ::link((scratch / "l/data/d/one").c_str(), (scratch / "l/data/two").c_str()));
+  ASSERT_TRUE(create("bound", {{"type", "none"}, {"o", "bind"}, {"device", scratch / "host"}}));
+  mkdirs(scratch / "host/.filling-bound/half");  // of a daemon that was killed
+  VolumeFill what;
+  what.name = "bound";
+  what.path = "/data";
+  const auto filled = run(io, store.fill(std::move(what), {scratch / "l"}));
+  ASSERT_TRUE(filled) << filled.error().message;
+  EXPECT_EQ(names(scratch / "host"), "d two");
+  struct stat st {};
+  ASSERT_EQ(0, ::stat((scratch / "host/two").c_str(), &st));
+  EXPECT_EQ(st.st_nlink, 2U);
 }
 
 }  // namespace
