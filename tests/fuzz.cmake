@@ -1,0 +1,52 @@
+# Fuzz targets (tests/fuzz): one program, built with the sanitizers only. The parsers are compiled once more, so that
+# g++ tells which of their blocks an input reaches; what they need besides comes from the libraries as they are.
+if(NOT CORACLE_ASAN)
+  return()
+endif()
+
+set(FUZZ_PARSERS
+  engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/channel.cpp
+  engine/base/json.cpp engine/base/ident.cpp
+  storage/archive.cpp storage/byte_source.cpp storage/config_change.cpp storage/digest.cpp storage/inflate.cpp
+  storage/manifest.cpp storage/reference.cpp storage/registry_auth.cpp storage/unpack.cpp storage/volume_options.cpp
+  netstack/address.cpp netstack/dns_packet.cpp netstack/egress.cpp
+  engine/types.cpp engine/until.cpp engine/rootless/idmap.cpp engine/rootless/vault.cpp
+  engine/spec/capabilities.cpp engine/spec/cdi.cpp engine/spec/generate.cpp engine/spec/keep_id.cpp
+  engine/spec/seccomp_profile.cpp engine/spec/security_options.cpp
+  engine/runtime/plan.cpp engine/runtime/report.cpp engine/runtime/user_lookup.cpp
+  engine/container/list_filter.cpp engine/container/log_files.cpp engine/container/merge.cpp
+  engine/container/mount_request.cpp engine/container/mounts.cpp engine/container/network_files.cpp
+  engine/container/ports.cpp engine/container/validate.cpp engine/container/yaml.cpp
+  shim/http/connection.cpp shim/http/hijack.cpp shim/http/message.cpp shim/http/problem.cpp shim/http/router.cpp
+  shim/wire/create.cpp shim/wire/filters.cpp shim/wire/image.cpp)
+list(TRANSFORM FUZZ_PARSERS PREPEND ${CMAKE_SOURCE_DIR}/)
+# As in engine/spec/targets.cmake: a source's properties are those of the folder that compiles it.
+set_source_files_properties(${CMAKE_SOURCE_DIR}/engine/spec/seccomp_profile.cpp PROPERTIES
+  OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/engine/spec/default_seccomp.json COMPILE_OPTIONS "-Wa,-I${CMAKE_SOURCE_DIR}/engine/spec")
+add_library(fuzz_parsers OBJECT ${FUZZ_PARSERS}
+  fuzz/base_targets.cpp fuzz/archive_targets.cpp fuzz/image_targets.cpp fuzz/netstack_targets.cpp fuzz/engine_targets.cpp fuzz/log_targets.cpp
+  fuzz/message_targets.cpp fuzz/http_targets.cpp fuzz/request_targets.cpp)
+target_compile_options(fuzz_parsers PRIVATE -O1 -fno-sanitize-recover=all -fsanitize-coverage=trace-pc,trace-cmp)
+target_compile_definitions(fuzz_parsers PRIVATE _GLIBCXX_ASSERTIONS)
+target_link_libraries(fuzz_parsers PRIVATE engine shim storage netstack_core base)
+
+add_executable(coracle-fuzz fuzz/main.cpp fuzz/coverage.cpp fuzz/corpus.cpp fuzz/guard.cpp fuzz/mutate.cpp fuzz/json_mutate.cpp fuzz/tar_mutate.cpp
+  fuzz/playground.cpp)
+target_compile_options(coracle-fuzz PRIVATE -O1)
+target_link_libraries(coracle-fuzz PRIVATE fuzz_parsers engine shim storage netstack_core base)
+
+# Each target runs its corpus and as many inputs more as take about five seconds, the same ones in every run.
+set(FUZZ_TARGETS
+  json json_string time base64 path channel archive unpack copy_in inflate manifest image_config challenge reference
+  config_change volume_options dns dns_response frame resolv_conf address user seccomp kernel oci_spec yaml network_files
+  sub_ids log_line log_tail records monitor_message keeper_message netstack_message vault report http query create
+  filters credentials words detach_keys)
+foreach(target ${FUZZ_TARGETS})
+  add_test(NAME fuzz_${target} COMMAND coracle-fuzz ${target} --inputs default
+    --findings ${CMAKE_BINARY_DIR}/fuzz-findings ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${target})
+  set_tests_properties(fuzz_${target} PROPERTIES TIMEOUT 600)
+endforeach()
+# None of them is forgotten above.
+string(REPLACE ";" "\n" FUZZ_LIST "${FUZZ_TARGETS}")
+add_test(NAME fuzz_targets COMMAND coracle-fuzz --list)
+set_tests_properties(fuzz_targets PROPERTIES PASS_REGULAR_EXPRESSION "^${FUZZ_LIST}\n$")
