@@ -7,7 +7,7 @@
 #include "engine/base/path.hpp"
 #include "storage/byte_source.hpp"
 #include "storage/tar_tree.hpp"
-#include "storage/unpack.hpp"
+#include "storage/unpacker/client.hpp"
 
 namespace coracle::storage {
 
@@ -35,14 +35,14 @@ Result<> extract_archive(const UniqueFd& from, const UniqueFd& root, const std::
   TRY(const auto n, read_full(source, head));
   head.resize(n);
   const auto whole = joined(head, source);
-  TRY(const auto plain, inflated(*whole, compression_of(head)));
+  TRY(const auto plain, inflated_apart(*whole, compression_of(head)));
   UnpackOptions unpacking;
   unpacking.one_id = options.one_id;
   unpacking.layer = false;
   unpacking.at = at;
   unpacking.owner = options.owner;
   unpacking.keep_kinds = options.keep_kinds;
-  CHECK(unpack(*plain, root, unpacking));
+  CHECK(unpack_apart(*plain, root, unpacking));
   // To the end of both, so that what is damaged or cut behind the archive's end is an error, too,
   // and the sender sees no broken pipe.
   CHECK(drain(*plain));

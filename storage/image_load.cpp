@@ -19,6 +19,7 @@
 #include "engine/base/path.hpp"
 #include "storage/reference.hpp"
 #include "storage/tar_reader.hpp"
+#include "storage/unpacker/client.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -27,7 +28,7 @@ constexpr std::int64_t kTextLimit = std::int64_t{16} << 20;  // one manifest or 
 constexpr std::size_t kTextsLimit = std::size_t{128} << 20;  // all of them
 // What else an archive may hold, and cost: far beyond what the largest ones have.
 constexpr std::size_t kMostFiles = 200'000;
-constexpr std::size_t kNamesLimit = std::size_t{32} << 20;  // bytes of their names
+constexpr std::size_t kNamesLimit = std::size_t{32} << 20;    // bytes of their names
 constexpr std::size_t kParsedLimit = std::size_t{256} << 20;  // bytes of JSON, each reading counted
 constexpr std::size_t kMostImages = 10'000;
 constexpr std::size_t kMostNames = 1'000;  // of one image
@@ -76,7 +77,7 @@ class Loader {
     TRY(const auto n, read_full(source, head));
     head.resize(n);
     const auto whole = joined(head, source);
-    TRY(const auto tar, inflated(*whole, compression_of(head)));
+    TRY(const auto tar, inflated_apart(*whole, compression_of(head)));
     StoppableSource plain(*tar, stop_);
     TarReader reader(plain);
     for (;;) {

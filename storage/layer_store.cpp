@@ -17,7 +17,7 @@
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "storage/chunk_ring.hpp"
-#include "storage/unpack.hpp"
+#include "storage/unpacker/client.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -44,12 +44,16 @@ class Tee final : public ByteSource {
   Result<std::size_t> read(std::span<char> into) override {
     TRY(const auto n, from_.read(into));
     if (n > 0) CHECK(blob_.write({into.data(), n}));
+    passed_ += static_cast<std::int64_t>(n);
     return n;
   }
+  // Bytes so far. From any thread.
+  [[nodiscard]] std::int64_t passed() const { return passed_; }
 
  private:
   ByteSource& from_;
   BlobStore::Writer& blob_;
+  std::atomic<std::int64_t> passed_ = 0;
 };
 
 // What the unpacker reads: the ring's chunks, and progress told as they are used up.
@@ -149,19 +153,19 @@ struct Inflating {
     const auto whole = joined(head, source);
     const auto compression = compression_of(head);
     if (compression == Compression::other && !blob_known) {
-      TRY(const auto plain, inflated(*whole, compression));
+      TRY(const auto plain, inflated_apart(*whole, compression));
       Tee tee(*plain, blob);
       media_type = media::kOciLayer;
       return pump(tee, tee, true);
     }
     Tee tee(*whole, blob);
     media_type = media_type_of(compression);
-    TRY(const auto plain, inflated(tee, compression));
+    TRY(const auto plain, inflated_apart(tee, compression));
     return pump(*plain, tee, compression == Compression::none);
   }
 
   // same: what is received is the tar itself, so that one hash serves as both digests.
-  Result<> pump(ByteSource& plain, ByteSource& received, bool same) {
+  Result<> pump(ByteSource& plain, Tee& received, bool same) {
     Sha256 hash;
     for (;;) {
       const auto chunk = ring.free_chunk();
@@ -171,7 +175,7 @@ struct Inflating {
       TRY(const auto n, plain.read(chunk));
       if (n == 0) break;
       if (!same) hash.update({chunk.data(), n});
-      ring.publish(n, blob.size());
+      ring.publish(n, received.passed());
     }
     diff_id = same ? blob.digest() : hash.finish();
     if (same) return {};
@@ -291,7 +295,7 @@ Result<LayerStore::Staged> LayerStore::stage(const LayerRequest& request, LayerS
   });
   const RingReader reader(ring);
   RingSource tar(ring, request.unpacked);
-  auto unpacked = unpack(tar, root, {.one_id = one_id_});
+  auto unpacked = unpack_apart(tar, root, {.one_id = one_id_});
   auto drained = unpacked ? tar.drain() : Result<>{};
   ring.abandon();
   inflater.join();
@@ -409,10 +413,10 @@ Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const Unique
   TRY(const auto n, read_full(source, head));
   head.resize(n);
   const auto whole = joined(head, source);
-  TRY(const auto plain, inflated(*whole, compression_of(head)));
+  TRY(const auto plain, inflated_apart(*whole, compression_of(head)));
   StoppableSource made(*plain, stop);
   HashedSource tar(made);
-  TRY(const auto unpacked, unpack(tar, root, {.one_id = one_id_}));
+  TRY(const auto unpacked, unpack_apart(tar, root, {.one_id = one_id_}));
   TRY(const auto diff_id, tar.drain());
   if (diff_id != info.diff_id)
     return fail(Errc::internal, "blob {}: unpacked it is {}, its layer says {}", info.blob, diff_id,
