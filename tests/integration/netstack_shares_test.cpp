@@ -240,6 +240,26 @@ TEST_F(Shares, UdpFromEachOfItsPorts) {
                    400);
 }
 
+// Each is followed by the kernel, since its address is changed on the way: its table fills too.
+TEST_F(Shares, UdpToEachPortOfTheGatewayFromEachOfItsPorts) {
+  feels_nothing_of(flood([&]() -> int {
+                     const auto to = address_of(flooder_.reply.endpoint->gateway, 0);
+                     const UniqueFd raw(::socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+                     std::array<std::uint8_t, 9> datagram{0, 0, 0, 0, 0, 9, 0, 0, 'x'};
+                     for (std::uint32_t i = 0;; ++i) {
+                       const std::uint32_t from = 1024 + i % 60000;
+                       const std::uint32_t port = 1024 + i / 60000;
+                       datagram[0] = static_cast<std::uint8_t>(from >> 8);
+                       datagram[1] = static_cast<std::uint8_t>(from);
+                       datagram[2] = static_cast<std::uint8_t>(port >> 8);
+                       datagram[3] = static_cast<std::uint8_t>(port);
+                       ::sendto(raw.get(), datagram.data(), datagram.size(), 0, to.get(),
+                                to.size());
+                     }
+                   }),
+                   400);
+}
+
 TEST_F(Shares, ConnectionsThatNobodyAnswers) {
   // A backlog that is full: SYNs to it are lost, as in a black hole.
   const auto full = listen_at("0.0.0.0", 0, 0);
