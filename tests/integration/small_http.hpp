@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -94,6 +95,7 @@ class Server {
  public:
   using Handler = std::function<Response(const Request&)>;
   explicit Server(Handler handler) : handler_(std::move(handler)) {
+    ::signal(SIGPIPE, SIG_IGN);  // a client may leave in the middle of an answer
     listener_.reset(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     auto address = loopback(0);
     socklen_t size = sizeof address;
