@@ -23,6 +23,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "engine/base/log.hpp"
+#include "shim/http/host.hpp"
 #include "shim/http/problem.hpp"
 
 namespace coracle::http {
@@ -192,6 +193,7 @@ Task<bool> ConnectionImpl::read_head() {
   }
   deadline_.cancel();
   take_head();
+  CO_CHECK(check_host(request, parser_->get().version() >= 11));
   co_return true;
 }
 

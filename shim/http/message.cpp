@@ -53,6 +53,9 @@ Result<std::string> percent_decode(std::string_view text, bool plus_is_blank) {
       const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
       if (high < 0 || low < 0)
         return fail(Errc::invalid_argument, "invalid URL escape \"{}\"", text.substr(i, 3));
+      // No name and no path holds one; as a C string it would stand for another.
+      if (high == 0 && low == 0)
+        return fail(Errc::invalid_argument, "invalid URL escape \"%00\": a NUL");
       out.push_back(static_cast<char>(high * 16 + low));
       i += 2;
     } else {

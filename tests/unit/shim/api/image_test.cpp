@@ -103,7 +103,7 @@ TEST_F(Images, AClientThatLeavesEndsThePull) {
   engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
   engine().pull_never_ends = true;
   auto client = connect();
-  client.send("POST /images/create?fromImage=x HTTP/1.1\r\n\r\n");
+  client.send("POST /images/create?fromImage=x HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
   client.close();
   EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
@@ -121,7 +121,7 @@ TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
 TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
   auto client = connect();
   client.send(
-      "POST /images/load HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+      "POST /images/load HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 100);
   for (int i = 0; i < 50; ++i) client.send("2710\r\n" + std::string(10'000, 'c') + "\r\n");
   client.send("0\r\n\r\n");
@@ -131,7 +131,7 @@ TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
 
 TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
   auto client = connect();
-  client.send("POST /images/load HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" +
+  client.send("POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
               std::string(51'200, 't'));
   client.half_close();
   client.read();
@@ -161,7 +161,7 @@ TEST_F(Images, SaveStreamsAnArchive) {
 TEST_F(Images, AClientThatLeavesEndsTheSave) {
   engine().save_bytes = 50'000'000;
   auto client = connect();
-  client.send("GET /images/busybox:1/get HTTP/1.1\r\n\r\n");
+  client.send("GET /images/busybox:1/get HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
   client.close();
   EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));

@@ -26,9 +26,9 @@ TEST_F(Streams, WaitSendsItsHeadOnceItIsArmed) {
 
 TEST_F(Streams, AClientThatLeavesEndsItsWaitLogsAndEvents) {
   engine().log_entries = {{false, Time{1}, "a line\n", {}}};
-  for (const char* request : {"POST /containers/web/wait HTTP/1.1\r\n\r\n",
-                              "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\n\r\n",
-                              "GET /events HTTP/1.1\r\n\r\n"}) {
+  for (const char* request : {"POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n",
+                              "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+                              "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"}) {
     auto client = connect();
     client.send(request);
     EXPECT_EQ(client.read(true).status, 200);
@@ -118,7 +118,7 @@ TEST_F(Streams, AFollowerThatDoesNotReadHoldsBackNobody) {
   engine().log_entries =
       std::vector<LogEntry>(2000, LogEntry{false, Time{1}, std::string(1000, 'x') + "\n", {}});
   auto lazy = connect();
-  lazy.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\n\r\n");
+  lazy.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(lazy.read(true).status, 200);
   EXPECT_EQ(ask("GET", "/_ping").body, "OK");
   // The fixture shuts the server down while this client still does not read.
@@ -126,7 +126,7 @@ TEST_F(Streams, AFollowerThatDoesNotReadHoldsBackNobody) {
 
 TEST_F(Streams, ShutdownEndsStreams) {
   auto client = connect();
-  client.send("GET /events HTTP/1.1\r\n\r\n");
+  client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
 }
 

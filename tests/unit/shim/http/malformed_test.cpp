@@ -11,13 +11,15 @@ TEST_F(Malformed, BytesThatAreNoHttp) {
        {"nonsense\r\n\r\n", "GET /_ping\r\n\r\n", "GET /_ping HTTP/9.9\r\n\r\n",
         "GET  /_ping HTTP/1.1\r\n\r\n", "GET /_ping HTTP/1.1\r\nbad header\r\n\r\n",
         "GET /_ping HTTP/1.1\r\nHost : x\r\n\r\n", "\x16\x03\x01\x02\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "POST /auth HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-        "POST /auth HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        "POST /auth HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
-        "POST /auth HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: "
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: "
         "chunked\r\n\r\nzz\r\n{}\r\n",
-        "POST /auth HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{}",
-        "GET /%zz HTTP/1.1\r\n\r\n", "GET /info?a=%q HTTP/1.1\r\n\r\n"}) {
+        "POST /auth HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+        "10\r\n\r\n{}",
+        "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n", "GET /info?a=%q HTTP/1.1\r\nHost: x\r\n\r\n"}) {
     const auto answer = raw(request);
     EXPECT_GE(answer.status, 400) << request;
     EXPECT_LT(answer.status, 500) << request;
@@ -27,6 +29,33 @@ TEST_F(Malformed, BytesThatAreNoHttp) {
     EXPECT_NE(answer.message().substr(0, 6), "(none)") << request;
   }
   EXPECT_EQ(ask("GET", "/_ping").body, "OK");
+}
+
+// See RFC 9112, 3.2.
+TEST_F(Malformed, ARequestWithoutAHostOrWithTwo) {
+  for (const std::string request :
+       {"GET /_ping HTTP/1.1\r\n\r\n", "GET /_ping HTTP/1.1\r\nHosts: x\r\n\r\n",
+        "GET /_ping HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
+        "GET /_ping HTTP/1.0\r\nHost: x\r\nhost: y\r\n\r\n"}) {
+    const auto answer = raw(request);
+    EXPECT_EQ(answer.status, 400) << request;
+    EXPECT_NE(answer.message().find("Host header"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(raw("GET /_ping HTTP/1.1\r\nhOST:\r\nConnection: close\r\n\r\n").status, 200);
+  EXPECT_EQ(raw("GET /_ping HTTP/1.0\r\n\r\n").status, 200);
+}
+
+TEST_F(Malformed, ANulInAPathOrAParameter) {
+  ContainerView web;
+  web.id = std::string(64, 'a');
+  engine().containers["web"] = web;
+  for (const std::string target :
+       {"/containers/web/archive?path=/etc%00/x", "/containers/web/archive?path=%00",
+        "/containers/we%00b/json", "/images/a%00b/json", "/images/json?filters=%7B%7D%00"}) {
+    const auto answer = ask("GET", target);
+    EXPECT_EQ(answer.status, 400) << target << " " << answer.body;
+  }
+  EXPECT_EQ(ask("PUT", "/containers/web/archive?path=/tmp%00x", "x").status, 400);
 }
 
 struct Case {

@@ -107,7 +107,7 @@ TEST_F(Server, KeepsTheConnectionWhenTheHandlerLeftTheBody) {
 
 TEST_F(Server, RefusesAHeadThatIsTooLarge) {
   auto client = connect();
-  client.send("GET /_ping HTTP/1.1\r\nX: " + std::string(70'000, 'a') + "\r\n\r\n");
+  client.send("GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + std::string(70'000, 'a') + "\r\n\r\n");
   const auto answer = client.read();
   EXPECT_EQ(answer.status, 431);
   EXPECT_NE(answer.message(), "");
