@@ -1,7 +1,10 @@
 #include "storage/unpack.hpp"
 
 #include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -14,6 +17,7 @@
 #include "in_user_namespace.hpp"
 #include "scratch.hpp"
 #include "storage/byte_source.hpp"
+#include "storage/free_space.hpp"
 #include "tar.hpp"
 #include "text_source.hpp"
 
@@ -334,6 +338,55 @@ TEST_F(Unpack, IdsThatAreNoneAreNoRoots) {
     Tar::Meta meta;
     meta.pax = {{"uid", id}};
     EXPECT_FALSE(unpack_tar(Tar().file("f", "", meta).done(), false)) << id;
+  }
+}
+
+TEST_F(Unpack, EndsBeforeTheDiskIsFull) {
+  NEEDS_NAMESPACE();
+  ASSERT_EQ(0,
+            ::mount("tmpfs", (scratch / "root").c_str(), "tmpfs", 0, "size=64m,nr_inodes=100000"));
+  const auto done = [&] {
+    return unpack_tar(Tar().file("f", std::string(std::size_t{100} << 20, 'x')).done());
+  }();
+  struct statvfs now {};
+  EXPECT_EQ(0, ::statvfs((scratch / "root").c_str(), &now));
+  EXPECT_EQ(0, ::umount2((scratch / "root").c_str(), MNT_DETACH));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(ENOSPC, done.error().sys);
+  EXPECT_THAT(done.error().message, testing::HasSubstr("docker system prune"));
+  EXPECT_GT(now.f_bavail * now.f_frsize, (std::size_t{64} << 20) / 20 - (std::size_t{2} << 20));
+}
+
+TEST(FreeSpace, TheFloorIsATwentiethAndAtMostAGigabyte) {
+  EXPECT_EQ(5, space_floor(100));
+  EXPECT_EQ(1'000'000'000, space_floor(std::int64_t{1} << 50));
+}
+
+TEST(Upload, EndsInAnErrorWhenItWasCutStoppedOrNothingComes) {
+  StopFlag stop = false;
+  std::array<char, 100> some{};
+  const auto pair = make_socket_pair(SOCK_STREAM);
+  ASSERT_TRUE(pair);
+  UploadSource source(pair->b, stop, std::chrono::milliseconds(1));
+  EXPECT_THAT(source.read(some).error().message, testing::HasSubstr("sent nothing"));
+  stop = true;
+  EXPECT_THAT(source.read(some).error().message, testing::HasSubstr("nobody waits"));
+  stop = false;
+  for (const bool whole : {true, false}) {
+    auto body = make_socket_pair(SOCK_STREAM);
+    ASSERT_TRUE(body && write_all(body->b, "x") && write_all(body->a, "abc"));
+    if (whole) {
+      ASSERT_EQ(1U, read_some(body->a, some).value_or(0));
+    }
+    body->a.reset();
+    UploadSource upload(body->b, stop);
+    EXPECT_EQ(3U, upload.read(some).value_or(0));
+    const auto end = upload.read(some);
+    if (whole) {
+      EXPECT_EQ(0U, end.value_or(1));
+    } else {
+      EXPECT_THAT(end.error().message, testing::HasSubstr("too early"));
+    }
   }
 }
 
