@@ -1,6 +1,7 @@
 coracle_test(runtime_test
   SOURCES unit/engine/runtime/plan_test.cpp unit/engine/runtime/user_lookup_test.cpp
     unit/engine/runtime/seccomp_test.cpp unit/engine/runtime/privileges_test.cpp
+    unit/engine/runtime/exec_watch_test.cpp
   LIBS runtime spec_static)
 
 # Real namespaces: the program enters a user namespace with the whole subordinate range first.
