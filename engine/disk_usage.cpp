@@ -9,6 +9,7 @@
 
 #include "engine/base/at.hpp"
 #include "engine/base/linked.hpp"
+#include "engine/base/own_thread.hpp"
 #include "engine/container/list.hpp"
 #include "engine/later.hpp"
 
@@ -75,7 +76,9 @@ Task<std::map<std::string, std::int64_t>> walk(
   auto job = [trees = std::move(trees)]() -> Result<std::map<std::string, std::int64_t>> {
     return sizes_of_trees(trees);
   };
-  co_return co_await p.workers.run(std::move(job));
+  // On no Worker: a volume may lie on a file system that answers late, or never.
+  ThreadOwner owner{Lane::trees, "volumes"};
+  co_return co_await run_on_thread(p.io, std::move(job), std::move(owner));
 }
 
 Task<std::vector<DiskUsage::ContainerUse>> container_uses(Parts& p) {

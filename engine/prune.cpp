@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/base/log.hpp"
+#include "engine/base/own_thread.hpp"
 #include "engine/container/list.hpp"
 #include "engine/disk_usage.hpp"
 #include "engine/until.hpp"
@@ -133,7 +134,8 @@ Task<Pruned> Prune::volumes(Filters filters) {
     if (!rule.takes(volume.created, volume.labels)) continue;
     if (containers_with_volume(p_, volume.name) != 0) continue;
     auto job = [path = volume.mountpoint] { return tree_size(path); };
-    const auto size = co_await p_.workers.run(std::move(job));
+    ThreadOwner owner{Lane::trees, "volumes"};
+    const auto size = co_await run_on_thread(p_.io, std::move(job), std::move(owner));
     // It asks again who uses it: a container may have taken it during the walk.
     auto gone = co_await remove_volume(p_, volume.name, false);
     if (!gone) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "engine/base/own_thread.hpp"
 #include "engine/container/sample.hpp"
 
 namespace coracle {
@@ -39,8 +40,10 @@ Task<std::optional<StatsSample>> sample_now(WatchPtr w) {
   auto tree = process_tree_of(w->p, *w->c);
   if (!tree) co_return none;
   auto order = order_of(w->p, *w->c, *std::move(tree));
+  // On no Worker: what /proc tells of a process can wait for that process's memory.
   auto job = [order = std::move(order)] { return take_sample(order); };
-  auto sample = co_await w->p.workers.run(std::move(job));
+  ThreadOwner owner{Lane::trees, w->c->id()};
+  auto sample = co_await run_on_thread(w->p.io, std::move(job), std::move(owner));
   if (!sample && sample.error().code == Errc::not_found) co_return none;
   CO_CHECK(sample);
   std::optional<StatsSample> taken = *std::move(sample);

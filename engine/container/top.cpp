@@ -1,16 +1,22 @@
 #include "engine/container/top.hpp"
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <chrono>
+#include <csignal>
+
+#include "engine/base/own_thread.hpp"
 
 namespace coracle {
 namespace {
 
 constexpr std::size_t kOutputLimit = std::size_t{64} << 20;
+constexpr auto kPsLimit = std::chrono::seconds(10);
 
 std::vector<std::string> words_of(std::string_view line) {
   std::vector<std::string> words;
@@ -48,12 +54,27 @@ Result<std::string> text_of(const UniqueFd& fd) {
   return read_all(fd, kOutputLimit);
 }
 
+// ps reads the memory of others: a process whose own does not answer (it lies in a file system that
+// hangs) would hold it for ever.
+Result<ExitStatus> end_of_ps(const Pidfd& ps, const StopFlag& stop) {
+  constexpr int kLookMs = 100;
+  const auto deadline = std::chrono::steady_clock::now() + kPsLimit;
+  while (!stop && std::chrono::steady_clock::now() < deadline) {
+    pollfd ended{ps.fd().get(), POLLIN, 0};
+    if (::poll(&ended, 1, kLookMs) == 1) return ps.wait();
+  }
+  (void)ps.send_signal(SIGKILL);
+  (void)ps.wait();
+  if (stop) return fail(Errc::unavailable, "the client has left");
+  return fail(Errc::unavailable, "ps does not end: a process of this host does not answer");
+}
+
 struct PsRun {
   int code = 0;
   std::string out, err;
 };
 // Into files in memory, so that neither stream can fill up while we read the other.
-Result<PsRun> run_ps(const std::vector<std::string>& args) {
+Result<PsRun> run_ps(const std::vector<std::string>& args, const StopFlag& stop) {
   TRY(const auto out, scratch_file("ps"));
   TRY(const auto err, scratch_file("ps errors"));
   SpawnOptions options;
@@ -67,23 +88,24 @@ Result<PsRun> run_ps(const std::vector<std::string>& args) {
                 "ps: executable file not found in $PATH; an administrator can install procps");
   if (!ps) return std::unexpected(ps.error());
   PsRun run;
-  TRY(const auto status, ps->wait());
+  TRY(const auto status, end_of_ps(*ps, stop));
   run.code = status.code;
   TRY(run.out, text_of(out));
   TRY(run.err, text_of(err));
   return run;
 }
 
-Result<ProcessList> look(const ProcessTree& tree, std::vector<std::string> args) {
+Result<ProcessList> look(const ProcessTree& tree, std::vector<std::string> args,
+                         const StopFlag& stop) {
   TRY(const auto pids, processes_of(tree));
   const auto plain = args;
   std::string list = "-q";
   for (const pid_t pid : pids) list += (list.size() > 2 ? "," : "") + std::to_string(pid);
   args.push_back(std::move(list));
-  TRY(auto run, run_ps(args));
+  TRY(auto run, run_ps(args, stop));
   if (run.code != 0) {
     // Some options (f) do not go with -q.
-    TRY(run, run_ps(plain));
+    TRY(run, run_ps(plain, stop));
   }
   if (run.code != 0)
     return fail(Errc::internal, "ps: {}",
@@ -138,8 +160,11 @@ Task<ProcessList> list_processes(Parts& p, ContainerPtr c, std::string ps_args) 
   auto args = words_of(ps_args.empty() ? "-ef" : ps_args);
   CO_CHECK(check_ps_args(args));
   CO_TRY(auto tree, process_tree_of(p, *c));
-  auto job = [tree = std::move(tree), args = std::move(args)] { return look(tree, args); };
-  CO_TRY(auto list, co_await p.workers.run(std::move(job)));
+  auto job = [tree = std::move(tree), args = std::move(args)](const StopFlag& stop) {
+    return look(tree, args, stop);
+  };
+  ThreadOwner owner{Lane::trees, c->id()};
+  CO_TRY(auto list, co_await run_on_thread(p.io, std::move(job), std::move(owner)));
   announce(p, *c, "top");
   co_return list;
 }

@@ -163,5 +163,80 @@ TEST(Signal, WakesItsWaitersAndTimesOut) {
   EXPECT_THAT(got, ElementsAre(false, true));
 }
 
+// Threads that wait until they are let go.
+struct Held {
+  asio::io_context io;
+  Scope scope{io};
+  std::atomic<bool> go = false;
+  std::atomic<std::size_t> inside = 0;
+  std::size_t done = 0, refused = 0;
+
+  // Its scope is closed before the threads' flag goes.
+  ~Held() {
+    go = true;
+    io.restart();
+    io.run();
+  }
+  void wait_for_inside(std::size_t n) {
+    while (inside != n) io.run_for(1ms);
+  }
+};
+Coro<void> hold(Held& h, ThreadOwner owner) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  auto job = [&h]() -> Result<> {
+    ++h.inside;
+    while (!h.go) std::this_thread::sleep_for(1ms);
+    --h.inside;
+    return {};
+  };
+  const auto held = co_await run_on_thread(h.io, std::move(job), std::move(owner));
+  ++(held ? h.done : h.refused);
+}
+
+TEST(ThreadPlaces, NobodyHasMoreThanAShareAndTheRestGoesOn) {
+  Held h;
+  const auto share = ThreadPlaces::kPeers.each;
+  for (std::size_t i = 0; i < share + 5; ++i) h.scope.start("a", hold(h, {Lane::peers, "a"}));
+  h.wait_for_inside(share);
+  const auto& places = ThreadPlaces::of(h.io);
+  EXPECT_EQ(places.waiting(Lane::peers), 5U);
+  h.scope.start("b", hold(h, {Lane::peers, "b"}));
+  h.scope.start("c", hold(h, {Lane::trees, "a"}));
+  h.wait_for_inside(share + 2);
+  h.go = true;
+  h.io.run();
+  EXPECT_EQ(h.done, share + 7);
+  EXPECT_EQ(places.taken(Lane::peers) + places.taken(Lane::trees), 0U);
+}
+
+TEST(ThreadPlaces, TheirNumberIsBounded) {
+  Held h;
+  const auto all = ThreadPlaces::kTrees.all;
+  for (std::size_t i = 0; i < all + 3; ++i)
+    h.scope.start("one", hold(h, {Lane::trees, std::to_string(i)}));
+  h.wait_for_inside(all);
+  h.io.poll();
+  EXPECT_EQ(ThreadPlaces::of(h.io).waiting(Lane::trees), 3U);
+  EXPECT_EQ(h.inside, all);
+  h.go = true;
+  h.io.run();
+  EXPECT_EQ(h.done, all + 3);
+}
+
+TEST(ThreadPlaces, WhoWaitsForOneCanLeave) {
+  Held h;
+  const auto share = ThreadPlaces::kTrees.each;
+  for (std::size_t i = 0; i < share; ++i) h.scope.start("a", hold(h, {Lane::trees, "a"}));
+  h.wait_for_inside(share);
+  Scope impatient(h.io);
+  impatient.start("late", hold(h, {Lane::trees, "a"}));
+  while (ThreadPlaces::of(h.io).waiting(Lane::trees) == 0) h.io.run_for(1ms);
+  impatient.cancel();
+  while (impatient.running() > 0) h.io.run_for(1ms);
+  EXPECT_EQ(h.refused, 1U);
+  EXPECT_EQ(ThreadPlaces::of(h.io).waiting(Lane::trees), 0U);
+  EXPECT_EQ(h.inside, share);
+}
+
 }  // namespace
 }  // namespace coracle
