@@ -1,6 +1,8 @@
 // The class behind the engine's face. Each question goes to the part that knows; what changes a
-// container runs in the engine's own scope, so that it is carried to its end when the client that
-// asked has gone.
+// container runs in the engine's own scope (`owned`), so that it is carried to its end when the
+// client that asked has gone: it is short, and half of it would leave a state that nobody asked
+// for. What makes something for the client (an archive, an image) is not, and ends with it:
+// docs/decisions/0050-what-ends-with-its-client.md.
 #include "engine/engine.hpp"
 
 #include <sys/prctl.h>
@@ -176,8 +178,7 @@ class EngineImpl : public Engine {
   }
   Task<std::string> commit(std::string name, CommitRequest request) override {
     CO_TRY(auto c, p_.table.find(name));
-    co_return co_await owned("commit",
-                             commit_container(p_, life_, std::move(c), std::move(request)));
+    co_return co_await commit_container(p_, life_, std::move(c), std::move(request));
   }
 
   // -- exec

@@ -57,6 +57,7 @@ struct ArchiveWriter::State {
   archive* handle;
   std::optional<Error> cause;
   std::vector<char> buffer;
+  const std::atomic<bool>* stop = &kNeverStopped;
 
   static la_ssize_t put(archive* a, void* self, const void* bytes, std::size_t size) {
     auto& me = *static_cast<State*>(self);
@@ -108,6 +109,7 @@ struct ArchiveWriter::State {
       for (const auto& [begin, end] : parts)
         archive_entry_sparse_add_entry(e.get(), begin, end - begin);
     }
+    if (*stop) return was_stopped();
     const Utf8Names utf8;
     if (archive_write_header(handle, e.get()) < ARCHIVE_WARN) return wrong();
     if (!has_data) return {};
@@ -168,6 +170,7 @@ struct ArchiveWriter::State {
 
   Result<> bytes(std::string_view data) {
     while (!data.empty()) {
+      if (*stop) return was_stopped();
       const auto n = archive_write_data(handle, data.data(), data.size());
       if (n <= 0) return wrong();
       data.remove_prefix(static_cast<std::size_t>(n));
@@ -188,6 +191,9 @@ ArchiveWriter::ArchiveWriter(Sink to) : state_(std::make_unique<State>(std::move
   archive_write_open(state_->handle, state_.get(), nullptr, &State::put, nullptr);
 }
 ArchiveWriter::~ArchiveWriter() = default;
+
+void ArchiveWriter::stop_with(const std::atomic<bool>& stop) { state_->stop = &stop; }
+std::unexpected<Error> was_stopped() { return fail(Errc::unavailable, "the client has left"); }
 
 Result<> ArchiveWriter::directory(const std::string& path) {
   return state_->header(path, S_IFDIR, 0);

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -38,6 +39,11 @@ struct ArchiveEntry {
 // but for those that steer overlay file systems.
 bool is_kept_xattr(std::string_view name);
 
+// The error of work that was told to stop: nobody waits for its result.
+std::unexpected<Error> was_stopped();
+// For those who never are.
+inline const std::atomic<bool> kNeverStopped{false};
+
 // Writes ustar, pax where that is not enough.
 class ArchiveWriter {
  public:
@@ -47,6 +53,10 @@ class ArchiveWriter {
   ~ArchiveWriter();
   ArchiveWriter(const ArchiveWriter&) = delete;
   ArchiveWriter& operator=(const ArchiveWriter&) = delete;
+
+  // From now on writing ends with an error when the flag, which must outlive this, is set: a file
+  // may be all holes, of which the sink sees nothing.
+  void stop_with(const std::atomic<bool>& stop);
 
   // Owner 0:0, mode 0755 or 0644, time 0: for blobs and JSON.
   Result<> directory(const std::string& path);

@@ -6,22 +6,25 @@
 
 #include "engine/base/path.hpp"
 #include "storage/byte_source.hpp"
+#include "storage/peer_stream.hpp"
 #include "storage/tar_tree.hpp"
 #include "storage/unpacker/client.hpp"
 
 namespace coracle::storage {
 
 Result<> write_tree(const UniqueFd& root, const std::string& path, const std::string& as,
-                    const UniqueFd& to, Stop stop) {
-  ArchiveWriter archive(to);
+                    const UniqueFd& to, const std::atomic<bool>& stop) {
+  TRY(auto sink, peer_sink(to, stop));
+  ArchiveWriter archive(std::move(sink));
+  archive.stop_with(stop);
   TarTree tar(archive);
   const bool contents = path.ends_with('/') || path.ends_with("/.") || path == ".";
   auto directory = open_in_root(root, path, O_RDONLY | O_DIRECTORY | (contents ? 0 : O_NOFOLLOW));
   if (directory) {
-    CHECK(tar.add_all_in(*directory, as, stop));
+    CHECK(tar.add_all_in(*directory, as, &stop));
   } else if (directory.error().sys == ENOTDIR || directory.error().sys == ELOOP) {
     TRY(const auto at, open_parent_in_root(root, path));
-    CHECK(tar.add_all(at.parent, at.name, as, stop));
+    CHECK(tar.add_all(at.parent, at.name, as, &stop));
   } else {
     return std::unexpected(directory.error());
   }
@@ -29,8 +32,8 @@ Result<> write_tree(const UniqueFd& root, const std::string& path, const std::st
 }
 
 Result<> extract_archive(const UniqueFd& from, const UniqueFd& root, const std::string& at,
-                         const ExtractOptions& options) {
-  FdSource source(from);
+                         const ExtractOptions& options, const std::atomic<bool>& stop) {
+  PeerSource source(from, stop);
   std::string head(16, '\0');
   TRY(const auto n, read_full(source, head));
   head.resize(n);

@@ -5,9 +5,9 @@
 #include <thread>
 #include <utility>
 
-#include "engine/base/async.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/ident.hpp"
+#include "engine/base/own_thread.hpp"
 #include "storage/chunk_ring.hpp"
 #include "storage/config_change.hpp"
 #include "storage/tar_tree.hpp"
@@ -28,40 +28,17 @@ Result<> hash_and_keep(ChunkRing& ring, BlobStore::Writer& blob) {
   }
 }
 
-// Whatever ends the writing, the keeping thread hears it: it could not be joined otherwise.
-class RingWriter {
- public:
-  explicit RingWriter(ChunkRing& ring) : ring_(ring) {}
-  RingWriter(const RingWriter&) = delete;
-  RingWriter& operator=(const RingWriter&) = delete;
-  ~RingWriter() {
-    if (!finished_) ring_.finish(fail(Errc::internal, "the tar was not written to its end"));
-  }
-  void finish(Result<> how) {
-    finished_ = true;
-    ring_.finish(std::move(how));
-  }
-
- private:
-  ChunkRing& ring_;
-  bool finished_ = false;
-};
-
 // The changes as a tar: this thread reads the files, another hashes and writes.
-Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs) {
+Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs,
+                            const std::atomic<bool>& stop) {
   TRY(auto blob, blobs.begin());
   ChunkRing ring;
   Result<> kept;
   std::jthread keeper([&] {
-    try {
-      kept = hash_and_keep(ring, blob);
-    } catch (...) {
-      kept = std::unexpected(detail::error_of(std::current_exception()));
-    }
+    kept = caught([&] { return hash_and_keep(ring, blob); });
     ring.abandon();
   });
-  RingWriter writer(ring);
-  auto file_bytes = write_diff(source, [&](std::string_view bytes) -> Result<> {
+  const auto keep = [&](std::string_view bytes) -> Result<> {
     while (!bytes.empty()) {
       const auto chunk = ring.free_chunk();
       if (chunk.empty()) return fail(Errc::internal, "the tar cannot be kept");
@@ -70,8 +47,9 @@ Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs) {
       bytes.remove_prefix(n);
     }
     return {};
-  });
-  writer.finish(file_bytes ? Result<>{} : std::unexpected(file_bytes.error()));
+  };
+  auto file_bytes = caught([&] { return write_diff(source, keep, &stop); });
+  ring.finish(file_bytes ? Result<>{} : std::unexpected(file_bytes.error()));
   keeper.join();
   if (!kept) return std::unexpected(kept.error());  // the reader's own, too
   return Packed{std::move(blob), *file_bytes};
@@ -114,7 +92,8 @@ void fill_in(ImageConfig& config, const ImageConfig& from) {
 }  // namespace
 
 Result<Image> commit_image(const DiffSource& source, const std::string& parent,
-                           const CommitOptions& options, Stores stores) {
+                           const CommitOptions& options, Stores stores,
+                           const std::atomic<bool>& stop) {
   ImageConfig wanted = options.config;
   CHECK(apply_changes(wanted, options.changes));
   fill_in(wanted, options.defaults);
@@ -130,9 +109,10 @@ Result<Image> commit_image(const DiffSource& source, const std::string& parent,
   const bool changed = has_changes(source);
   Pin pin;
   if (changed) {
-    auto packed = pack_changes(source, stores.blobs);
+    auto packed = pack_changes(source, stores.blobs, stop);
     if (!packed) return std::unexpected(packed.error().within("commit"));
     CHECK(fail_point("commit.staged"));
+    if (stop) return was_stopped();  // the last moment: from here on it is a few small files
     const std::string top = layers.empty() ? "" : layers.back().chain_id;
     const auto diff_id = packed->blob.digest();
     pin = stores.layers.pins().take({diff_id, chain_id(top, diff_id)});

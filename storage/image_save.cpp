@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/archive.hpp"
+#include "storage/peer_stream.hpp"
 #include "storage/reference.hpp"
 
 namespace coracle::storage {
@@ -124,7 +125,8 @@ std::string repositories_json(const std::vector<Saved>& images) {
 
 }  // namespace
 
-Result<> save_images(const std::vector<std::string>& names, Stores stores, const UniqueFd& to) {
+Result<> save_images(const std::vector<std::string>& names, Stores stores, const UniqueFd& to,
+                     const std::atomic<bool>& stop) {
   const auto all = gather_all(names, stores);
   if (!all) return std::unexpected(all.error());
   std::vector<std::string> keys;
@@ -133,7 +135,8 @@ Result<> save_images(const std::vector<std::string>& names, Stores stores, const
     for (const auto& layer : image.layers) keys.push_back(layer.digest);
   }
   const auto pin = stores.layers.pins().take(keys);
-  ArchiveWriter tar(to);
+  TRY(auto sink, peer_sink(to, stop));
+  ArchiveWriter tar(std::move(sink));
   CHECK(tar.file("oci-layout", R"({"imageLayoutVersion":"1.0.0"})"));
   CHECK(tar.file("index.json", index_json(*all)));
   CHECK(tar.file("manifest.json", manifest_json(*all)));

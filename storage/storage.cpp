@@ -36,6 +36,7 @@
 #include "storage/image_store.hpp"
 #include "storage/layer_store.hpp"
 #include "storage/merged_tree.hpp"
+#include "storage/peer_stream.hpp"
 #include "storage/pins.hpp"
 #include "storage/reference.hpp"
 #include "storage/registry.hpp"
@@ -201,12 +202,13 @@ class Store final : public Storage {
   }
 
   Task<> save(std::vector<std::string> names, UniqueFd to) override {
-    auto job = [this, names = std::move(names), to = std::move(to)]() mutable -> Result<> {
+    auto job = [this, names = std::move(names),
+                to = std::move(to)](const StopFlag& stop) mutable -> Result<> {
       const UniqueFd own = std::move(to);
-      CHECK(set_nonblocking(own, false));
-      return save_images(names, stores(), own);
+      return save_images(names, stores(), own, stop);
     };
-    co_return co_await workers_.run(std::move(job));
+    ThreadOwner owner{Lane::peers, "save"};
+    co_return co_await run_on_thread(io_, std::move(job), std::move(owner));
   }
 
   Task<std::string> read_image_file(std::string image_id, std::string path,
@@ -238,8 +240,11 @@ class Store final : public Storage {
         known != usages_.end() && !version.empty() && known->second.first == version)
       co_return known->second.second;
     CO_TRY(auto source, writable_.diff_source(id));
-    auto job = [source = std::move(source)] { return usage_of(source); };
-    CO_TRY(const auto usage, co_await workers_.run(std::move(job)));
+    auto job = [source = std::move(source)](const StopFlag& stop) {
+      return usage_of(source, &stop);
+    };
+    ThreadOwner owner{Lane::trees, id};
+    CO_TRY(const auto usage, co_await run_on_thread(io_, std::move(job), std::move(owner)));
     if (!version.empty() && writable_.image_of(id)) usages_[id] = {std::move(version), usage};
     co_return usage;
   }
@@ -247,21 +252,25 @@ class Store final : public Storage {
 
   Task<std::vector<Change>> changes(std::string id) override {
     CO_TRY(auto source, writable_.diff_source(id));
-    auto job = [source = std::move(source)] { return changes_of(source); };
-    co_return co_await workers_.run(std::move(job));
+    auto job = [source = std::move(source)](const StopFlag& stop) {
+      return changes_of(source, &stop);
+    };
+    ThreadOwner owner{Lane::trees, std::move(id)};
+    co_return co_await run_on_thread(io_, std::move(job), std::move(owner));
   }
 
   Task<> export_layer(std::string id, UniqueFd to) override {
     CO_TRY(auto stack, writable_.stack(id));
     CO_TRY(const auto source, writable_.diff_source(id));
     auto job = [stack = std::move(stack), named = source.named_whiteouts,
-                to = std::move(to)]() mutable -> Result<> {
+                to = std::move(to)](const StopFlag& stop) mutable -> Result<> {
       const UniqueFd own = std::move(to);
-      CHECK(set_nonblocking(own, false));
+      TRY(auto sink, peer_sink(own, stop));
       TRY(const auto root, open_merged(stack));
-      return write_merged(root, named, own);
+      return write_merged(root, named, std::move(sink), &stop);
     };
-    co_return co_await run_on_thread(io_, std::move(job));
+    ThreadOwner owner{Lane::peers, std::move(id)};
+    co_return co_await run_on_thread(io_, std::move(job), std::move(owner));
   }
 
   Task<Image> commit(std::string id, CommitOptions options) override {
@@ -269,10 +278,12 @@ class Store final : public Storage {
     CO_TRY(const auto image_id, writable_.image_of(id));
     CO_TRY(const auto image, images_.by_id(image_id));
     auto pin = pin_image(image);
-    auto job = [this, source = std::move(source), image_id, options = std::move(options)] {
-      return commit_image(source, image_id, options, stores());
+    auto job = [this, source = std::move(source), image_id,
+                options = std::move(options)](const StopFlag& stop) {
+      return commit_image(source, image_id, options, stores(), stop);
     };
-    auto committed = co_await workers_.run(std::move(job));
+    ThreadOwner owner{Lane::trees, std::move(id)};
+    auto committed = co_await run_on_thread(io_, std::move(job), std::move(owner));
     if (committed) scope_.start("unpack layers", unpack_later(chain_ids(committed->diff_ids)));
     co_return committed;
   }

@@ -258,9 +258,10 @@ Result<> TarTree::add_all_in(const UniqueFd& directory, const std::string& path,
   return walk(way, visitor, stop);
 }
 
-Result<> write_merged(const MergedEntry& root, bool named_whiteouts, const UniqueFd& to,
+Result<> write_merged(const MergedEntry& root, bool named_whiteouts, ArchiveWriter::Sink to,
                       Stop stop) {
-  ArchiveWriter archive(to);
+  ArchiveWriter archive(std::move(to));
+  if (stop != nullptr) archive.stop_with(*stop);
   TarTree tar(archive);
   TRY(auto way, way_from(root));
   MergedTar visitor(tar, way, named_whiteouts);
@@ -270,6 +271,7 @@ Result<> write_merged(const MergedEntry& root, bool named_whiteouts, const Uniqu
 
 Result<std::int64_t> write_diff(const DiffSource& source, ArchiveWriter::Sink to, Stop stop) {
   ArchiveWriter archive(std::move(to));
+  if (stop != nullptr) archive.stop_with(*stop);
   TarTree tar(archive);
   // "/" of a layer that does not name it is 0755 and root's (LayerStore::stage).
   const auto& top = source.upper.empty() ? source.copy : source.upper;

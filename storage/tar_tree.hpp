@@ -52,7 +52,7 @@ class TarTree {
 
 // All of a merged tree, names below its root, as a plain tar. Blocking, like all here.
 //   named_whiteouts  as in DiffSource: .wh.NAME is no file but a mark of fuse-overlayfs
-Result<> write_merged(const MergedEntry& root, bool named_whiteouts, const UniqueFd& to,
+Result<> write_merged(const MergedEntry& root, bool named_whiteouts, ArchiveWriter::Sink to,
                       Stop stop = nullptr);
 // The changes as an OCI layer: whiteouts .wh.NAME, opaque directories .wh..wh..opq. The bytes of
 // all files in it.

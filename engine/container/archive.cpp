@@ -20,7 +20,8 @@ namespace {
 
 struct Viewing {
   RootViewPlan plan;
-  Turns::Turn turn;  // held while the layer is mounted for it
+  LayerUsePtr use;
+  ThreadPlaces::Place place;
 };
 
 Result<RootViewPlan> plan_view(const Parts& p, Container& c) {
@@ -36,6 +37,8 @@ Result<RootViewPlan> plan_view(const Parts& p, Container& c) {
   plan.root.work = layer.work;
   plan.root.fuse_program = layer.program;
   plan.place = p.store.dir(c.id());
+  if (!c.writable_root) c.writable_root = std::make_shared<WritableRoot>();
+  plan.shared = c.writable_root;
   TRY(plan.mounts, resolve_mounts(p, c));
   return plan;
 }
@@ -47,17 +50,17 @@ Result<> may_be_copied(const Container& c) {
   return {};
 }
 
-Task<Viewing> begin_view(Parts& p, ContainerPtr c, bool read_only) {
-  auto turn = co_await c->turns.take();
+// Under the turn: neither a start nor a removal is half done when it is planned, and both see the
+// use. Not before there is a thread for it, so that what waits for one is in nobody's way.
+Task<Viewing> begin_view(Parts& p, ContainerPtr c, bool read_only, Lane lane) {
+  ThreadOwner owner{lane, c->id()};
+  CO_TRY(auto place, co_await ThreadPlaces::take(p.io, std::move(owner)));
+  const auto turn = co_await c->turns.take();
   CO_CHECK(may_be_copied(*c));
   CO_TRY(auto plan, plan_view(p, *c));
   plan.read_only = read_only;
-  if (plan.process) {
-    Viewing free{std::move(plan), {}};
-    co_return free;
-  }
-  Viewing held{std::move(plan), std::move(turn)};
-  co_return held;
+  Viewing viewing{std::move(plan), c->uses.begin(), std::move(place)};
+  co_return viewing;
 }
 
 // As Docker takes a client's path: absolute, without "..", a "/" or "/." at its end kept.
@@ -129,7 +132,7 @@ struct CopyIn {
   storage::ExtractOptions options;
   UniqueFd from;
 
-  Result<> run() {
+  Result<> run(const StopFlag& stop) {
     const UniqueFd source = std::move(from);
     TRY(const auto view, RootView::open(plan));
     auto directory = open_in_root(view.root(), path, O_PATH | O_DIRECTORY);
@@ -143,35 +146,58 @@ struct CopyIn {
       TRY(const auto known, runtime::resolve_user(who, view.root()));
       options.owner = std::pair(known.uid, known.gid);
     }
-    return storage::extract_archive(source, view.root(), path, options);
+    return storage::extract_archive(source, view.root(), path, options, stop);
   }
 };
+
+// The work of each, cancelled to end it.
+
+Task<PathStat> stat_now(asio::io_context& io, Viewing viewing, std::string path) {
+  auto job = [plan = std::move(viewing.plan), path = client_path(path),
+              use = viewing.use]() -> Result<PathStat> {
+    TRY(const auto view, RootView::open(plan));
+    use->pins = view.pins_layer();
+    return look(view.root(), path);
+  };
+  co_return co_await run_on_thread(io, std::move(viewing.place), std::move(job));
+}
+
+Task<> copy_out_now(asio::io_context& io, Viewing viewing, std::string path, UniqueFd to,
+                    std::function<void(const PathStat&)> told) {
+  auto job = [plan = std::move(viewing.plan), path = client_path(path), to = std::move(to),
+              told = std::move(told), use = viewing.use,
+              &io](const StopFlag& stop) mutable -> Result<> {
+    TRY(const auto view, RootView::open(plan));
+    use->pins = view.pins_layer();
+    const UniqueFd own = std::move(to);  // closed before the view is taken down
+    TRY(const auto found, look(view.root(), path));
+    asio::post(io, [told, found] { told(found); });
+    return storage::write_tree(view.root(), path, found.name, own, stop);
+  };
+  co_return co_await run_on_thread(io, std::move(viewing.place), std::move(job));
+}
+
+Task<> copy_in_now(asio::io_context& io, ThreadPlaces::Place place, CopyIn copy) {
+  auto job = [copy = std::move(copy)](const StopFlag& stop) mutable { return copy.run(stop); };
+  co_return co_await run_on_thread(io, std::move(place), std::move(job));
+}
 
 }  // namespace
 
 Task<PathStat> stat_path(Parts& p, ContainerPtr c, std::string name, std::string path) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, true));
-  auto job = [plan = std::move(viewing.plan), path = client_path(path)]() -> Result<PathStat> {
-    TRY(const auto view, RootView::open(plan));
-    return look(view.root(), path);
-  };
-  auto found = co_await run_on_thread(p.io, std::move(job));
+  CO_TRY(auto viewing, co_await begin_view(p, c, true, Lane::trees));
+  auto use = viewing.use;
+  auto work = stat_now(p.io, std::move(viewing), path);
+  auto found = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
   co_return named(std::move(found), name, path);
 }
 
 Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, UniqueFd to,
                 std::function<void(const PathStat&)> told) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, true));
-  auto job = [plan = std::move(viewing.plan), path = client_path(path), to = std::move(to),
-              told = std::move(told), &io = p.io]() mutable -> Result<> {
-    TRY(const auto view, RootView::open(plan));
-    const UniqueFd own = std::move(to);  // closed before the view is taken down
-    TRY(const auto found, look(view.root(), path));
-    asio::post(io, [told, found] { told(found); });
-    CHECK(set_nonblocking(own, false));
-    return storage::write_tree(view.root(), path, found.name, own);
-  };
-  auto done = co_await run_on_thread(p.io, std::move(job));
+  CO_TRY(auto viewing, co_await begin_view(p, c, true, Lane::peers));
+  auto use = viewing.use;
+  auto work = copy_out_now(p.io, std::move(viewing), path, std::move(to), std::move(told));
+  auto done = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
   if (!done) co_return named(std::move(done), name, path);
   announce(p, *c, "archive-path");
   co_return done;
@@ -179,7 +205,10 @@ Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, Un
 
 Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, CopyInOptions options,
                UniqueFd from) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, false));
+  CO_TRY(auto viewing, co_await begin_view(p, c, false, Lane::peers));
+  auto use = viewing.use;
+  auto body = duplicate(from);
+  if (body) use->body = *std::move(body);
   CopyIn copy;
   copy.plan = std::move(viewing.plan);
   copy.path = client_path(path);
@@ -196,17 +225,22 @@ Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, Cop
   copy.options.one_id = p.config.one_id;
   copy.options.keep_kinds = options.keep_kinds;
   copy.from = std::move(from);
-  auto job = [copy = std::move(copy)]() mutable { return copy.run(); };
-  auto done = co_await run_on_thread(p.io, std::move(job));
+  auto work = copy_in_now(p.io, std::move(viewing.place), std::move(copy));
+  auto done = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
   p.storage->layer_changed(c->id());
   if (!done) co_return named(std::move(done), name, path);
   announce(p, *c, "extract-to-dir");
   co_return done;
 }
 
+// It reads the layers' directories and mounts nothing: a removal alone ends it, since what is left
+// of a layer that is being taken away would pass for the whole.
 Task<> export_container(Parts& p, ContainerPtr c, UniqueFd to) {
   CO_CHECK(may_be_copied(*c));
-  CO_CHECK(co_await p.storage->export_layer(c->id(), std::move(to)));
+  auto use = c->uses.begin();
+  use->pins = false;
+  auto work = p.storage->export_layer(c->id(), std::move(to));
+  CO_CHECK(co_await run_use(p.io, c->uses, std::move(use), std::move(work)));
   announce(p, *c, "export");
   co_return Result<>{};
 }

@@ -1,7 +1,8 @@
 // `docker cp` and `docker export`: archives into and out of a container's file system.
 //
-// A container that rests keeps its turn while it is copied (its layer is mounted meanwhile, and a
-// start would mount it again); one that runs does not.
+// A copy lasts as long as its client likes, so it holds no turn, only while it begins. It is a use
+// of the container's layer instead (layer_use), which a removal ends, and, when it is in its way, a
+// start. It ends with the coroutine that waits for it, and then leaves what it has written.
 #pragma once
 
 #include <functional>

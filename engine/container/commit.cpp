@@ -6,6 +6,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/later.hpp"
 
 namespace coracle {
 namespace {
@@ -56,10 +57,51 @@ Result<> may_be_committed(const Container& c) {
   return {};
 }
 
+std::string mark_of(const Parts& p, const Container& c) {
+  return p.store.run_dir(c.id()) + "/" + kPausedByCommitName;
+}
+
+// Whether the container has been paused for it.
+Task<bool> freeze(Parts& p, Lifecycle& life, ContainerPtr c, bool wanted) {
+  if (!wanted || c->status() != Status::running) co_return false;
+  const auto mark = mark_of(p, *c);
+  CO_CHECK(write_file_atomic(mark, "", 0600, Durability::unsynced));
+  const auto paused = co_await life.pause(c);
+  if (paused) co_return true;
+  ::unlink(mark.c_str());
+  if (c->status() == Status::running) co_return std::unexpected(paused.error());
+  co_return false;
+}
+
+Task<> thaw(Parts& p, Lifecycle& life, ContainerPtr c) {
+  if (c->status() == Status::paused) {
+    const auto thawed = co_await life.unpause(c);
+    if (!thawed)
+      log::warn("container stays paused after a commit id={} reason={}", c->id(),
+                thawed.error().message);
+  }
+  ::unlink(mark_of(p, *c).c_str());
+  co_return Result<>{};
+}
+
+// Pausing and resuming are carried to their end whatever becomes of the client: the engine's scope
+// has them, and the wait for them does not hear a cancellation.
+template <class T>
+Task<T> to_its_end(Parts& p, Task<T> task) {
+  Later<T> later(p.io, p.scope, "pause for a commit", std::move(task));
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  auto result = co_await later.get();
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_return result;
+}
+
 }  // namespace
 
 Task<std::vector<storage::Change>> changes_of(Parts& p, ContainerPtr c) {
-  co_return co_await p.storage->changes(c->id());
+  auto use = c->uses.begin();
+  use->pins = false;
+  auto work = p.storage->changes(c->id());
+  co_return co_await run_use(p.io, c->uses, std::move(use), std::move(work));
 }
 
 Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
@@ -80,23 +122,16 @@ Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
   options.created_by = command_line(c->record.config);
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
-  bool frozen = false;
-  const auto mark = p.store.run_dir(c->id()) + "/" + kPausedByCommitName;
-  if (request.pause && c->status() == Status::running) {
-    CO_CHECK(write_file_atomic(mark, "", 0600, Durability::unsynced));
-    const auto paused = co_await life.pause(c);
-    frozen = paused.has_value();
-    if (!frozen) ::unlink(mark.c_str());
-    if (!frozen && c->status() == Status::running) co_return std::unexpected(paused.error());
+  auto freezing = freeze(p, life, c, request.pause);
+  CO_TRY(const bool frozen, co_await to_its_end(p, std::move(freezing)));
+  auto use = c->uses.begin();
+  use->pins = false;
+  auto work = p.storage->commit(c->id(), std::move(options));
+  const auto image = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  if (frozen) {
+    auto thawing = thaw(p, life, c);
+    CO_CHECK(co_await to_its_end(p, std::move(thawing)));
   }
-  const auto image = co_await p.storage->commit(c->id(), std::move(options));
-  if (frozen && c->status() == Status::paused) {
-    const auto thawed = co_await life.unpause(c);
-    if (!thawed)
-      log::warn("container stays paused after a commit id={} reason={}", c->id(),
-                thawed.error().message);
-  }
-  if (frozen) ::unlink(mark.c_str());
   if (!image) co_return std::unexpected(image.error());
   if (!name.empty()) {
     auto attributes = image->config.labels;

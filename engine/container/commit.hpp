@@ -17,9 +17,11 @@ constexpr const char* kPausedByCommitName = "paused-by-commit";
 
 Task<std::vector<storage::Change>> changes_of(Parts& parts, ContainerPtr c);
 
-// The new image's id. A running container is paused meanwhile, unless that is not wanted.
+// The new image's id. A running container is paused meanwhile, unless that is not wanted. Cancelled
+// (its client has left, or the container is being removed), it stops and keeps nothing; the
+// container runs on in any case.
 //   errors  what pausing says; conflict (it is being removed, dead); invalid_argument (name,
-//   instruction)
+//           instruction)
 Task<std::string> commit_container(Parts& parts, Lifecycle& life, ContainerPtr c,
                                    CommitRequest request);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
+#include "engine/container/layer_use.hpp"
 #include "engine/container/monitor_link.hpp"
 #include "engine/container/network_lease.hpp"
 #include "engine/container/record.hpp"
@@ -18,6 +19,7 @@
 namespace coracle {
 
 class LogReader;
+class WritableRoot;
 
 // Created, exited, restarting, dead: nothing is held.
 struct Idle {};
@@ -45,13 +47,15 @@ struct Wait {
 };
 
 struct Container {
-  explicit Container(asio::io_context& io) : turns(io), changed(io) {}
+  explicit Container(asio::io_context& io) : turns(io), uses(io), changed(io) {}
 
   ContainerRecord record;
   StateRecord state;
 
   // Not saved:
-  Turns turns;  // one operation a container at a time
+  Turns turns;                                  // one operation a container at a time
+  LayerUses uses;                               // work on its files, which holds no turn
+  std::shared_ptr<WritableRoot> writable_root;  // shared by the copies into it while it rests
   std::variant<Idle, Running> held;
   Signal changed;                         // the status is another
   bool removing = false;                  // shown as `removing`; no operation begins any more

@@ -89,6 +89,7 @@ class Lifecycle {
   Coro<void> restart_later(ContainerPtr c, std::uint64_t round);
   void save(const Container& c) const;
   // remove.cpp; the caller has the turn
+  static Coro<void> end_uses(ContainerPtr c);
   Coro<void> end_damaged(ContainerPtr c);
   Task<> remove_now(ContainerPtr c, bool volumes);
   Coro<void> empty_trash();

@@ -47,8 +47,18 @@ Result<std::unique_ptr<Waiter>> Lifecycle::wait(const ContainerPtr& c, WaitCondi
   return std::make_unique<ContainerWaiter>(std::move(wait));
 }
 
+// What hangs in a file system keeps a thread, and what it holds of the layer, until that answers;
+// the container goes all the same.
+Coro<void> Lifecycle::end_uses(ContainerPtr c) {
+  const bool ended =
+      co_await c->uses.end_all(fmt::format("container {} is being removed", c->name()));
+  if (!ended) log::warn("work on a container's files does not end id={}", c->id());
+}
+
 Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
   std::shared_ptr<MonitorLink> link;
+  // Before the turn: a start that has it may be waiting for them.
+  if (force || !is_alive(c->status())) co_await end_uses(c);
   {
     const auto turn = co_await c->turns.take();
     auto ok = c->permits(Operation::remove);
@@ -92,6 +102,7 @@ Coro<void> Lifecycle::end_damaged(ContainerPtr c) {
 
 Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   c->removing = true;
+  co_await end_uses(c);
   if (!c->damage.empty()) co_await end_damaged(c);
   if (auto gone = p_.store.discard(c->id()); !gone) {
     c->removing = false;

@@ -87,46 +87,57 @@ Result<> mount_image(const ResolvedMount& m, UniqueFd served, const UniqueFd& ro
 
 }  // namespace
 
-Result<RootView> RootView::of_process(const ProcessIdentity& who) {
-  auto process = Pidfd::open(who);
-  if (!process) return fail(Errc::conflict, "the container has ended meanwhile");
-  RootView view;
-  view.root_.reset(
-      ::open(fmt::format("/proc/{}/root", who.pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  const int reason = errno;
-  // Asked after the opening: if it lives still, the number was its own all the time.
-  if (process->ended()) return fail(Errc::conflict, "the container has ended meanwhile");
-  if (!view.root_) return sys_error_of(reason, "open the root of process {}", who.pid);
-  return view;
-}
+// What is mounted for views of a container that rests, in a mount namespace that is entered by
+// whoever uses it. To be dropped by a thread that is in it.
+class RootMounts {
+ public:
+  // In a new mount namespace of this thread.
+  static Result<std::shared_ptr<RootMounts>> make(const RootViewPlan& plan);
+  // This thread moves into it.
+  Result<> enter() const;
+  Result<UniqueFd> open_root() const { return open_dir(place_); }
+  RootMounts() = default;
+  RootMounts(const RootMounts&) = delete;
+  RootMounts& operator=(const RootMounts&) = delete;
+  ~RootMounts();
 
-Result<RootView> RootView::open(const RootViewPlan& plan) {
-  if (plan.process) return of_process(*plan.process);
-  if (!plan.read_only || plan.root.upper.empty()) return of_layer(plan);
-  auto only_read = plan;
-  only_read.root.lower.insert(only_read.root.lower.begin(), plan.root.upper);
-  only_read.root.upper.clear();
-  only_read.root.work.clear();
-  auto view = of_layer(only_read);
-  // A place to mount a volume on is still missing.
-  if (!view && view.error().sys == EROFS) return of_layer(plan);
-  return view;
-}
+ private:
+  // What fuse-overlayfs serves, detached: the root, and images by destination.
+  struct Served {
+    UniqueFd root;
+    std::map<std::string, UniqueFd> images;
+  };
+  Result<Served> serve(const RootViewPlan& plan);
+  Result<> mount(const RootViewPlan& plan, Served served);
 
-Result<RootView> RootView::of_layer(const RootViewPlan& plan) {
-  RootView view;
+  UniqueFd space_;           // the mount namespace
+  std::string place_;        // mounted there; "" when there is nothing to be taken down
+  std::vector<Pidfd> fuse_;  // the programs that serve the root and images
+};
+
+Result<std::shared_ptr<RootMounts>> RootMounts::make(const RootViewPlan& plan) {
+  auto mounts = std::make_shared<RootMounts>();
   // Before: the programs must not live in the namespace that their own mounts keep them in.
-  auto served = view.serve(plan);
+  auto served = mounts->serve(plan);
   if (!served) return std::unexpected(served.error().within("mount the container's root"));
   if (::unshare(CLONE_FS | CLONE_NEWNS) != 0) return sys_error("make a mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     return sys_error("detach the mount namespace");
-  if (auto done = view.mount(plan, *std::move(served)); !done)
+  mounts->space_.reset(::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!mounts->space_) return sys_error("open the mount namespace");
+  if (auto done = mounts->mount(plan, *std::move(served)); !done)
     return std::unexpected(done.error().within("mount the container's root"));
-  return view;
+  return mounts;
 }
 
-Result<RootView::Served> RootView::serve(const RootViewPlan& plan) {
+Result<> RootMounts::enter() const {
+  // A thread that shares its root directory with others cannot: setns(2).
+  if (::unshare(CLONE_FS) != 0) return sys_error("leave the other threads' directories");
+  if (::setns(space_.get(), CLONE_NEWNS) != 0) return sys_error("enter the mount namespace");
+  return {};
+}
+
+Result<RootMounts::Served> RootMounts::serve(const RootViewPlan& plan) {
   Served out;
   if (plan.root.type == "fuse-overlayfs") {
     TRY(auto root, runtime::serve_fuse_overlay(plan.root));
@@ -145,24 +156,23 @@ Result<RootView::Served> RootView::serve(const RootViewPlan& plan) {
   return out;
 }
 
-Result<> RootView::mount(const RootViewPlan& plan, Served served) {
+Result<> RootMounts::mount(const RootViewPlan& plan, Served served) {
   TRY(const auto mounted,
       runtime::mount_root(plan.root, plan.place, std::move(served.root), false));
   place_ = plan.place;
-  TRY(root_, open_dir(plan.place));
+  TRY(const auto root, open_root());
   auto mounts = plan.mounts;
   std::ranges::stable_sort(mounts, {}, &ResolvedMount::destination);  // "/a" before "/a/b"
   for (const auto& m : mounts) {
     if (m.type == "tmpfs") continue;
-    auto done = is_image(m) ? mount_image(m, std::move(served.images[m.destination]), root_)
-                            : mount_one(m, root_);
+    auto done = is_image(m) ? mount_image(m, std::move(served.images[m.destination]), root)
+                            : mount_one(m, root);
     if (!done) return std::unexpected(done.error().within("{} on {}", m.source, m.destination));
   }
   return {};
 }
 
-RootView::~RootView() {
-  root_.reset();
+RootMounts::~RootMounts() {
   if (!place_.empty()) ::umount2(place_.c_str(), MNT_DETACH);
   for (auto& program : fuse_) {
     // It ends when its last mount is gone.
@@ -170,6 +180,70 @@ RootView::~RootView() {
     if (::poll(&ended, 1, kFuseEndMs) != 1) (void)program.send_signal(SIGKILL);
     (void)program.wait();
   }
+}
+
+Result<RootView> RootView::of_process(const ProcessIdentity& who) {
+  auto process = Pidfd::open(who);
+  if (!process) return fail(Errc::conflict, "the container has ended meanwhile");
+  RootView view;
+  view.root_.reset(
+      ::open(fmt::format("/proc/{}/root", who.pid).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const int reason = errno;
+  // Asked after the opening: if it lives still, the number was its own all the time.
+  if (process->ended()) return fail(Errc::conflict, "the container has ended meanwhile");
+  if (!view.root_) return sys_error_of(reason, "open the root of process {}", who.pid);
+  view.pins_layer_ = true;
+  return view;
+}
+
+Result<RootView> RootView::open(const RootViewPlan& plan) {
+  if (plan.process) return of_process(*plan.process);
+  if (plan.root.upper.empty()) return of_layer(plan);
+  if (!plan.read_only) return writable(plan);
+  auto only_read = plan;
+  only_read.root.lower.insert(only_read.root.lower.begin(), plan.root.upper);
+  only_read.root.upper.clear();
+  only_read.root.work.clear();
+  auto view = of_layer(only_read);
+  // A place to mount a volume on is still missing; or (EBUSY) this kernel does not let a directory
+  // be read that is mounted for writing elsewhere.
+  if (!view && (view.error().sys == EROFS || view.error().sys == EBUSY)) return writable(plan);
+  return view;
+}
+
+Result<RootView> RootView::of_layer(const RootViewPlan& plan) {
+  RootView view;
+  TRY(view.mounts_, RootMounts::make(plan));
+  TRY(view.root_, view.mounts_->open_root());
+  return view;
+}
+
+Result<RootView> RootView::writable(const RootViewPlan& plan) {
+  const std::lock_guard lock(plan.shared->mutex_);
+  RootView view;
+  view.pins_layer_ = true;
+  auto mounts = plan.shared->mounts_.lock();
+  if (mounts) {
+    CHECK(mounts->enter());
+  } else {
+    TRY(mounts, RootMounts::make(plan));
+    plan.shared->mounts_ = mounts;
+  }
+  TRY(view.root_, mounts->open_root());
+  view.mounts_ = std::move(mounts);
+  view.shared_ = plan.shared;
+  return view;
+}
+
+RootView::~RootView() {
+  root_.reset();
+  if (!mounts_) return;
+  if (!shared_) {
+    mounts_.reset();
+    return;
+  }
+  const std::lock_guard lock(shared_->mutex_);
+  mounts_.reset();
 }
 
 Result<std::string> resolve_path(const UniqueFd& root, const std::string& path) {

@@ -313,6 +313,8 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
 
 Task<> Lifecycle::try_start(ContainerPtr c) {
   co_await await_last_monitor(c);
+  // Before the gate, which is for those that can go on.
+  CO_CHECK(co_await c->uses.make_way(fmt::format("container {} was started", c->name())));
   const auto& mode = c->record.host.network_mode;
   std::optional<Later<netstack::Attachment>> network;
   netstack::AttachRequest request;

@@ -1,7 +1,7 @@
 # engine: containers and the rules across areas, behind engine/engine.hpp.
 add_library(engine STATIC
   types.cpp engine.cpp parts.cpp events.cpp images.cpp volumes.cpp networks.cpp system.cpp keeper_watch.cpp
-  container/state.cpp container/container.cpp container/table.cpp container/store.cpp
+  container/state.cpp container/layer_use.cpp container/container.cpp container/table.cpp container/store.cpp
   container/monitor_link.cpp container/monitor_spawner.cpp container/monitor_environment.cpp container/network_lease.cpp container/network_again.cpp container/merge.cpp container/validate.cpp
   container/ports.cpp container/mounts.cpp container/mount_request.cpp container/mount_sources.cpp container/network_files.cpp container/start_input.cpp
   container/create.cpp container/start.cpp container/start_gate.cpp container/stop.cpp container/pause.cpp container/exit.cpp
@@ -16,7 +16,7 @@ add_library(engine STATIC
   until.cpp disk_usage.cpp prune.cpp check.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
   types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp volume_users.hpp networks.hpp system.hpp keeper_watch.hpp
-  container/state.hpp container/container.hpp container/table.hpp container/store.hpp
+  container/state.hpp container/layer_use.hpp container/container.hpp container/table.hpp container/store.hpp
   container/record.hpp container/lifecycle.hpp container/health.hpp container/run_events.hpp container/monitor_link.hpp container/monitor_spawner.hpp container/monitor_environment.hpp container/start_gate.hpp
   container/network_lease.hpp container/network_again.hpp container/merge.hpp container/validate.hpp container/ports.hpp
   container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp
