@@ -198,10 +198,17 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
 
   Daemon daemon;
   Scope scope(daemon.io);
-  scope.start("daemon",
-              run(daemon, std::move(for_engine), config, std::move(listeners), args));
-  daemon.io.run();
-  return daemon.exit_code;
+  scope.start("daemon", run(daemon, std::move(for_engine), config, std::move(listeners), args));
+  // A coroutine's exception ends that coroutine. One that leaves a plain handler of the loop is as
+  // much a defect (or bad_alloc), and ends nothing else either.
+  for (;;) {
+    try {
+      daemon.io.run();
+      return daemon.exit_code;
+    } catch (const std::exception& e) {
+      log::error("a handler ended by an exception reason={}", e.what());
+    }
+  }
 }
 
 constexpr const char* kCheckHelp =

@@ -3,13 +3,12 @@
 
 #include <sys/stat.h>
 
-#include "shim/api/api.hpp"
+#include "shim/api/archive_reply.hpp"
 #include "shim/wire/list_text.hpp"
 
 namespace coracle::api {
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{256} << 10;
 constexpr const char* kStatHeader = "X-Docker-Container-Path-Stat";
 
 std::string base64(std::string_view bytes) {
@@ -57,73 +56,29 @@ Result<std::string> path_of(const http::Request& request) {
   return path;
 }
 
-// An archive on its way from the engine to the client, through a pipe. A client that leaves closes
-// it, which ends the writing.
-struct Sending {
-  explicit Sending(asio::io_context& io) : changed(io) {}
-  Signal changed;
-  std::optional<PathStat> stat;
-  bool over = false;
-  Result<> result;
-};
-
-Task<Reply> send_pipe(Api& api, CallPtr call, UniqueFd pipe, std::shared_ptr<Sending> sending,
-                      bool with_stat) {
-  std::string piece(kPiece, '\0');
-  for (;;) {
-    const auto n = read_some(pipe, piece);
-    if (!n && n.error().sys == EAGAIN) {
-      CO_CHECK(co_await wait_readable(api.io, pipe));
-      continue;
-    }
-    if (!n) co_return std::unexpected(n.error());
-    if (*n == 0) break;
-    if (!call->begun()) {
-      while (with_stat && !sending->stat && !sending->over) co_await sending->changed.wait();
-      Reply head;
-      head.type = "application/x-tar";
-      if (sending->stat) head.headers.emplace_back(kStatHeader, stat_header(*sending->stat));
-      CO_CHECK(co_await call->begin(std::move(head)));
-    }
-    CO_CHECK(co_await call->write(piece.substr(0, *n)));
-  }
-  if (!call->begun()) {
-    while (!sending->over) co_await sending->changed.wait();
-    CO_CHECK(sending->result);
-    co_return fail(Errc::internal, "the archive is empty");
-  }
-  // What came is whole only if the writer says so.
-  while (!sending->over) co_await sending->changed.wait();
-  CO_CHECK(sending->result);
-  co_return http::sent_reply();
-}
-
-Coro<void> run_copy_out(Engine& engine, std::string name, std::string path, UniqueFd to,
-                        std::shared_ptr<Sending> sending) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  std::function<void(const PathStat&)> told = [sending](const PathStat& stat) {
-    sending->stat = stat;
-    sending->changed.notify_all();
+Task<> run_copy_out(Engine& engine, std::string name, std::string path, UniqueFd to,
+                    HeadSink head) {
+  std::function<void(const PathStat&)> told = [head](const PathStat& stat) {
+    http::Pairs headers;
+    headers.emplace_back(kStatHeader, stat_header(stat));
+    head(std::move(headers));
   };
-  sending->result =
-      co_await engine.copy_out(std::move(name), std::move(path), std::move(to), std::move(told));
-  sending->over = true;
-  sending->changed.notify_all();
+  co_return co_await engine.copy_out(std::move(name), std::move(path), std::move(to),
+                                     std::move(told));
 }
 
 Task<Reply> get(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
-  CO_TRY(auto pipe, make_pipe());
-  CO_CHECK(set_nonblocking(pipe.read, true));
-  call->end_when_client_leaves();
-  auto sending = std::make_shared<Sending>(api.io);
-  call->beside(run_copy_out(api.engine, call->request.params[0], std::move(path),
-                            std::move(pipe.write), sending));
-  co_return co_await send_pipe(api, call, std::move(pipe.read), sending, true);
+  ArchiveOperation operation = [&engine = api.engine, name = call->request.params[0], path](
+                                   UniqueFd to, HeadSink head) {
+    return run_copy_out(engine, name, path, std::move(to), std::move(head));
+  };
+  co_return co_await send_archive(call, api.io, std::move(operation), true);
 }
 
 Task<Reply> head(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
+  call->end_when_client_leaves();
   CO_TRY(const auto stat, co_await api.engine.stat_path(call->request.params[0], std::move(path)));
   Reply reply = http::empty_reply(200);
   reply.headers.emplace_back(kStatHeader, stat_header(stat));
@@ -135,32 +90,29 @@ Task<Reply> put(Api& api, CallPtr call) {
   CopyInOptions options;
   options.keep_kinds = call->request.query.flag("noOverwriteDirNonDir");
   options.container_ids = call->request.query.flag("copyUIDGID");
+  call->end_when_client_leaves();
   CO_TRY(auto body, call->body_as_pipe());
-  CO_CHECK(co_await api.engine.copy_in(call->request.params[0], std::move(path), options,
-                                       std::move(body)));
+  const auto done = co_await api.engine.copy_in(call->request.params[0], std::move(path), options,
+                                                std::move(body));
+  // What was written stays, but half of an archive is no success whatever it held; and when the
+  // body is at fault, that is the reason to tell.
+  if (done || call->body_failed()) CO_CHECK(co_await call->body_end());
+  CO_CHECK(done);
   co_return http::empty_reply(200);
 }
 
 Task<Reply> changes(Api& api, CallPtr call) {
+  call->end_when_client_leaves();
   CO_TRY(const auto list, co_await api.engine.changes(call->request.params[0]));
   co_return http::json_reply(wire::changes_text(list));
 }
 
-Coro<void> run_export(Engine& engine, std::string name, UniqueFd to,
-                      std::shared_ptr<Sending> sending) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  sending->result = co_await engine.export_container(std::move(name), std::move(to));
-  sending->over = true;
-  sending->changed.notify_all();
-}
-
 Task<Reply> export_one(Api& api, CallPtr call) {
-  CO_TRY(auto pipe, make_pipe());
-  CO_CHECK(set_nonblocking(pipe.read, true));
-  call->end_when_client_leaves();
-  auto sending = std::make_shared<Sending>(api.io);
-  call->beside(run_export(api.engine, call->request.params[0], std::move(pipe.write), sending));
-  co_return co_await send_pipe(api, call, std::move(pipe.read), sending, false);
+  ArchiveOperation operation = [&engine = api.engine, name = call->request.params[0]](
+                                   UniqueFd to, const HeadSink&) {
+    return engine.export_container(name, std::move(to));
+  };
+  co_return co_await send_archive(call, api.io, std::move(operation));
 }
 
 Task<Reply> commit(Api& api, CallPtr call) {
@@ -179,6 +131,7 @@ Task<Reply> commit(Api& api, CallPtr call) {
   if (!body.is_null()) {
     CO_TRY(request.config, json::from_json<ContainerConfig>(body));
   }
+  call->end_when_client_leaves();
   CO_TRY(const auto id, co_await api.engine.commit(container, std::move(request)));
   boost::json::object o;
   o["Id"] = id;

@@ -79,6 +79,7 @@ Task<Reply> list(Api& api, CallPtr call) {
   CO_TRY(options.filters, filters_of(call->request, kListFilters));
   Sizes sizes;
   if (query.flag("size")) {
+    call->end_when_client_leaves();
     std::vector<std::string> ids;
     CO_CHECK(api.engine.list(options, [&](const ContainerView& v) { ids.push_back(v.id); }));
     CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
@@ -91,6 +92,7 @@ Task<Reply> inspect(Api& api, CallPtr call) {
   CO_TRY(const auto view, api.engine.inspect(call->request.params[0]));
   Sizes sizes;
   if (call->request.query.flag("size")) {
+    call->end_when_client_leaves();
     std::vector<std::string> ids{view.id};
     CO_TRY(sizes, co_await api.engine.container_sizes(std::move(ids)));
   }

@@ -2,14 +2,13 @@
 #include "shim/wire/image.hpp"
 
 #include "engine/base/log.hpp"
-#include "shim/api/api.hpp"
+#include "shim/api/archive_reply.hpp"
 
 namespace coracle::api {
 namespace {
 
 constexpr std::string_view kListFilters[] = {"before",    "dangling", "label", "label!",
                                              "reference", "since",    "until"};
-constexpr std::size_t kPiece = std::size_t{256} << 10;
 
 Task<Reply> list(Api& api, CallPtr call) {
   CO_TRY(auto filters, filters_of(call->request, kListFilters));
@@ -115,49 +114,12 @@ Task<Reply> load(Api& api, CallPtr call) {
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
-struct Saving {
-  explicit Saving(asio::io_context& io) : changed(io) {}
-  Signal changed;
-  bool over = false;
-  Result<> result;
-};
-
-Coro<void> run_save(Engine& engine, std::vector<std::string> names, UniqueFd to,
-                    std::shared_ptr<Saving> saving) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  saving->result = co_await engine.save(std::move(names), std::move(to));
-  saving->over = true;
-  saving->changed.notify_all();
-}
-
-// The archive comes through a pipe; a client that leaves closes it, which ends the saving.
 Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
   for (const auto& name : names) CO_CHECK(api.engine.image(name));
-  CO_TRY(auto pipe, make_pipe());
-  CO_CHECK(set_nonblocking(pipe.read, true));
-  call->end_when_client_leaves();
-  auto saving = std::make_shared<Saving>(api.io);
-  call->beside(run_save(api.engine, std::move(names), std::move(pipe.write), saving));
-  std::string piece(kPiece, '\0');
-  for (;;) {
-    const auto n = read_some(pipe.read, piece);
-    if (!n && n.error().sys == EAGAIN) {
-      CO_CHECK(co_await wait_readable(api.io, pipe.read));
-      continue;
-    }
-    if (!n) co_return std::unexpected(n.error());
-    if (*n == 0) break;
-    if (!call->begun()) {
-      Reply head;
-      head.type = "application/x-tar";
-      CO_CHECK(co_await call->begin(std::move(head)));
-    }
-    CO_CHECK(co_await call->write(piece.substr(0, *n)));
-  }
-  while (!saving->over) co_await saving->changed.wait();
-  CO_CHECK(saving->result);
-  if (!call->begun()) co_return fail(Errc::internal, "save images: the archive is empty");
-  co_return http::sent_reply();
+  ArchiveOperation operation = [&engine = api.engine, names](UniqueFd to, const HeadSink&) {
+    return engine.save(names, std::move(to));
+  };
+  co_return co_await send_archive(call, api.io, std::move(operation));
 }
 
 Task<Reply> save_one(Api& api, CallPtr call) {

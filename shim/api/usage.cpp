@@ -38,6 +38,7 @@ Task<Reply> stats(Api& api, CallPtr call) {
 }
 
 Task<Reply> top(Api& api, CallPtr call) {
+  call->end_when_client_leaves();
   CO_TRY(const auto list,
          co_await api.engine.top(call->request.params[0], call->request.query.text("ps_args")));
   co_return http::json_reply(json::serialize(wire::top_json(list)));
@@ -65,6 +66,7 @@ Task<Reply> disk_usage(Api& api, CallPtr call) {
       }
     }
   }
+  call->end_when_client_leaves();
   CO_TRY(const auto usage, co_await api.engine.disk_usage(parts));
   co_return http::json_reply(json::serialize(wire::disk_usage_json(
       usage, build_cache, query.flag("verbose"), call->request.version, now())));

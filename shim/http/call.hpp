@@ -24,9 +24,14 @@ class Call {
 
   // The whole body. errors: invalid_argument above `limit` bytes, or when it is malformed or cut
   virtual Task<std::string> read_body(std::size_t limit) = 0;
-  // The body as a pipe, filled as fast as it is read. When the client goes away in the middle, or
-  // the body is malformed, reading ends in ECONNRESET, so that nobody takes the half for the whole.
+  // The body as a pipe, filled as fast as it is read. A reader of a body that is cut, or whose next
+  // byte does not come within Limits::stall, gets an error instead of an end (http/body_pipe).
   virtual Result<UniqueFd> body_as_pipe() = 0;
+  // For a handler whose reader is content: waits until the body in the pipe has come to its end.
+  //   errors  invalid_argument: it was cut, or malformed; unavailable: the client has left
+  virtual Task<> body_end() = 0;
+  // It is known already that the body in the pipe is cut or malformed.
+  [[nodiscard]] virtual bool body_failed() const = 0;
 
   // Sends the head at once (chunked). errors: unavailable, the client is gone
   virtual Task<> begin(Reply head) = 0;
@@ -37,6 +42,9 @@ class Call {
   // From now on the handler is cancelled when the client closes the connection. (A half-close is
   // not the end: such a client still reads.)
   virtual void end_when_client_leaves() = 0;
+  // From now on a write ends with an error when the client takes nothing for Limits::stall: for an
+  // answer that holds a thread meanwhile.
+  virtual void end_when_client_stalls() = 0;
 
   // Ends HTTP on this connection: writes the head (none when `type` is null) and gives the
   // descriptor away.

@@ -23,6 +23,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "engine/base/log.hpp"
+#include "shim/http/body_pipe.hpp"
 #include "shim/http/host.hpp"
 #include "shim/http/problem.hpp"
 
@@ -34,32 +35,8 @@ using Socket = asio::local::stream_protocol::socket;
 using Parser = beast_http::request_parser<beast_http::buffer_body>;
 
 constexpr std::size_t kPiece = std::size_t{64} << 10;
-constexpr std::size_t kDrain = std::size_t{1} << 20;  // of a body that nobody wanted
 constexpr std::size_t kHijackBodyLimit = std::size_t{64} << 10;
 constexpr auto kAskAgain = std::chrono::milliseconds(50);
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-// The status line and the headers that every answer has.
-std::string head_text(const Reply& reply, std::string_view framing) {
-  static const std::string kConstant = fmt::format(
-      "Server: Docker/{} (linux)\r\nApi-Version: {}\r\nOstype: linux\r\n"
-      "Docker-Experimental: false\r\n",
-      kDockerRelease, to_string(kMaxVersion));
-  std::string out =
-      fmt::format("HTTP/1.1 {} {}\r\n{}", reply.status, reason_of(reply.status), kConstant);
-  if (!reply.type.empty()) out += fmt::format("Content-Type: {}\r\n", reply.type);
-  for (const auto& [name, value] : reply.headers) out += fmt::format("{}: {}\r\n", name, value);
-  out += framing;
-  out += "\r\n";
-  return out;
-}
 
 class ConnectionImpl final : public Connection,
                              public Call,
@@ -73,6 +50,8 @@ class ConnectionImpl final : public Connection,
         limits_(limits),
         socket_(io, asio::local::stream_protocol(), socket.release()),
         deadline_(io),
+        write_deadline_(io),
+        pumped_(io),
         again_(io) {}
 
   Coro<void> run(std::shared_ptr<Connection> self) override;
@@ -80,16 +59,27 @@ class ConnectionImpl final : public Connection,
 
   Task<std::string> read_body(std::size_t limit) override;
   Result<UniqueFd> body_as_pipe() override;
+  Task<> body_end() override;
+  [[nodiscard]] bool body_failed() const override { return body_error_.has_value(); }
   Task<> begin(Reply head) override;
   Task<> write(std::string data) override;
   [[nodiscard]] bool begun() const override { return begun_; }
   void end_when_client_leaves() override;
+  void end_when_client_stalls() override { ends_when_stalled_ = true; }
   Task<Hijacked> hijack(const char* type) override;
   void beside(Coro<void> coroutine) override {
     scope_.start("beside a call", std::move(coroutine));
   }
 
  private:
+  // However the pumping ends.
+  struct PumpEnd {
+    ConnectionImpl& of;
+    ~PumpEnd() {
+      of.pumping_ = false;
+      of.pumped_.notify_all();
+    }
+  };
   Coro<void> serve(std::shared_ptr<ConnectionImpl> self);
   Coro<bool> serve_one(std::shared_ptr<ConnectionImpl> self);
   Task<bool> read_head();
@@ -100,8 +90,9 @@ class ConnectionImpl final : public Connection,
   Task<> send_reply(Reply reply, bool keep);
   Coro<bool> finish_body();
   Coro<void> pump(std::shared_ptr<ConnectionImpl> self, UniqueFd pipe);
+  Task<std::size_t> next_of_body(char* into, std::size_t size);
   void cancel_until_over();
-  void arm_deadline();
+  void arm(asio::steady_timer& timer, std::chrono::milliseconds patience);
 
   asio::io_context& io_;
   Scope& scope_;
@@ -109,6 +100,8 @@ class ConnectionImpl final : public Connection,
   Limits limits_;
   Socket socket_;
   asio::steady_timer deadline_;
+  asio::steady_timer write_deadline_;
+  Signal pumped_;
   asio::steady_timer again_;
   asio::cancellation_signal signal_;
   std::optional<Parser> parser_;
@@ -125,12 +118,14 @@ class ConnectionImpl final : public Connection,
   bool pumping_ = false;
   bool late_ = false;
   bool body_broken_ = false;
+  bool ends_when_stalled_ = false;
+  std::optional<Error> body_error_;  // of a body that went into a pipe
 };
 
-void ConnectionImpl::arm_deadline() {
+void ConnectionImpl::arm(asio::steady_timer& timer, std::chrono::milliseconds patience) {
   late_ = false;
-  deadline_.expires_after(limits_.patience);
-  deadline_.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
+  timer.expires_after(patience);
+  timer.async_wait([weak = weak_from_this()](boost::system::error_code ec) {
     const auto self = weak.lock();
     if (ec || !self) return;
     self->late_ = true;
@@ -169,7 +164,7 @@ Task<bool> ConnectionImpl::read_head() {
     const auto [ec] = co_await socket_.async_wait(Socket::wait_read, kToken);
     if (ec) co_return false;
   }
-  arm_deadline();
+  arm(deadline_, limits_.patience);
   for (;;) {
     // Empty lines before a request are allowed. See RFC 9112, 2.2.
     buffer_.erase(0, std::min(buffer_.find_first_not_of("\r\n"), buffer_.size()));
@@ -203,10 +198,11 @@ void ConnectionImpl::take_head() {
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
   for (const auto& field : message)
-    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+    request.headers.emplace_back(lowered(field.name_string()), std::string(field.value()));
   request.has_body = !parser_->is_done();
-  continue_due_ = request.has_body && lower(request.header("expect")) == "100-continue";
-  begun_ = hijacked_ = chunked_ = ends_with_client_ = body_broken_ = false;
+  continue_due_ = request.has_body && lowered(request.header("expect")) == "100-continue";
+  begun_ = hijacked_ = chunked_ = ends_with_client_ = body_broken_ = ends_when_stalled_ = false;
+  body_error_.reset();
 }
 
 // Gives the next piece of the body. 0: its end.
@@ -249,7 +245,7 @@ Task<std::size_t> ConnectionImpl::read_some_body(char* into, std::size_t size) {
 Task<std::string> ConnectionImpl::read_body(std::size_t limit) {
   std::string out;
   if (!request.has_body) co_return out;
-  arm_deadline();
+  arm(deadline_, limits_.patience);
   std::array<char, 8192> piece;
   for (;;) {
     const auto n = co_await read_some_body(piece.data(), piece.size());
@@ -264,43 +260,38 @@ Task<std::string> ConnectionImpl::read_body(std::size_t limit) {
 }
 
 Result<UniqueFd> ConnectionImpl::body_as_pipe() {
-  // A socket pair, since a pipe cannot tell a cut from an end. A socket that is closed while
-  // something waits in it to be read gives the other side ECONNRESET behind its last byte
-  // (unix(7)): a byte is left there until the body has come to its end.
-  TRY(auto pair, make_socket_pair(SOCK_STREAM));
-  CHECK(write_all(pair.b, "x"));
-  CHECK(set_nonblocking(pair.a, true));  // ours only: the reader's end is another open file
+  TRY(auto pipe, make_body_pipe());
   pumping_ = true;
-  scope_.start("request body", pump(shared_from_this(), std::move(pair.a)));
-  return std::move(pair.b);
+  scope_.start("request body", pump(shared_from_this(), std::move(pipe.write)));
+  return std::move(pipe.read);
 }
 
-// Fills the pipe. The reader may have enough before the body's end (the padding of a tar): the rest
-// is read and dropped. Where the body is cut, or this coroutine is, the pipe ends in an error.
-Coro<void> ConnectionImpl::pump([[maybe_unused]] std::shared_ptr<ConnectionImpl> self,
-                                UniqueFd pipe) {
+Coro<void> ConnectionImpl::pump(std::shared_ptr<ConnectionImpl> self, UniqueFd pipe) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  asio::posix::stream_descriptor out(io_, pipe.release());
-  std::string piece(kPiece, '\0');
-  std::size_t dropped = 0;
-  bool reader_gone = false;
-  while (dropped < kDrain) {
-    const auto n = co_await read_some_body(piece.data(), piece.size());
-    if (!n) break;
-    if (*n == 0) {
-      char whole = 0;
-      static_cast<void>(::read(out.native_handle(), &whole, 1));
-      break;
-    }
-    if (reader_gone) {
-      dropped += *n;
-      continue;
-    }
-    const auto all = asio::buffer(piece.data(), *n);
-    const auto [ec, written] = co_await asio::async_write(out, all, kToken);
-    if (ec) reader_gone = true;
+  const PumpEnd end{*this};
+  BodyReader reader = [self](char* into, std::size_t size) {
+    return self->next_of_body(into, size);
+  };
+  const auto filled = co_await fill_body_pipe(io_, std::move(pipe), std::move(reader));
+  if (!filled) body_error_ = filled.error();
+}
+
+Task<std::size_t> ConnectionImpl::next_of_body(char* into, std::size_t size) {
+  arm(deadline_, limits_.stall);
+  auto n = co_await read_some_body(into, size);
+  deadline_.cancel();
+  co_return n;
+}
+
+Task<> ConnectionImpl::body_end() {
+  while (pumping_) {
+    co_await pumped_.wait();
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (pumping_ && state.cancelled() != asio::cancellation_type::none)
+      co_return fail(Errc::unavailable, "the client has left");
   }
-  pumping_ = false;
+  if (body_error_) co_return std::unexpected(*body_error_);
+  co_return Result<>{};
 }
 
 Task<> ConnectionImpl::begin(Reply head) {
@@ -311,13 +302,18 @@ Task<> ConnectionImpl::begin(Reply head) {
   co_return co_await send(std::move(text));
 }
 
+// With a deadline that each byte taken puts off, when the handler asked for one.
 Task<> ConnectionImpl::write(std::string data) {
   if (data.empty()) co_return Result<>{};
-  if (!chunked_) co_return co_await send(std::move(data));
-  const std::string size = fmt::format("{:x}\r\n", data.size());
+  const std::string size = chunked_ ? fmt::format("{:x}\r\n", data.size()) : "";
   const std::array<asio::const_buffer, 3> parts{asio::buffer(size), asio::buffer(data),
-                                                asio::buffer("\r\n", 2)};
-  const auto [ec, n] = co_await asio::async_write(socket_, parts, kToken);
+                                                asio::buffer("\r\n", chunked_ ? 2 : 0)};
+  const auto goes_on = [this](boost::system::error_code ec, std::size_t) {
+    if (ends_when_stalled_) arm(write_deadline_, limits_.stall);
+    return ec ? std::size_t{0} : kPiece;
+  };
+  const auto [ec, n] = co_await asio::async_write(socket_, parts, goes_on, kToken);
+  write_deadline_.cancel();
   if (ec) co_return fail(Errc::unavailable, "write to the client: {}", ec.message());
   co_return Result<>{};
 }
@@ -380,7 +376,7 @@ Coro<bool> ConnectionImpl::finish_body() {
   if (pumping_ || body_broken_) co_return false;
   if (parser_->is_done()) co_return true;
   if (continue_due_) co_return false;
-  arm_deadline();
+  arm(deadline_, limits_.patience);
   std::array<char, 8192> piece;
   for (std::size_t dropped = 0; dropped < kDrain;) {
     const auto n = co_await read_some_body(piece.data(), piece.size());
@@ -407,7 +403,7 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
   }
   if (!*there) co_return false;
 
-  const auto connection = lower(request.header("connection"));
+  const auto connection = lowered(request.header("connection"));
   bool keep =
       parser_->get().version() >= 11 ? connection.find("close") == std::string::npos : false;
   in_call_ = true;

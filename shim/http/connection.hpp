@@ -13,6 +13,8 @@ namespace coracle::http {
 struct Limits {
   std::size_t head = std::size_t{64} << 10;
   std::chrono::milliseconds patience{60'000};  // for a head or a JSON body that has begun
+  // For the next byte of an archive that is sent to us, and for an archive's reader to take one.
+  std::chrono::milliseconds stall{300'000};
 };
 
 class Connection {

@@ -16,15 +16,18 @@ int hex_digit(char c) {
 std::string lowered_and_trimmed(std::string_view text) {
   const auto first = text.find_first_not_of(" \t\r\n");
   if (first == std::string_view::npos) return {};
-  text = text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+  return lowered(text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1));
+}
+
+}  // namespace
+
+std::string lowered(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return out;
 }
-
-}  // namespace
 
 std::string to_string(ApiVersion version) {
   return fmt::format("{}.{}", version.major_part, version.minor_part);
@@ -144,6 +147,21 @@ Reply sent_reply() {
   Reply r;
   r.sent = true;
   return r;
+}
+
+// The status line and the headers that every answer has.
+std::string head_text(const Reply& reply, std::string_view framing) {
+  static const std::string kConstant = fmt::format(
+      "Server: Docker/{} (linux)\r\nApi-Version: {}\r\nOstype: linux\r\n"
+      "Docker-Experimental: false\r\n",
+      kDockerRelease, to_string(kMaxVersion));
+  std::string out =
+      fmt::format("HTTP/1.1 {} {}\r\n{}", reply.status, reason_of(reply.status), kConstant);
+  if (!reply.type.empty()) out += fmt::format("Content-Type: {}\r\n", reply.type);
+  for (const auto& [name, value] : reply.headers) out += fmt::format("{}: {}\r\n", name, value);
+  out += framing;
+  out += "\r\n";
+  return out;
 }
 
 const char* reason_of(int status) {

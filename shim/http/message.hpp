@@ -28,6 +28,8 @@ std::optional<ApiVersion> parse_version(std::string_view text);
 // The Docker release whose API we follow: clients compare version numbers with it.
 constexpr const char* kDockerRelease = "28.5.2";
 
+std::string lowered(std::string_view text);  // ASCII
+
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 // "%41" -> "A"; in a query "+" is a blank. errors: invalid_argument
@@ -82,5 +84,7 @@ Reply empty_reply(int status);
 Reply sent_reply();
 
 const char* reason_of(int status);
+// The head of an answer: status line, the headers that every answer has, its own, and `framing`.
+std::string head_text(const Reply& reply, std::string_view framing);
 
 }  // namespace coracle::http

@@ -133,6 +133,7 @@ Result<> FakeEngine::list(const ListOptions& options, const ContainerVisitor& vi
 }
 
 Result<ContainerView> FakeEngine::inspect(const std::string& name) const {
+  if (name == "defect") throw std::logic_error("a defect");
   const auto found = containers.find(name);
   if (found == containers.end()) return fail(Errc::not_found, "No such container: {}", name);
   return found->second;
@@ -208,8 +209,19 @@ Task<> FakeEngine::copy_out(std::string name, std::string path, UniqueFd /*to*/,
 }
 
 Task<> FakeEngine::copy_in(std::string /*name*/, std::string /*path*/, CopyInOptions /*options*/,
-                           UniqueFd /*from*/) {
-  co_return fail(Errc::invalid_argument, "extraction point is not a directory");
+                           UniqueFd from) {
+  if (copy_takes == 0)
+    co_return fail(Errc::invalid_argument, "extraction point is not a directory");
+  auto job = [takes = copy_takes, fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
+    std::string piece(takes, '\0');
+    for (std::size_t got = 0; got < takes;) {
+      TRY(const auto n, read_some(*fd, piece));
+      if (n == 0) return fail(Errc::invalid_argument, "too short");
+      got += n;
+    }
+    return {};
+  };
+  co_return co_await workers_.run(std::move(job));
 }
 
 Task<std::vector<storage::Change>> FakeEngine::changes(std::string name) {
@@ -282,14 +294,12 @@ Task<storage::Image> FakeEngine::pull(storage::Reference ref, storage::RegistryA
 Task<std::vector<storage::Image>> FakeEngine::load(UniqueFd from, storage::ProgressSink progress) {
   auto job = [this, fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
     std::string piece(65536, '\0');
-    char last_byte = 0;
     for (;;) {
       TRY(const auto n, read_some(*fd, piece));
       if (n == 0) break;
       loaded_bytes += n;
-      last_byte = piece[n - 1];
     }
-    load_whole = last_byte != '\xff';
+    load_whole = true;
     return {};
   };
   CO_CHECK(co_await workers_.run(std::move(job)));

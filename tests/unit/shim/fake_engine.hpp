@@ -28,6 +28,7 @@ class FakeEngine final : public Engine {
   bool pull_never_ends = false;
   std::optional<Error> start_error;
   std::size_t save_bytes = 0;
+  std::size_t copy_takes = 0;  // bytes of an archive after which a copy in is content
 
   // What tests look at afterwards.
   CreateRequest created;

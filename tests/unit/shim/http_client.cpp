@@ -98,8 +98,9 @@ void Client::half_close() const { ::shutdown(fd_.get(), SHUT_WR); }
 bool Client::at_end() { return buffer_.empty() && !more(); }
 
 struct ShimTest::Running {
-  explicit Running(std::size_t most, std::chrono::milliseconds patience)
-      : api{io, engine}, server(io, router, http::Limits{std::size_t{64} << 10, patience}, most) {
+  Running(std::size_t most, std::chrono::milliseconds patience, std::chrono::milliseconds stall)
+      : api{io, engine},
+        server(io, router, http::Limits{std::size_t{64} << 10, patience, stall}, most) {
     api::add_all_routes(router, api);
   }
   asio::io_context io{1};
@@ -120,7 +121,7 @@ void ShimTest::SetUp() {
   path_ = dir_ + "/docker.sock";
   auto listener = listen_unix(path_, SOCK_STREAM);
   ASSERT_TRUE(listener) << listener.error().message;
-  running_ = std::make_shared<Running>(most_connections, patience);
+  running_ = std::make_shared<Running>(most_connections, patience, stall);
   running_->server.listen(*std::move(listener));
   running_->thread = std::thread([this] { running_->io.run(); });
 }

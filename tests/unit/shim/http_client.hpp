@@ -56,7 +56,7 @@ class ShimTest : public ::testing::Test {
 
   FakeEngine& engine();
   std::size_t most_connections = 0;
-  std::chrono::milliseconds patience{60'000};
+  std::chrono::milliseconds patience{60'000}, stall{300'000};
 
  private:
   struct Running;

@@ -1,0 +1,95 @@
+// Archives both ways: bodies that are cut, clients that stall or leave.
+#include "tests/unit/shim/http_client.hpp"
+
+namespace coracle::test {
+namespace {
+
+constexpr const char* kPut = "PUT /containers/web/archive?path=/ HTTP/1.1\r\nHost: x\r\n";
+
+class Archives : public ShimTest {
+ protected:
+  void SetUp() override {
+    ShimTest::SetUp();
+    engine().copy_takes = 1024;
+  }
+};
+
+TEST_F(Archives, ACopyInOfAWholeBodyIsDone) {
+  auto client = connect();
+  client.send(std::string(kPut) + "Content-Length: 5000\r\n\r\n" + std::string(5000, 't'));
+  EXPECT_EQ(client.read().status, 200);
+  client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read().body, "OK");
+}
+
+TEST_F(Archives, ABodyThatIsCutIsAnErrorThoughItsReaderWasContent) {
+  for (const char* framing :
+       {"Content-Length: 5000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n800\r\n"}) {
+    auto client = connect();
+    client.send(std::string(kPut) + framing + std::string(2048, 't'));
+    client.half_close();
+    const auto answer = client.read();
+    EXPECT_EQ(answer.status, 400);
+    EXPECT_EQ(answer.message(), "the request's body ends too early");
+  }
+}
+
+TEST_F(Archives, OfABodyThatIsCutTheReaderGetsNoEnd) {
+  engine().copy_takes = 4000;
+  auto client = connect();
+  client.send(std::string(kPut) + "Content-Length: 5000\r\n\r\n" + std::string(2048, 't'));
+  client.half_close();
+  EXPECT_EQ(client.read().message(), "the request's body ends too early");
+}
+
+class StalledArchives : public Archives {
+ protected:
+  void SetUp() override {
+    stall = std::chrono::milliseconds(200);
+    Archives::SetUp();
+  }
+};
+
+TEST_F(StalledArchives, AnUploadWhoseNextByteDoesNotComeEnds) {
+  engine().copy_takes = 4000;
+  auto client = connect();
+  client.send(std::string(kPut) + "Content-Length: 5000\r\n\r\nt");
+  const auto answer = client.read();
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.message(), "the request's body did not arrive in time");
+  EXPECT_TRUE(client.at_end());
+}
+
+TEST_F(StalledArchives, ASaveWhoseReaderTakesNothingEnds) {
+  engine().save_bytes = 50'000'000;
+  auto client = connect();
+  client.send("GET /images/busybox:1/get HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+  EXPECT_TRUE(eventually([&] { return connections() == 0; }));
+}
+
+TEST_F(StalledArchives, WhatHoldsNoThreadMayWaitForItsReader) {
+  engine().log_entries.assign(1, LogEntry{});
+  engine().log_entries.front().text = std::string(1'000'000, 'l');
+  auto client = connect();
+  client.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read(true).status, 200);
+  std::this_thread::sleep_for(4 * stall);  // nothing is awaited: it must have no effect
+  EXPECT_EQ(connections(), 1U);
+}
+
+TEST_F(Archives, AHandlersDefectIsAnErrorForItsClientAlone) {
+  auto other = connect();
+  other.send("GET /_pi");
+  auto client = connect();
+  client.send("GET /containers/defect/json HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read().status, 500);
+  client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read().body, "OK");
+  other.send("ng HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(other.read().body, "OK");
+}
+
+}  // namespace
+}  // namespace coracle::test
