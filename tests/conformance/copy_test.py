@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -455,6 +456,116 @@ class Export(Case):
             self.assertIn("bin/busybox", names)
             self.assertNotIn("data/x", names)
             self.assertFalse([n for n in names if n.startswith("proc/")], "an empty proc")
+
+
+
+class Stalled(Case):
+    """A copy that waits for its client, into or out of a container that rests: it is in nobody's way."""
+    limit = 10  # seconds for what takes milliseconds: never is what is meant
+
+    def connect(self, request):
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(20)
+        s.connect(self.daemon.socket)
+        s.sendall(request)
+        self.addCleanup(s.close)
+        return s
+
+    def stall_in(self, name, member="half"):
+        """One whose file has begun to come; and what is still to be sent."""
+        data = tar_of([(member, "f", b"x" * 1_000_000)])
+        s = self.connect(f"PUT /containers/{name}/archive?path=/root HTTP/1.1\r\nHost: x\r\n"
+                         f"Content-Length: {len(data)}\r\n\r\n".encode() + data[:600_000])
+        layer = self.inspect(name, "Id")
+
+        def begun():
+            found = subprocess.run(["find", f"{self.daemon.data}/storage/containers/{layer}", "-name", member],
+                                   capture_output=True, text=True).stdout
+            return found
+        wait_until(begun, 20, "the copy has begun")
+        return s, data[600_000:]
+
+    def stall_out(self, name):
+        s = self.connect(f"GET /containers/{name}/archive?path=/bin HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        self.assertEqual(s.recv(15, socket.MSG_PEEK), b"HTTP/1.1 200 OK")
+        return s
+
+    def answer(self, s):
+        out = b""
+        while piece := s.recv(1 << 20):
+            out += piece
+            if out.endswith(b"0\r\n\r\n") or (b"Content-Length: 0" in out and out.endswith(b"\r\n\r\n")):
+                break
+            if b"Content-Type: application/json" in out and out.endswith(b"}\n"):
+                break
+        return out
+
+    def quick(self, *args):
+        r = self.docker(*args, timeout=self.limit)
+        self.assertEqual(r.code, 0, f"{args}: {r}")
+        return r.out
+
+    def stall(self, way, name):
+        self.ok("create", "--name", name, "busybox", "sleep", "1000")
+        return self.stall_in(name)[0] if way == "in" else self.stall_out(name)
+
+    def test_removal_rename_inspect_another_copy(self):
+        for way in ("in", "out"):
+            with self.subTest(way=way):
+                s = self.stall(way, "c1")
+                self.quick("cp", __file__, "c1:/tmp/source.py")
+                self.quick("cp", "c1:/tmp/source.py", "/dev/null")
+                self.quick("inspect", "--size", "c1")
+                self.quick("diff", "c1")
+                self.quick("rename", "c1", "c2")
+                self.quick("rm", "-f", "c2")
+                self.assertIn(b"is being removed" if way == "in" else b"", self.answer(s))
+                s.close()
+
+    def test_prune(self):
+        for way in ("in", "out"):
+            with self.subTest(way=way):
+                self.stall(way, "p1")
+                self.quick("container", "prune", "-f")
+                self.assertEqual(self.ok("ps", "-aq"), "")
+
+    def test_start_ends_a_stalled_copy_in_and_leaves_one_out(self):
+        s = self.stall("in", "s1")
+        self.quick("start", "s1")
+        self.assertIn(b"was started", self.answer(s))
+        self.quick("exec", "s1", "touch", "/root/works")
+        s = self.stall("out", "s2")
+        self.quick("start", "s2")
+        answer = self.answer(s)
+        self.assertTrue(answer.endswith(b"0\r\n\r\n"), "it goes on to its end")
+        self.assertIn(b"bin/busybox", answer)
+        self.quick("exec", "s2", "touch", "/root/works")
+
+    def test_copies_in_go_side_by_side(self):
+        self.ok("create", "--name", "two", "busybox", "sleep", "1000")
+        first, second = self.stall_in("two", "first"), self.stall_in("two", "second")
+        for s, rest in (second, first):
+            s.sendall(rest)
+            self.assertTrue(self.answer(s).startswith(b"HTTP/1.1 200"))
+        self.quick("start", "two")
+        self.assertEqual(self.quick("exec", "two", "sh", "-c", "cd /root; wc -c < first; wc -c < second"),
+                         "1000000\n1000000\n")
+
+    def test_a_copy_in_ends_with_its_client(self):
+        s = self.stall("in", "l1")
+        threads = lambda: len(os.listdir(f"/proc/{self.daemon.process.pid}/task"))
+        during = threads()
+        s.close()
+        wait_until(lambda: threads() < during, 5, "its thread ends")
+        self.quick("start", "l1")
+
+    def test_removal_of_a_running_container(self):
+        for way in ("in", "out"):
+            with self.subTest(way=way):
+                self.ok("run", "-d", "--name", "r1", "busybox", "sleep", "1000")
+                s = self.stall_in("r1")[0] if way == "in" else self.stall_out("r1")
+                self.quick("rm", "-f", "r1")
+                s.close()
 
 
 if __name__ == "__main__":

@@ -152,5 +152,14 @@ class WebSocket:
             data += payload
         return data, kinds
 
+    def read_to_close(self):
+        """All payloads until the other side closes."""
+        data = b""
+        while True:
+            opcode, payload = self.receive()
+            if opcode == 8:
+                return data
+            data += payload
+
     def close(self):
         self.s.close()
