@@ -193,7 +193,6 @@ ArchiveWriter::ArchiveWriter(Sink to) : state_(std::make_unique<State>(std::move
 ArchiveWriter::~ArchiveWriter() = default;
 
 void ArchiveWriter::stop_with(const std::atomic<bool>& stop) { state_->stop = &stop; }
-std::unexpected<Error> was_stopped() { return fail(Errc::unavailable, "the client has left"); }
 
 Result<> ArchiveWriter::directory(const std::string& path) {
   return state_->header(path, S_IFDIR, 0);

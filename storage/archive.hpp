@@ -39,8 +39,6 @@ struct ArchiveEntry {
 // but for those that steer overlay file systems.
 bool is_kept_xattr(std::string_view name);
 
-// The error of work that was told to stop: nobody waits for its result.
-std::unexpected<Error> was_stopped();
 // For those who never are.
 inline const std::atomic<bool> kNeverStopped{false};
 

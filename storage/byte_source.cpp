@@ -9,14 +9,14 @@
 
 namespace coracle::storage {
 
-namespace {
-
-// As a request's body tells that it did not come to its end. See shim/http/call.hpp.
 std::unexpected<Error> cut_short() {
-  return fail(Errc::invalid_argument, "the upload ended too early; send it again");
+  return std::unexpected(
+      Error{Errc::invalid_argument, ECONNRESET, "the upload ended too early; send it again"});
 }
 
-}  // namespace
+std::unexpected<Error> was_stopped() {
+  return fail(Errc::unavailable, "stopped: nobody waits for it any more");
+}
 
 Result<std::size_t> FdSource::read(std::span<char> into) {
   for (;;) {
@@ -26,31 +26,6 @@ Result<std::size_t> FdSource::read(std::span<char> into) {
     pollfd p{fd_.get(), POLLIN, 0};
     ::poll(&p, 1, -1);
   }
-}
-
-Result<std::size_t> UploadSource::read(std::span<char> into) {
-  constexpr int kAskAgain_ms = 100;
-  const auto begin = std::chrono::steady_clock::now();
-  for (;;) {
-    CHECK(check_stop(stop_));
-    pollfd p{fd_.get(), POLLIN, 0};
-    const int ready = ::poll(&p, 1, kAskAgain_ms);
-    if (ready > 0) {
-      auto n = read_some(fd_, into);
-      if (!n && n.error().sys == ECONNRESET) return cut_short();
-      if (n || n.error().sys != EAGAIN) return n;
-    } else if (ready < 0 && errno != EINTR) {
-      return sys_error("wait for the client");
-    }
-    if (std::chrono::steady_clock::now() - begin > patience_)
-      return fail(Errc::unavailable, "the client has sent nothing for {} s; send it again",
-                  std::chrono::duration_cast<std::chrono::seconds>(patience_).count());
-  }
-}
-
-Result<> check_stop(const StopFlag& stop) {
-  if (stop) return fail(Errc::unavailable, "stopped: nobody waits for it any more");
-  return {};
 }
 
 Result<> drain(ByteSource& source) {

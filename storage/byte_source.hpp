@@ -2,7 +2,6 @@
 // another source inflated.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -34,25 +33,15 @@ class FdSource final : public ByteSource {
   const UniqueFd& fd_;
 };
 
-// What a client sends, through the pipe or socket that its request's body comes in by. A wait ends
-// soon after `stop`, and when no byte has come for `patience`.
-//   errors  unavailable (stopped, no byte for too long); invalid_argument: the body was cut short
-class UploadSource final : public ByteSource {
- public:
-  static constexpr std::chrono::milliseconds kPatience{std::chrono::minutes(5)};
-  UploadSource(const UniqueFd& fd, const StopFlag& stop,
-               std::chrono::milliseconds patience = kPatience)
-      : fd_(fd), stop_(stop), patience_(patience) {}
-  Result<std::size_t> read(std::span<char> into) override;
-
- private:
-  const UniqueFd& fd_;
-  const StopFlag& stop_;
-  std::chrono::milliseconds patience_;
-};
-
-// The error of work whose result nobody wants any more: unavailable.
-Result<> check_stop(const StopFlag& stop);
+// The error of a body that did not come to its end (shim/http/call.hpp): invalid_argument,
+// ECONNRESET.
+std::unexpected<Error> cut_short();
+// The error of work that was told to stop, since nobody waits for its result: unavailable.
+std::unexpected<Error> was_stopped();
+inline Result<> check_stop(const StopFlag& stop) {
+  if (stop) return was_stopped();
+  return {};
+}
 
 // Passes bytes on until `stop` is set: for sources that make many of few (inflated()).
 class StoppableSource final : public ByteSource {

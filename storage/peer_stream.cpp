@@ -49,6 +49,7 @@ Result<std::size_t> PeerSource::read_now(std::span<char> into) {
   for (;;) {
     CHECK(wait_for_peer(fd_, POLLIN, stop_));
     auto n = read_some(fd_, into);
+    if (!n && n.error().sys == ECONNRESET) return cut_short();
     if (n || n.error().sys != EAGAIN) return n;
   }
 }

@@ -181,7 +181,7 @@ class Store final : public Storage {
     auto job = [this, from = std::move(from),
                 told](const StopFlag& stop) mutable -> Result<std::vector<Image>> {
       const UniqueFd own = std::move(from);
-      UploadSource source(own, stop);
+      PeerSource source(own, stop);
       return load_images(source, stores(), stop, told);
     };
     auto loaded = co_await run_on_thread(io_, std::move(job));
@@ -193,7 +193,7 @@ class Store final : public Storage {
     auto job = [this, from = std::move(from),
                 options = std::move(options)](const StopFlag& stop) mutable -> Result<Image> {
       const UniqueFd own = std::move(from);
-      UploadSource source(own, stop);
+      PeerSource source(own, stop);
       return import_image(source, options, stores(), stop);
     };
     auto imported = co_await run_on_thread(io_, std::move(job));

@@ -24,6 +24,7 @@ TEST(PeerSource, ASenderThatBreaksOffIsAnErrorAndStaysOne) {
     const auto n = source.read(piece);
     ASSERT_FALSE(n);
     EXPECT_EQ(n.error().sys, ECONNRESET);
+    EXPECT_EQ(n.error().code, Errc::invalid_argument);
   }
 }
 

@@ -362,34 +362,6 @@ TEST(FreeSpace, TheFloorIsATwentiethAndAtMostAGigabyte) {
   EXPECT_EQ(1'000'000'000, space_floor(std::int64_t{1} << 50));
 }
 
-TEST(Upload, EndsInAnErrorWhenItWasCutStoppedOrNothingComes) {
-  StopFlag stop = false;
-  std::array<char, 100> some{};
-  const auto pair = make_socket_pair(SOCK_STREAM);
-  ASSERT_TRUE(pair);
-  UploadSource source(pair->b, stop, std::chrono::milliseconds(1));
-  EXPECT_THAT(source.read(some).error().message, testing::HasSubstr("sent nothing"));
-  stop = true;
-  EXPECT_THAT(source.read(some).error().message, testing::HasSubstr("nobody waits"));
-  stop = false;
-  for (const bool whole : {true, false}) {
-    auto body = make_socket_pair(SOCK_STREAM);
-    ASSERT_TRUE(body && write_all(body->b, "x") && write_all(body->a, "abc"));
-    if (whole) {
-      ASSERT_EQ(1U, read_some(body->a, some).value_or(0));
-    }
-    body->a.reset();
-    UploadSource upload(body->b, stop);
-    EXPECT_EQ(3U, upload.read(some).value_or(0));
-    const auto end = upload.read(some);
-    if (whole) {
-      EXPECT_EQ(0U, end.value_or(1));
-    } else {
-      EXPECT_THAT(end.error().message, testing::HasSubstr("too early"));
-    }
-  }
-}
-
 TEST(Inflate, ReadsAllMembersAndFramesInSmallPieces) {
   std::string text;
   for (int i = 0; i < 50'000; ++i) text += std::to_string(i * 7919);
