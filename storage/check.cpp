@@ -11,6 +11,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
+#include "engine/base/trash_dir.hpp"
 #include "storage/digest.hpp"
 #include "storage/image_store.hpp"
 #include "storage/layer_store.hpp"
@@ -357,6 +358,12 @@ class Checker {
       for (const auto& name : names) {
         if (!name.starts_with(prefix)) continue;
         if (std::string_view(folder) == "trash") {
+          if (tries_of(name) >= kMostTries) {
+            found("left-over", "trash/" + name, "it could not be removed, and is left alone",
+                  "remove " + in("trash/" + name) + " by hand")
+                .note = true;
+            continue;
+          }
           ++trash;
           continue;
         }

@@ -23,9 +23,11 @@
 #include <set>
 #include <utility>
 
+#include "engine/base/at.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/own_thread.hpp"
+#include "engine/base/room.hpp"
 #include "storage/blob_store.hpp"
 #include "storage/diff.hpp"
 #include "storage/gc.hpp"
@@ -162,7 +164,7 @@ class Store final : public Storage {
       } else {
         log::warn("store not swept reason={}", swept.error().message);
       }
-      trash_.empty();
+      co_await trash_.make_room();
     }
     co_return removed;
   }
@@ -231,8 +233,12 @@ class Store final : public Storage {
     CO_CHECK(co_await have_unpacked(chain_ids(image.diff_ids)));
     CO_TRY(const auto stack, layers_.diff_paths(image.diff_ids));
     auto chain = chain_ids(image.diff_ids);
-    std::vector<std::string> topmost_first(chain.rbegin(), chain.rend());
-    co_return co_await writable_.create(std::move(id), image.id, std::move(topmost_first));
+    const std::vector<std::string> topmost_first(chain.rbegin(), chain.rend());
+    auto made = co_await writable_.create(id, image.id, topmost_first);
+    if (made || !is_no_room(made.error())) co_return made;
+    const bool freed = co_await trash_.emptied();
+    if (!freed) co_return made;
+    co_return co_await writable_.create(std::move(id), image.id, topmost_first);
   }
 
   Task<LayerUsage> layer_usage(std::string id, std::string version) override {
@@ -297,7 +303,7 @@ class Store final : public Storage {
       if (const auto swept = co_await sweep_now(); !swept)
         log::warn("store not swept reason={}", swept.error().message);
     }
-    trash_.empty();
+    co_await trash_.make_room();
     co_return Result<>{};
   }
 
@@ -309,7 +315,7 @@ class Store final : public Storage {
   }
   Task<> remove_volume(std::string name) override {
     CO_CHECK(co_await volumes_.remove(std::move(name)));
-    trash_.empty();
+    co_await trash_.make_room();
     co_return Result<>{};
   }
   Task<> fill_volume(VolumeFill what) override {
@@ -364,8 +370,7 @@ class Store final : public Storage {
     TRY(const auto entry, lookup_path(stack, path));
     if (!entry.dirs.empty()) return fail(Errc::invalid_argument, "{} is a directory", path);
     // Not to wait at a fifo.
-    UniqueFd fd(::openat(entry.parent.get(), entry.name.c_str(),
-                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    const UniqueFd fd = at::open(entry.parent, entry.name, O_RDONLY | O_NONBLOCK);
     if (!fd) return sys_error("open {} of the image", path);
     struct stat st {};
     if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))

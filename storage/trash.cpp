@@ -7,24 +7,27 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <vector>
 
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/room.hpp"
+#include "engine/base/trash_dir.hpp"
 
 namespace coracle::storage {
 
 // Lives as long as the last coroutine that looks at it.
 struct Trash::Shared {
+  explicit Shared(asio::io_context& io) : done(io) {}
   bool running = false;  // a run is going on
   bool again = false;    // something came meanwhile
-  bool closing = false;
+  std::atomic<bool> closing = false;
+  Signal done;
 };
 
 Trash::Trash(asio::io_context& io, Workers& workers, std::string dir)
-    : workers_(workers), dir_(std::move(dir)), shared_(std::make_shared<Shared>()), scope_(io) {}
+    : workers_(workers), dir_(std::move(dir)), shared_(std::make_shared<Shared>(io)), scope_(io) {}
 
 Result<> Trash::take(const std::string& path) {
   const std::string to = join_path(dir_, random_id().substr(0, 16));
@@ -57,23 +60,35 @@ Coro<void> Trash::run() {
   const auto shared = shared_;
   do {
     shared->again = false;
-    auto list = [dir = dir_]() -> Result<std::vector<std::string>> {
-      if (!exists(dir)) return std::vector<std::string>{};
-      return list_dir(dir);
+    auto job = [dir = dir_, shared]() -> Result<> {
+      empty_trash_dir(dir, &shared->closing);
+      return {};
     };
-    auto names = co_await workers_.run(std::move(list));
-    if (!names) log::warn("the trash cannot be read reason={}", names.error().message);
-    for (std::size_t i = 0; names && i < names->size() && !shared->closing; ++i) {
-      auto remove = [path = join_path(dir_, (*names)[i])] { return remove_tree(path); };
-      const auto done = co_await workers_.run(std::move(remove));
-      if (!done) log::warn("the trash keeps an entry reason={}", done.error().message);
-    }
+    const auto done = co_await workers_.run(std::move(job));
+    if (!done) log::warn("the trash is not empty reason={}", done.error().message);
   } while (shared->again && !shared->closing);
   shared->running = false;
+  shared->done.notify_all();
+}
+
+Coro<bool> Trash::emptied() {
+  const auto shared = shared_;
+  if (!shared->running) co_return false;
+  while (shared->running && !shared->closing) {
+    const bool told = co_await shared->done.wait();
+    if (!told) break;  // whoever asked has gone
+  }
+  co_return true;
+}
+
+Coro<void> Trash::make_room() {
+  empty();
+  if (is_nearly_full(dir_)) (void)co_await emptied();
 }
 
 Coro<void> Trash::close() {
   shared_->closing = true;
+  shared_->done.notify_all();
   co_await scope_.close();
 }
 

@@ -21,7 +21,12 @@ class Trash {
   Result<> take(const std::string& path);
   // Starts unlinking what lies in the trash, unless that is going on already. On the loop.
   void empty();
-  // Stops after the entry at hand.
+  // The same; and when the disk is nearly full, waits until it is done: the next one who asks for
+  // room has it.
+  Coro<void> make_room();
+  // Waits until what is being unlinked now is gone. False: nothing is.
+  Coro<bool> emptied();
+  // Stops in the middle of an entry.
   Coro<void> close();
 
  private:

@@ -6,6 +6,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/room.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/volumes.hpp"
@@ -135,7 +136,14 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   for (const auto condition :
        {WaitCondition::not_running, WaitCondition::next_exit, WaitCondition::removed})
     c->answer_waits(condition, result);
-  if (!emptying_trash_) {
+  if (is_nearly_full(p_.store.dir(""))) {
+    // Its logs may be what has filled the disk: the next request finds the room.
+    auto job = [store = p_.store]() -> Result<> {
+      store.empty_trash();
+      return {};
+    };
+    (void)co_await p_.workers.run(std::move(job));
+  } else if (!emptying_trash_) {
     emptying_trash_ = true;
     p_.scope.start("empty trash", empty_trash());
   }

@@ -6,12 +6,21 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/room.hpp"
+#include "engine/base/trash_dir.hpp"
 
 namespace coracle {
+namespace {
+
+// Goes when a state or a removal finds the disk full, and comes again when the trash is emptied.
+Reserve reserve_of(const std::string& data) { return Reserve(data + "/reserve"); }
+
+}  // namespace
 
 Result<> Store::prepare() const {
   CHECK(make_dirs(data_ + "/containers"));
   CHECK(make_dirs(data_ + "/trash"));
+  reserve_of(data_).make();
   return make_dirs(exec_ + "/containers");
 }
 
@@ -21,14 +30,19 @@ Result<> Store::write_record(const std::string& id, const std::string& text) con
 }
 
 Result<> Store::save_state(const std::string& id, const StateRecord& state) const {
-  return write_file_atomic(file(id, "state.json"), json::to_text(state), 0600,
-                           Durability::unsynced);
+  return reserve_of(data_).with([&] {
+    return write_file_atomic(file(id, "state.json"), json::to_text(state), 0600,
+                             Durability::unsynced);
+  });
 }
 
 Result<> Store::discard(const std::string& id) const {
   const std::string to = data_ + "/trash/" + id + "." + random_id().substr(0, 8);
-  if (::rename(dir(id).c_str(), to.c_str()) != 0 && errno != ENOENT)
-    return sys_error("remove {}", dir(id));
+  CHECK(reserve_of(data_).with([&]() -> Result<> {
+    if (::rename(dir(id).c_str(), to.c_str()) != 0 && errno != ENOENT)
+      return sys_error("remove {}", dir(id));
+    return {};
+  }));
   // It is gone. What lies below the exec root is a socket and a small file; they may stay.
   auto rest = fail_point("container.remove.renamed");
   if (rest) rest = remove_tree(run_dir(id));
@@ -37,12 +51,8 @@ Result<> Store::discard(const std::string& id) const {
 }
 
 void Store::empty_trash() const {
-  const auto names = list_dir(data_ + "/trash");
-  if (!names) return;
-  for (const auto& name : *names) {
-    if (auto gone = remove_tree(data_ + "/trash/" + name); !gone)
-      log::warn("trash not emptied path={} reason={}", name, gone.error().message);
-  }
+  empty_trash_dir(data_ + "/trash");
+  reserve_of(data_).make();
 }
 
 Result<std::vector<Store::Loaded>> Store::load() const {
