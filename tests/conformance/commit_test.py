@@ -7,7 +7,7 @@ import tarfile
 import threading
 import time
 
-from harness import Case, main
+from harness import Case, main, wait_until
 
 
 class Commit(Case):
@@ -166,7 +166,8 @@ class Commit(Case):
         self.ok("commit", "z1", "size:1")
         grown = self.inspect("size:1", "Size") - self.inspect("busybox", "Size")
         self.assertEqual(grown, 1000000)
-        self.assertEqual(os.listdir(f"{self.daemon.data}/storage/tmp"), [])
+        # The layer is unpacked behind the answer.
+        wait_until(lambda: os.listdir(f"{self.daemon.data}/storage/tmp") == [], 60, "nothing is left in tmp")
 
 
 if __name__ == "__main__":

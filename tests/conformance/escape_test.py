@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+import shutil
+import tarfile
 import unittest  # noqa: F401  (used by the classes below)
 
 import harness
@@ -69,6 +71,137 @@ class Attacks(harness.Case):
 
 
 # ---- paths: links exchanged while the engine works on a tree
+
+
+def image_of(daemon, name, add):
+    """busybox with more in it: add(tar) puts it there."""
+    path = f"{daemon.scratch}/image.tar"
+    shutil.copy(harness.busybox_tar(), path)
+    with tarfile.open(path, "a") as tar:
+        add(tar)
+    r = daemon.docker("import", "-c", "ENV PATH=/bin", path, name)
+    if r.code != 0:
+        raise AssertionError(r)
+    os.unlink(path)
+
+
+def entry(name, kind=tarfile.REGTYPE, link=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o755
+    return info
+
+
+class LinksExchanged(harness.Case):
+    """A container that has a tree exchanges directories of it for links to the user's, while the engine writes there."""
+
+    def setUp(self):
+        super().setUp()
+        self.home = f"{self.daemon.scratch}/home/.ssh"
+        os.makedirs(self.home, exist_ok=True)
+        with open(f"{self.home}/id_ed25519", "w") as f:
+            f.write("the user's key\n")
+
+    def test_a_volume_is_filled_while_a_container_has_it(self):
+        def hostile(tar):
+            tar.addfile(entry("data/a", tarfile.DIRTYPE))
+            key = entry("data/a/id_ed25519")
+            key.size = 6
+            tar.addfile(key, io.BytesIO(b"image\n"))
+            for i in range(2000):
+                tar.addfile(entry(f"data/m/{i}"))
+            tar.addfile(entry("data/z/loot", tarfile.LNKTYPE, "data/a/id_ed25519"))
+
+        image_of(self.daemon, "hostile", hostile)
+        for round in range(3):
+            with self.subTest(round=round):
+                self.ok("run", "-d", "--name", "c1", "-v", "vol:/vol", "busybox", "sh", "-c",
+                        "touch /vol/x; rm -rf /vol/*; touch /ready; while [ ! -s /vol/a/id_ed25519 ]; do :; done; "
+                        f"mv /vol/a /vol/.x; ln -s {self.home} /vol/a; touch /done; sleep 1000")
+                harness.wait_until(lambda: self.docker("exec", "c1", "test", "-e", "/ready").code == 0, 30, "it waits")
+                self.docker("create", "--name", "c2", "-v", "vol:/data", "hostile", "true")
+                harness.wait_until(lambda: self.docker("exec", "c1", "test", "-e", "/done").code == 0, 30, "it has struck")
+                self.assertEqual(os.stat(f"{self.home}/id_ed25519").st_nlink, 1, "the user's file has a second name")
+                loot = self.docker("exec", "c1", "cat", "/vol/z/loot")
+                self.assertNotIn("the user's key", loot.out)
+                self.ok("rm", "-f", "c1", "c2")
+                self.ok("volume", "rm", "vol")
+
+    def test_copies_while_a_directory_becomes_a_link(self):
+        self.ok("run", "-d", "--name", "c1", "busybox", "sh", "-c",
+                f"mkdir -p /t/a /t/.keep; echo mine > /t/a/id_ed25519; while :; do mv /t/a /t/.keep/a; ln -s {self.home} /t/a;"
+                "rm /t/a; mv /t/.keep/a /t/a; done")
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for i in range(20):
+                tar.addfile(entry(f"a/evil{i}"))
+        for _ in range(10):
+            status, _, body = self.daemon.request("GET", "/containers/c1/archive?path=/t")
+            self.assertIn(status, (200, 404))
+            self.assertNotIn(b"the user's key", bytes(body) if isinstance(body, bytes) else repr(body).encode())
+            status, _, body = self.daemon.request("GET", "/containers/c1/archive?path=/t/a/id_ed25519")
+            self.assertNotIn(b"the user's key", bytes(body) if isinstance(body, bytes) else repr(body).encode())
+            self.daemon.request("PUT", "/containers/c1/archive?path=/t", archive.getvalue(),
+                                {"Content-Type": "application/x-tar"})
+        self.assertEqual(os.listdir(self.home), ["id_ed25519"])
+
+
+# ---- trees: deeper than any path and any stack
+
+
+class DeepTrees(harness.Case):
+    """A container's directories, 30,000 one in the other: each request answers, and the daemon lives."""
+
+    depth = 30000
+
+    def deepen(self, top):
+        """As `mkdir d; cd d` in the container would, and faster."""
+        at = os.open(top, os.O_RDONLY)
+        for _ in range(self.depth):
+            os.mkdir("d", dir_fd=at)
+            at, above = os.open("d", os.O_RDONLY, dir_fd=at), at
+            os.close(above)
+        os.close(at)
+
+    def upper(self, name):
+        return f"{self.daemon.data}/storage/containers/{self.inspect(name, 'Id')}/upper"
+
+    def test_each_walk_answers_and_the_daemon_starts_again(self):
+        pid = self.daemon.process.pid
+        self.ok("create", "--name", "deep", "-v", "deepvol:/v", "busybox", "true")
+        self.deepen(self.upper("deep"))
+        self.deepen(f"{self.daemon.data}/storage/volumes/deepvol/_data")
+        for what, r in (("diff", self.docker("diff", "deep")), ("commit", self.docker("commit", "deep", "x:1")),
+                        ("export", self.docker("export", "-o", f"{self.daemon.scratch}/x.tar", "deep")),
+                        ("cp", self.docker("cp", "deep:/d", f"{self.daemon.scratch}/x"))):
+            with self.subTest(what=what):
+                self.assertNotEqual(r.code, 0, "a path of 60,000 bytes")
+        self.assertIn("longer than 4095 bytes", self.docker("diff", "deep").err)
+        self.ok("ps", "-as")
+        self.ok("system", "df", "-v")
+        # A volume that is filled from such a tree of an image has no more than an archive holds; usage has all of it.
+        self.assertEqual(self.daemon.process.pid, pid)
+        self.assertIsNone(self.daemon.process.poll(), self.daemon.log_tail())
+        self.ok("rm", "deep")
+        self.daemon.kill()  # in the middle of the unlinking, or behind it
+        os.makedirs(f"{self.daemon.data}/storage/trash/left", exist_ok=True)
+        self.deepen(f"{self.daemon.data}/storage/trash/left")
+        self.daemon.start()
+        self.ok("volume", "rm", "deepvol")
+        trash = f"{self.daemon.data}/storage/trash"
+        harness.wait_until(lambda: os.listdir(trash) == [], 120, "the trash is empty")
+        self.assertIsNone(self.daemon.process.poll(), self.daemon.log_tail())
+
+    def test_what_cannot_be_removed_is_marked_and_left_alone(self):
+        trash = f"{self.daemon.data}/storage/trash"
+        os.makedirs(f"{trash}/stuck.try5/d")
+        self.daemon.stop()
+        self.daemon.start()
+        self.ok("volume", "create", "gone")
+        self.ok("volume", "rm", "gone")
+        harness.wait_until(lambda: os.listdir(trash) == ["stuck.try5"], 60, "all but the marked one are gone")
+        self.assertIn("remove it by hand", self.daemon.log_tail(20000))
+        self.daemon.stop()
+        shutil.rmtree(f"{trash}/stuck.try5")
 
 
 # ---- descriptors: what is open when the container's program is looked up
