@@ -1,24 +1,18 @@
 """The attacks of a hostile container, image or neighbour, each by its name, against a real container: none of them
 reaches the host, another container, or another user. A class a kind; docs/security.md says what is promised."""
-import io
-import os
-import tarfile
+import gzip
 import hashlib
 import io
 import json
-import tarfile
-import tempfile
-import gzip
-import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
-import shutil
-import tarfile
-import unittest  # noqa: F401  (used by the classes below)
 
 import harness
 
