@@ -514,7 +514,7 @@ class Stalled(Case):
             with self.subTest(way=way):
                 s = self.stall(way, "c1")
                 self.quick("cp", __file__, "c1:/tmp/source.py")
-                self.quick("cp", "c1:/tmp/source.py", "/dev/null")
+                self.quick("cp", "c1:/tmp/source.py", "-")
                 self.quick("inspect", "--size", "c1")
                 self.quick("diff", "c1")
                 self.quick("rename", "c1", "c2")

@@ -166,7 +166,7 @@ class Peers(Case):
         self.quick("start", "s1")
         wait_until(lambda: self.docker("logs", "s1", timeout=self.limit).out == "said\n", self.limit, "its log")
         self.quick("commit", "s1", "beside:1")
-        self.quick("cp", "s1:/etc/passwd", "/dev/null")
+        self.quick("cp", "s1:/etc/passwd", "-")
         self.quick("rm", "-f", "s1")
         self.quick("rmi", "beside:1")
         for p in peers + saves:
