@@ -45,7 +45,9 @@ Result<> extract_archive(const UniqueFd& from, const UniqueFd& root, const std::
   unpacking.at = at;
   unpacking.owner = options.owner;
   unpacking.keep_kinds = options.keep_kinds;
-  CHECK(unpack_apart(*plain, root, unpacking));
+  // A few bytes may inflate to many, of which each piece asks.
+  StoppableSource stoppable(*plain, stop);
+  CHECK(unpack_apart(stoppable, root, unpacking));
   // To the end of both, so that what is damaged or cut behind the archive's end is an error, too,
   // and the sender sees no broken pipe.
   CHECK(drain(*plain));

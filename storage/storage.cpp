@@ -186,7 +186,8 @@ class Store final : public Storage {
       PeerSource source(own, stop);
       return load_images(source, stores(), stop, told);
     };
-    auto loaded = co_await run_on_thread(io_, std::move(job));
+    ThreadOwner owner(Lane::peers, "load");
+    auto loaded = co_await run_on_thread(io_, std::move(job), std::move(owner));
     trash_.empty();  // staged layers that were there already, or came to nothing
     co_return loaded;
   }
@@ -198,7 +199,8 @@ class Store final : public Storage {
       PeerSource source(own, stop);
       return import_image(source, options, stores(), stop);
     };
-    auto imported = co_await run_on_thread(io_, std::move(job));
+    ThreadOwner owner(Lane::peers, "import");
+    auto imported = co_await run_on_thread(io_, std::move(job), std::move(owner));
     trash_.empty();
     co_return imported;
   }

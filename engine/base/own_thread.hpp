@@ -29,9 +29,11 @@ enum class Lane : std::uint8_t {
   trees,  // walks files that a container made
 };
 
-// Whose work it is: a container's id, the name of an operation.
+// Whose work it is: a container's id, the name of an operation. Constructors, since it is written
+// inside co_await expressions, where g++ 12 destroys a temporary aggregate twice.
 struct ThreadOwner {
-  Lane lane = Lane::peers;
+  ThreadOwner(Lane l, std::string n) : lane(l), name(std::move(n)) {}
+  Lane lane;
   std::string name;
 };
 
@@ -64,7 +66,7 @@ class ThreadPlaces : public asio::execution_context::service {
     friend class ThreadPlaces;
     Place(ThreadPlaces* from, ThreadOwner owner) : from_(from), owner_(std::move(owner)) {}
     ThreadPlaces* from_ = nullptr;
-    ThreadOwner owner_;
+    ThreadOwner owner_{Lane::peers, ""};
   };
   //   errors  unavailable: the waiting coroutine was cancelled
   static Task<Place> take(asio::io_context& io, ThreadOwner owner);
@@ -124,11 +126,17 @@ auto run_on_thread(asio::io_context& io, [[maybe_unused]] ThreadPlaces::Place pl
 
 // The same once there is a place.   errors  unavailable: cancelled while it waited for one
 template <class F>
-auto run_on_thread(asio::io_context& io, F function, ThreadOwner owner = {})
+auto run_on_thread(asio::io_context& io, F function, ThreadOwner owner)
     -> Coro<typename detail::Job<F>::R> {
   auto place = co_await ThreadPlaces::take(io, std::move(owner));
   if (!place) co_return std::unexpected(place.error());
   co_return co_await run_on_thread(io, *std::move(place), std::move(function));
+}
+
+template <class F>
+auto run_on_thread(asio::io_context& io, F function) -> Coro<typename detail::Job<F>::R> {
+  ThreadOwner nobody(Lane::peers, "");
+  co_return co_await run_on_thread(io, std::move(function), std::move(nobody));
 }
 
 }  // namespace coracle
