@@ -7,7 +7,8 @@ endif()
 set(FUZZ_PARSERS
   engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/channel.cpp
   engine/base/json.cpp engine/base/ident.cpp
-  storage/archive.cpp storage/byte_source.cpp storage/config_change.cpp storage/digest.cpp storage/inflate.cpp
+  storage/archive.cpp storage/byte_source.cpp storage/config_change.cpp storage/digest.cpp storage/image_load.cpp
+  storage/inflate.cpp
   storage/manifest.cpp storage/reference.cpp storage/registry_auth.cpp storage/unpack.cpp storage/volume_options.cpp
   netstack/address.cpp netstack/dns_packet.cpp netstack/egress.cpp
   engine/types.cpp engine/until.cpp engine/rootless/idmap.cpp engine/rootless/vault.cpp
@@ -24,7 +25,8 @@ list(TRANSFORM FUZZ_PARSERS PREPEND ${CMAKE_SOURCE_DIR}/)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/engine/spec/seccomp_profile.cpp PROPERTIES
   OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/engine/spec/default_seccomp.json COMPILE_OPTIONS "-Wa,-I${CMAKE_SOURCE_DIR}/engine/spec")
 add_library(fuzz_parsers OBJECT ${FUZZ_PARSERS}
-  fuzz/base_targets.cpp fuzz/archive_targets.cpp fuzz/image_targets.cpp fuzz/netstack_targets.cpp fuzz/engine_targets.cpp fuzz/log_targets.cpp
+  fuzz/base_targets.cpp fuzz/archive_targets.cpp fuzz/load_targets.cpp fuzz/image_targets.cpp
+  fuzz/netstack_targets.cpp fuzz/engine_targets.cpp fuzz/log_targets.cpp
   fuzz/message_targets.cpp fuzz/http_targets.cpp fuzz/request_targets.cpp)
 target_compile_options(fuzz_parsers PRIVATE -O1 -fno-sanitize-recover=all -fsanitize-coverage=trace-pc,trace-cmp)
 target_compile_definitions(fuzz_parsers PRIVATE _GLIBCXX_ASSERTIONS)
@@ -37,7 +39,7 @@ target_link_libraries(coracle-fuzz PRIVATE fuzz_parsers engine shim storage nets
 
 # Each target runs its corpus and as many inputs more as take about five seconds, the same ones in every run.
 set(FUZZ_TARGETS
-  json json_string time base64 path channel archive unpack copy_in inflate manifest image_config challenge reference
+  json json_string time base64 path channel archive unpack copy_in inflate load manifest image_config challenge reference
   config_change volume_options dns dns_response frame resolv_conf address user seccomp kernel oci_spec yaml network_files
   sub_ids log_line log_tail records monitor_message keeper_message netstack_message vault report http query create
   filters credentials words detach_keys)

@@ -7,6 +7,7 @@
 #include "tests/fuzz/playground.hpp"
 #include "tests/fuzz/tar_mutate.hpp"
 #include "tests/fuzz/target.hpp"
+#include "tests/fuzz/view_source.hpp"
 
 namespace coracle::fuzz {
 namespace {
@@ -14,20 +15,6 @@ namespace {
 using namespace storage;
 
 constexpr std::size_t kEnough = std::size_t{8} << 20;  // of what a few bytes are inflated to
-
-class ViewSource final : public ByteSource {
- public:
-  explicit ViewSource(std::string_view text) : left_(text) {}
-  Result<std::size_t> read(std::span<char> into) override {
-    const auto n = std::min(into.size(), left_.size());
-    std::copy_n(left_.begin(), n, into.begin());
-    left_.remove_prefix(n);
-    return n;
-  }
-
- private:
-  std::string_view left_;
-};
 
 // Every entry with its data, once block by block and once as a source.
 void archive(std::string_view input) {
@@ -96,7 +83,7 @@ std::vector<Target> archive_targets() {
   Target layer = tar, copy = tar;
   tar.name = "archive";
   tar.run = archive;
-  tar.inputs = 40'000;
+  tar.inputs = 15'000;
   // The folder is made when the first input comes: a list of targets makes none.
   layer.name = "unpack";
   layer.inputs = 6'000;
@@ -122,7 +109,7 @@ std::vector<Target> archive_targets() {
                     "7zXZ",
                     "\x04\x22\x4d\x18"};
   zip.largest = 2048;
-  zip.inputs = 30'000;
+  zip.inputs = 10'000;
   return {tar, layer, copy, zip};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -103,6 +104,10 @@ void guard(const std::string& program, const std::string& target, const std::str
   ::sigaction(SIGPROF, &act, nullptr);
   ::sigaction(SIGALRM, &act, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  // A file that grows without end is an error to whoever writes it, not a full disk here.
+  ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit largest{kLargestFile, kLargestFile};
+  ::setrlimit(RLIMIT_FSIZE, &largest);
   const itimerval second{{1, 0}, {1, 0}};
   ::setitimer(ITIMER_PROF, &second, nullptr);
   ::setitimer(ITIMER_REAL, &second, nullptr);

@@ -11,8 +11,8 @@ namespace coracle::fuzz {
 
 constexpr int kLongestRunS = 5;    // processor time of one input
 constexpr int kLongestWaitS = 60;  // time of one input that does nothing but wait
-constexpr std::size_t kMostMemoryMiB = 2048;
-constexpr std::size_t kLargestAllocationMiB = 256;
+constexpr std::size_t kLargestFile = std::size_t{256} << 20;
+// Of memory: one allocation 256 MiB, all of it 2 GiB (the sanitizer's options in guard.cpp).
 
 // Installs the handlers.
 //   program, target  for the line that repeats a finding

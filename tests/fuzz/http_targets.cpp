@@ -210,7 +210,7 @@ std::vector<Target> http_targets() {
                          "X: y\r\n",
                          " folded\r\n"};
   requests.largest = 6000;
-  requests.inputs = 15'000;
+  requests.inputs = 10'000;
   requests.run = [client = std::shared_ptr<Client>()](std::string_view input) mutable {
     if (!client) client = std::make_shared<Client>();
     client->run(input);
@@ -221,7 +221,7 @@ std::vector<Target> http_targets() {
            .dictionary = {"%41", "%", "%zz", "+", "&", "=", "a=", "n=", "true", "-1",
                           "9223372036854775808", "1.41"},
            .largest = 512,
-           .inputs = 200'000}};
+           .inputs = 100'000}};
 }
 
 }  // namespace coracle::fuzz

@@ -64,12 +64,9 @@ std::vector<Target> log_targets() {
     if (!ground) ground = std::make_shared<Playground>("log_tail");
     log_tail(input, ground->path() + "/log");
   };
-  return {{.name = "log_line",
-           .run = log_line,
-           .dictionary = words,
-           .largest = 1024,
-           .inputs = 200'000},
-          tail};
+  return {
+      {.name = "log_line", .run = log_line, .dictionary = words, .largest = 1024, .inputs = 60'000},
+      tail};
 }
 
 }  // namespace coracle::fuzz

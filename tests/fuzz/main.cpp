@@ -18,6 +18,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -51,8 +52,8 @@ struct Options {
 
 std::vector<Target> all_targets() {
   std::vector<Target> out;
-  for (auto* some : {base_targets, archive_targets, image_targets, netstack_targets, engine_targets,
-                     log_targets, message_targets, http_targets, request_targets})
+  for (auto* some : {base_targets, archive_targets, load_targets, image_targets, netstack_targets,
+                     engine_targets, log_targets, message_targets, http_targets, request_targets})
     std::ranges::move(some(), std::back_inserter(out));
   return out;
 }
@@ -168,11 +169,13 @@ class Fuzzer {
 
   void tell() const {
     const double s = std::chrono::duration<double>(Clock::now() - started_).count();
+    const double cpu = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
     fmt::print(
-        "fuzz: {}: {} inputs, {:.0f} inputs/s, {} files, corpus {}, {} edges, {} features, "
-        "seed {}, no finding\n",
-        target_.name, made_, s > 0 ? static_cast<double>(made_) / s : 0.0, files_, corpus_.size(),
-        corpus_.edges(), corpus_.features(), options_.seed);
+        "fuzz: {}: {} inputs in {:.1f} s, {:.1f} s of them on a processor, slowest {} ms, {} "
+        "files, corpus {}, "
+        "{} edges, {} features, seed {}, no finding\n",
+        target_.name, made_, s, cpu, slowest_.count(), files_, corpus_.size(), corpus_.edges(),
+        corpus_.features(), options_.seed);
   }
 
   [[nodiscard]] const Corpus& corpus() const { return corpus_; }
@@ -184,9 +187,12 @@ class Fuzzer {
     const std::vector<char> exact(input.begin(), input.end());
     const std::string_view view(exact.data(), exact.size());
     guard_input(exact.empty() ? std::string_view("") : view);
+    const auto before = Clock::now();
     coverage::begin(compared);
     target_.run(view);
     coverage::end();
+    slowest_ = std::max(
+        slowest_, std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - before));
     guard_input({});
     ++made_;
     if (made_ % kLeakCheck == 0) check_leaks();
@@ -201,6 +207,7 @@ class Fuzzer {
   const Options& options_;
   Random random_;
   Clock::time_point started_;
+  std::chrono::milliseconds slowest_{0};  // of one input
   Corpus corpus_;
   std::size_t made_ = 0, files_ = 0;
 };
