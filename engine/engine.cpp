@@ -2,7 +2,7 @@
 // container runs in the engine's own scope (`owned`), so that it is carried to its end when the
 // client that asked has gone: it is short, and half of it would leave a state that nobody asked
 // for. What makes something for the client (an archive, an image) is not, and ends with it:
-// docs/decisions/0050-what-ends-with-its-client.md.
+// docs/decisions/0051-what-ends-with-its-client.md.
 #include "engine/engine.hpp"
 
 #include <sys/prctl.h>
