@@ -14,6 +14,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "storage/byte_source.hpp"
+
 namespace coracle::storage {
 namespace {
 

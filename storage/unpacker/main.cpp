@@ -18,14 +18,6 @@ namespace {
 
 constexpr std::size_t kPiece = std::size_t{256} << 10;
 
-Result<> drain(ByteSource& source) {
-  std::vector<char> rest(kPiece);
-  for (;;) {
-    TRY(const auto n, source.read(rest));
-    if (n == 0) return {};
-  }
-}
-
 Result<Outcome> inflate(std::string_view name) {
   CHECK(confine_inflating());
   const UniqueFd in(STDIN_FILENO);
