@@ -22,20 +22,6 @@ class BlobSource final : public LayerSource {
   UniqueFd fd_;
 };
 
-// Nobody waits for the layer any more: what has arrived already is not unpacked to its end.
-class WantedSource final : public LayerSource {
- public:
-  WantedSource(LayerSource& from, const StopFlag& stop) : from_(from), stop_(stop) {}
-  Result<std::size_t> read(std::span<char> into) override {
-    if (stop_) return fail(Errc::unavailable, "the pull was cancelled");
-    return from_.read(into);
-  }
-
- private:
-  LayerSource& from_;
-  const StopFlag& stop_;
-};
-
 }  // namespace
 
 struct LayerFetcher::Flight {
@@ -162,18 +148,18 @@ Task<> LayerFetcher::fly(LayerJob job, std::shared_ptr<Scope> scope,
   if (blobs_.has(job.blob.digest)) {
     flight->downloaded = true;
     flight->say("Download complete");
-    auto unpack = [this, request](const StopFlag& stop) -> Result<> {
+    auto unpack = [this, request](const StopFlag& stop) mutable -> Result<> {
+      request.stop = &stop;
       TRY(auto fd, blobs_.open(request.blob.digest));
-      BlobSource blob(std::move(fd));
-      WantedSource source(blob, stop);
+      BlobSource source(std::move(fd));
       TRY(const auto info, layers_.ingest(request, source));
       return {};
     };
     co_return co_await workers_.run(std::move(unpack));
   }
-  auto unpack = [this, request, queue = flight->queue](const StopFlag& stop) -> Result<> {
-    WantedSource source(*queue, stop);
-    auto info = layers_.ingest(request, source);
+  auto unpack = [this, request, queue = flight->queue](const StopFlag& stop) mutable -> Result<> {
+    request.stop = &stop;  // what has arrived is not unpacked to its end for nobody
+    auto info = layers_.ingest(request, *queue);
     queue->leave();
     if (!info) return std::unexpected(info.error());
     return {};
