@@ -12,6 +12,7 @@
 #include <string_view>
 #include <utility>
 
+#include "engine/base/at.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle::storage {
@@ -76,7 +77,7 @@ Result<> Places::walk_into(Place& here, std::vector<Step>& to_go, bool make) {
     }
     if (here.path.size() + step.name.size() >= PATH_MAX - 1)
       return sys_error_of(ENAMETOOLONG, "a directory {} bytes deep", here.path.size());
-    UniqueFd next(::openat(here.fd.get(), step.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    UniqueFd next = at::open(here.fd, step.name, O_PATH);
     if (!next && errno == ENOENT && make && !step.of_link) {
       CHECK(make_in(here, step.name, false));
       continue;

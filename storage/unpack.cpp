@@ -14,9 +14,10 @@
 #include <tuple>
 #include <utility>
 
-#include "engine/base/file.hpp"
+#include "engine/base/at.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/remove.hpp"
 #include "storage/free_space.hpp"
 #include "storage/places.hpp"
 #include "storage/tar_reader.hpp"
@@ -124,7 +125,7 @@ class Unpacker {
 
   Result<> copy(const ArchiveEntry& entry, const std::string& name, TarReader& reader) {
     struct stat st {};
-    const bool there = ::fstatat(parent_.fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    const bool there = at::look(parent_.fd, name, st) == 0;
     const bool directory = entry.type == S_IFDIR && entry.hardlink.empty();
     if (there && options_.keep_kinds && S_ISDIR(st.st_mode) != directory) {
       const char* is = directory ? "non-directory" : "directory";
@@ -169,9 +170,9 @@ class Unpacker {
   Result<UniqueFd> make_parent(const UniqueFd& at, const std::string& name, const std::string& path,
                                bool hidden) {
     if (hidden && !options_.layer) return sys_error_of(ENOTDIR, "{} is no directory", name);
-    if (hidden && ::unlinkat(at.get(), name.c_str(), 0) != 0) return sys_error("replace {}", name);
-    if (::mkdirat(at.get(), name.c_str(), 0700) != 0) return sys_error("make its parent");
-    UniqueFd fd(::openat(at.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (hidden && at::unlink(at, name) != 0) return sys_error("replace {}", name);
+    if (at::make_dir(at, name, 0700) != 0) return sys_error("make its parent");
+    UniqueFd fd = at::open_dir(at, name);
     if (!fd) return sys_error("open its parent");
     CHECK(own(fd, 0, 0));
     if (hidden) CHECK(mark_opaque(fd));
@@ -183,9 +184,7 @@ class Unpacker {
   // -- what was there
 
   // Makes way for a new entry `name`: a later entry of an archive replaces an earlier one.
-  Result<> clear(const std::string& name) {
-    return remove_tree(proc_path(parent_.fd) + "/" + name);
-  }
+  Result<> clear(const std::string& name) { return remove_in(parent_.fd, name); }
 
   // -- one function a type
 
@@ -201,26 +200,25 @@ class Unpacker {
     if (name.empty() || name == "." || name == "..")
       return fail(Errc::invalid_argument, "a whiteout of nothing");
     // Linux 5.8 and later let anybody make this one device. See mknod(2).
-    if (::mknodat(parent_.fd.get(), name.c_str(), S_IFCHR, makedev(0, 0)) == 0) return {};
+    if (at::make_node(parent_.fd, name, S_IFCHR, makedev(0, 0)) == 0) return {};
     if (errno != EEXIST) {
       return sys_error(
           "make a whiteout (needs Linux 5.8 and a file system that stores device nodes; "
           "choose another data-root if this one does not)");
     }
-    UniqueFd there(
-        ::openat(parent_.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd there = at::open_dir(parent_.fd, name);
     return there ? mark_opaque(there) : Result<>{};
   }
 
   Result<> regular(const ArchiveEntry& entry, const std::string& name, TarReader& reader) {
-    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL;
     if (entry.size > kMostBytes - done_.bytes)
       return fail(Errc::invalid_argument, "the archive's files have more than {} bytes",
                   kMostBytes);
-    UniqueFd fd(::openat(parent_.fd.get(), name.c_str(), kFlags, 0600));
+    UniqueFd fd = at::open(parent_.fd, name, kFlags, 0600);
     if (!fd && errno == EEXIST) {
       CHECK(clear(name));
-      fd.reset(::openat(parent_.fd.get(), name.c_str(), kFlags, 0600));
+      fd = at::open(parent_.fd, name, kFlags, 0600);
     }
     if (!fd) return sys_error("make the file");
     std::int64_t end = 0;
@@ -254,20 +252,17 @@ class Unpacker {
   Result<> directory(const ArchiveEntry& entry, const std::string& name) {
     bool opaque = false;
     // Searchable and writable while we fill it; its own mode comes at the end.
-    if (::mkdirat(parent_.fd.get(), name.c_str(), 0700) != 0) {
+    if (at::make_dir(parent_.fd, name, 0700) != 0) {
       if (errno != EEXIST) return sys_error("make the directory");
       struct stat st {};
-      if (::fstatat(parent_.fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return sys_error("look at it");
+      if (at::look(parent_.fd, name, st) != 0) return sys_error("look at it");
       if (!S_ISDIR(st.st_mode)) {
         opaque = options_.layer && S_ISCHR(st.st_mode);
         CHECK(clear(name));
-        if (::mkdirat(parent_.fd.get(), name.c_str(), 0700) != 0)
-          return sys_error("make the directory");
+        if (at::make_dir(parent_.fd, name, 0700) != 0) return sys_error("make the directory");
       }
     }
-    UniqueFd fd(
-        ::openat(parent_.fd.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd fd = at::open_dir(parent_.fd, name);
     if (!fd) return sys_error("open the directory");
     if (opaque) CHECK(mark_opaque(fd));
     CHECK(own(fd, entry.uid, entry.gid));
@@ -277,9 +272,7 @@ class Unpacker {
 
   Result<> symbolic_link(const ArchiveEntry& entry, const std::string& name) {
     if (entry.symlink.empty()) return fail(Errc::invalid_argument, "a link to nothing");
-    const auto make = [&] {
-      return ::symlinkat(entry.symlink.c_str(), parent_.fd.get(), name.c_str());
-    };
+    const auto make = [&] { return at::make_link(entry.symlink, parent_.fd, name); };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
@@ -308,9 +301,7 @@ class Unpacker {
   }
 
   Result<> node(const std::string& name, mode_t type, dev_t device) {
-    const auto make = [&] {
-      return ::mknodat(parent_.fd.get(), name.c_str(), type | 0600, device);
-    };
+    const auto make = [&] { return at::make_node(parent_.fd, name, type | 0600, device); };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
@@ -322,11 +313,11 @@ class Unpacker {
 
   // By descriptor: in a live tree somebody may have put a link in its place.
   Result<> node_mode(const ArchiveEntry& entry, const std::string& name) {
-    const UniqueFd fd(::openat(parent_.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const UniqueFd fd = at::open(parent_.fd, name, O_PATH);
     struct stat st {};
     if (!fd || ::fstat(fd.get(), &st) != 0 || (st.st_mode & S_IFMT) != entry.type)
       return fail(Errc::conflict, "it has been replaced meanwhile");
-    if (::chmod(proc_path(fd).c_str(), entry.mode) != 0) return sys_error("set the mode");
+    if (at::set_mode(fd, entry.mode) != 0) return sys_error("set the mode");
     return {};
   }
 
@@ -338,9 +329,7 @@ class Unpacker {
     auto to = places_.open(slash == std::string::npos ? "" : target.substr(0, slash));
     if (!to) return std::unexpected(to.error().within("link to {}", told(entry.hardlink)));
     if (to->path == parent_.path && last == name) return {};
-    const auto make = [&] {
-      return ::linkat(to->fd.get(), last.c_str(), parent_.fd.get(), name.c_str(), 0);
-    };
+    const auto make = [&] { return at::hard_link(to->fd, last, parent_.fd, name); };
     int r = make();
     if (r != 0 && errno == EEXIST) {
       CHECK(clear(name));
@@ -353,22 +342,20 @@ class Unpacker {
   // -- metadata
 
   Result<> own(const UniqueFd& fd, std::int64_t uid, std::int64_t gid) {
-    return own_at(fd, "", uid, gid, AT_EMPTY_PATH);
+    return own_by([&](uid_t u, gid_t g) { return ::fchown(fd.get(), u, g); }, uid, gid);
   }
 
-  Result<> own_at(const UniqueFd& at, const char* name, std::int64_t uid, std::int64_t gid,
-                  int flags) {
+  template <class Give>
+  Result<> own_by(Give give, std::int64_t uid, std::int64_t gid) {
     if (options_.one_id) return {};
     if (options_.owner) std::tie(uid, gid) = *options_.owner;
     // -1 would leave it as it is, and what is cut to 32 bits could be root. See chown(2).
     const auto is_id = [](std::int64_t id) { return id >= 0 && id < 0xffff'ffff; };
     errno = EINVAL;
-    if (is_id(uid) && is_id(gid) &&
-        ::fchownat(at.get(), name, static_cast<uid_t>(uid), static_cast<gid_t>(gid), flags) == 0)
+    if (is_id(uid) && is_id(gid) && give(static_cast<uid_t>(uid), static_cast<gid_t>(gid)) == 0)
       return {};
     // A client's own ids (a domain's, say) may be beyond the map: what it copies is root's then.
-    if (errno == EINVAL && !options_.layer && ::fchownat(at.get(), name, 0, 0, flags) == 0)
-      return {};
+    if (errno == EINVAL && !options_.layer && give(0, 0) == 0) return {};
     return owner_error(uid, gid);
   }
 
@@ -382,10 +369,10 @@ class Unpacker {
 
   // Of what is not opened: links and fifos.
   Result<> own_and_date(const ArchiveEntry& entry, const std::string& name) {
-    CHECK(own_at(parent_.fd, name.c_str(), entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW));
+    const auto give = [&](uid_t u, gid_t g) { return at::give(parent_.fd, name, u, g); };
+    CHECK(own_by(give, entry.uid, entry.gid));
     const std::array<timespec, 2> times{entry.mtime, entry.mtime};
-    if (::utimensat(parent_.fd.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0)
-      return sys_error("set the time");
+    if (at::set_times(parent_.fd, name, times) != 0) return sys_error("set the time");
     return {};
   }
 

@@ -32,6 +32,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/at.hpp"
 #include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
@@ -201,7 +202,7 @@ class Keeper {
 
 Result<> Keeper::publish() {
   TRY(directory_, open_dir(exec_root_));
-  lock_ = UniqueFd(::openat(directory_.get(), kLockName, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  lock_ = at::open(directory_, kLockName, O_RDWR | O_CREAT, 0600);
   if (!lock_) return sys_error("open {}/{}", exec_root_, kLockName);
   sigset_t term;
   ::sigemptyset(&term);
@@ -362,11 +363,11 @@ void Keeper::end() {
   netstack_.stop();
   if (nobody_left()) {  // else the next keeper takes it
     ::umount2(join_path(proc_path(directory_), kBridgeName).c_str(), MNT_DETACH);
-    ::unlinkat(directory_.get(), kBridgeName, 0);
+    at::unlink(directory_, kBridgeName);
   }
   for (const char* name :
        {kRecordName, kSocketName, kGuestSocketName, kNetstackRecordName, netstack::kSocketName})
-    ::unlinkat(directory_.get(), name, 0);
+    at::unlink(directory_, name);
   keeper_log("ended");
 }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <string>
 
+#include "engine/base/at.hpp"
 #include "engine/base/path.hpp"
 #include "engine/runtime/mount_point.hpp"
 
@@ -73,7 +74,7 @@ Result<> make_devices(const Plan& plan, const UniqueFd& root) {
                                                                  {"/proc/kcore", "core"},
                                                                  {"pts/ptmx", "ptmx"}}};
   for (const auto& [target, name] : kLinks) {
-    if (::symlinkat(target, dev.get(), name) != 0 && errno != EEXIST)
+    if (at::make_link(target, dev, name) != 0 && errno != EEXIST)
       return sys_error("link /dev/{} to {}", name, target);
   }
   return {};

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 
+#include "engine/base/at.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle::runtime {
@@ -21,10 +22,10 @@ constexpr int kMostLinks = 40;  // as many as the kernel follows; path_resolutio
 
 // Where a link at `path` points, as a path below the root; nothing if there is no link.
 std::optional<std::string> link_target(const UniqueFd& root, const std::string& path) {
-  const auto at = open_parent_in_root(root, path);
-  if (!at) return std::nullopt;
+  const auto place = open_parent_in_root(root, path);
+  if (!place) return std::nullopt;
   std::array<char, PATH_MAX> buffer{};
-  const ssize_t n = ::readlinkat(at->parent.get(), at->name.c_str(), buffer.data(), buffer.size());
+  const ssize_t n = at::read_link(place->parent, place->name, buffer.data(), buffer.size());
   if (n <= 0) return std::nullopt;
   const std::string target(buffer.data(), static_cast<std::size_t>(n));
   return target.starts_with('/') ? target : join_path(parent_path(path), target);
@@ -34,12 +35,11 @@ Result<> make(const UniqueFd& root, const std::string& path, PlaceKind kind) {
   TRY(const auto parent, make_dirs_in_root(root, parent_path(path), kDirMode));
   const std::string name = base_name(path);
   if (kind == PlaceKind::directory) {
-    if (::mkdirat(parent.get(), name.c_str(), kDirMode) != 0 && errno != EEXIST)
+    if (at::make_dir(parent, name, kDirMode) != 0 && errno != EEXIST)
       return sys_error("make directory {}", path);
     return {};
   }
-  const UniqueFd file(::openat(parent.get(), name.c_str(),
-                               O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kFileMode));
+  const UniqueFd file = at::open(parent, name, O_WRONLY | O_CREAT | O_EXCL, kFileMode);
   if (!file && errno != EEXIST) return sys_error("make file {}", path);
   return {};
 }

@@ -9,6 +9,7 @@
 #include <array>
 #include <string_view>
 
+#include "engine/base/at.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle::runtime {
@@ -71,10 +72,9 @@ Result<> check_mount_point(const PlannedMount& m, const UniqueFd& root) {
   if (m.destination.starts_with("/proc/")) CHECK(check_below_proc(m));
   const bool kernels = !m.bind && (m.type == "proc" || m.type == "sysfs");
   if (!kernels && m.destination != kProc && m.destination != kSys) return {};
-  const auto at = open_parent_in_root(root, m.destination);
+  const auto place = open_parent_in_root(root, m.destination);
   struct stat st {};
-  if (!at || ::fstatat(at->parent.get(), at->name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
-    return {};  // it will be made
+  if (!place || at::look(place->parent, place->name, st) != 0) return {};  // it will be made
   if (S_ISDIR(st.st_mode)) return {};
   return fail(Errc::invalid_argument, "filesystem \"{}\" must be mounted on ordinary directory",
               m.type);
