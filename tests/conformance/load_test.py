@@ -329,14 +329,13 @@ class FullDisk(Under):
             self.ok("rm", "next")
 
     def test_the_reserve_lets_a_full_disk_be_left(self):
-        reserve = f"/proc/{self.daemon.process.pid}/root{self.daemon.data}/reserve"
-
         def size():
-            r = subprocess.run(["nsenter", "-U", "-m", "--preserve-credentials", "-t", str(self.daemon.process.pid), "stat",
-                                "-c", "%s %b", f"{self.daemon.data}/reserve"], capture_output=True, text=True)
+            keeper = next(pid for pid, line in self.daemon.helpers() if "coracle-keeper" in line)
+            r = subprocess.run(["nsenter", "-U", "-m", "--preserve-credentials", "-t", str(keeper), "stat", "-c", "%s %b",
+                                f"{self.daemon.data}/reserve"], capture_output=True, text=True)
             return r.stdout.split()
 
-        self.assertEqual(size()[0], str(1 << 20), reserve)
+        wait_until(lambda: size() and size()[0] == str(1 << 20), 20, "there is a reserve")
         self.assertGreaterEqual(int(size()[1]) * 512, 1 << 20, "its blocks are taken")
         self.fill()
         self.ok("stop", "-t", "0", "fill")
