@@ -142,8 +142,9 @@ Result<UniqueFd> listen_unix(const std::string& path, int type) {
   UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return sys_error("make a unix socket");
   TRY(const auto where, address_of(path));
-  // The mode is right from the first moment: bind applies the umask.
-  const mode_t old = ::umask(0177);
+  // The file gets the socket's own mode, less the umask: it is right from the first moment. The
+  // umask is the whole process's, and other threads make files meanwhile. See unix(7), fchmod(2).
+  if (::fchmod(socket.get(), 0600) != 0) return sys_error("set the mode of a unix socket");
   int bound = ::bind(socket.get(), generic(where.addr), sizeof where.addr);
   if (bound != 0 && errno == EADDRINUSE) {
     struct stat st {};
@@ -157,7 +158,6 @@ Result<UniqueFd> listen_unix(const std::string& path, int type) {
     }
   }
   const int reason = errno;
-  ::umask(old);
   if (bound != 0)
     return std::unexpected(
         make_sys_error(reason, fmt::format("listen on {}", path))

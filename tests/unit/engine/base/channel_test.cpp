@@ -1,8 +1,17 @@
 #include "engine/base/channel.hpp"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
 
 #include <gtest/gtest.h>
 
@@ -60,6 +69,32 @@ TEST(ListenUnix, ReplacesAStaleFileAndRefusesALivingOne) {
     EXPECT_EQ(st.st_mode & 0777U, 0600U);
   }
   EXPECT_TRUE(listen_unix(path, SOCK_STREAM)) << "the file of a dead process is stale";
+}
+
+// The umask is the whole process's: files that other threads make meanwhile would get it.
+TEST(ListenUnix, LeavesTheUmaskAlone) {
+  const Scratch s;
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    // From here on umask(2) ends the process.
+    std::array<sock_filter, 4> code{
+        sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_umask, 0, 1),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    sock_fprog program{code.size(), code.data()};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+      ::_exit(2);
+    ::_exit(listen_unix(s / "sock", SOCK_STREAM) ? 0 : 3);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  struct stat st {};
+  ASSERT_EQ(::stat((s / "sock").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777U, 0600U);
 }
 
 TEST(ListenUnix, TakesLongPaths) {
