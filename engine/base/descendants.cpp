@@ -36,6 +36,15 @@ std::string executable_of(pid_t pid) {
   return n > 0 ? std::string(buffer.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
+// 0: it has ended.
+pid_t parent_of(pid_t pid) {
+  const auto text = read_file(fmt::format("/proc/{}/stat", pid), 4096);
+  // The name may hold anything, but ends with the last ")"; the state, one letter, is between.
+  const auto end = text ? text->rfind(')') : std::string::npos;
+  if (end == std::string::npos || end + 4 >= text->size()) return 0;
+  return static_cast<pid_t>(std::atoi(text->c_str() + end + 4));
+}
+
 std::string real_path(const std::string& path) {
   std::array<char, PATH_MAX> resolved{};
   const char* real = ::realpath(path.c_str(), resolved.data());
@@ -56,6 +65,23 @@ std::vector<pid_t> descendants(pid_t parent, const std::string& but) {
     add_children(next, all);
   }
   return all;
+}
+
+bool is_descendant(pid_t pid, pid_t parent, const std::string& but) {
+  int patience = 100;  // for parents that end meanwhile, or are not shown to us
+  while (patience > 0) {
+    const pid_t above = parent_of(pid);
+    if (above == parent) return but.empty() || executable_of(pid) != real_path(but);
+    if (above <= 1) return false;
+    const pid_t next = parent_of(above);
+    // Still its child: then it has lived while it was asked, and the number was its own.
+    if (next == 0 || parent_of(pid) != above) {
+      --patience;
+      continue;
+    }
+    pid = above;
+  }
+  return false;
 }
 
 }  // namespace coracle
