@@ -14,7 +14,6 @@
 #include <sched.h>
 #include <sys/file.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -28,6 +27,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/private_dir.hpp"
 #include "engine/base/process.hpp"
 #include "engine/rootless/protocol.hpp"
 #include "engine/rootless/start_keeper.hpp"
@@ -84,21 +84,6 @@ Result<UniqueFd> lock_exec_root(const std::string& exec_root) {
               kLockTries * kLockPause_ms / 1000);
 }
 
-Result<> check_exec_root(const std::string& exec_root) {
-  CHECK(make_dirs(exec_root, 0700));
-  struct stat st {};
-  if (::stat(exec_root.c_str(), &st) != 0) return sys_error("look at {}", exec_root);
-  if (st.st_uid != ::geteuid()) {
-    return fail(
-        Errc::forbidden,
-        "{} belongs to uid {}; choose another with --exec-root, or set XDG_RUNTIME_DIR to a "
-        "directory of your own",
-        exec_root, st.st_uid);
-  }
-  if (::access(exec_root.c_str(), W_OK | X_OK) != 0) return sys_error("write in {}", exec_root);
-  return {};
-}
-
 // Runs `join`, which puts us into "/", and comes back. A directory that is gone is no loss.
 template <class F>
 Result<> join_from_here(F join) {
@@ -148,8 +133,11 @@ Result<Entered> enter(const std::string& exec_root, bool inside_already) {
   TRY(auto admission, ask_keeper(exec_root));
   if (!inside_already) CHECK(join_from_here([&] { return join_namespaces(admission); }));
   auto& h = admission.heritage;
+  // The listener may be an older keeper's, which did not have the folder.
+  auto guests = join_path(exec_root, kGuestSocketName);
+  if (!exists(guests)) guests = join_path(exec_root, kGuestSocketBefore3);
   return Entered{h.one_id, std::move(h.warnings), std::move(h.lifeline),
-                 std::move(h.guest_listener)};
+                 std::move(h.guest_listener), std::move(guests)};
 }
 
 Result<std::string> absolute(const std::string& path) {
@@ -163,7 +151,8 @@ Result<std::string> absolute(const std::string& path) {
 
 Result<Entered> enter_keeper(const std::string& exec_root) {
   TRY(const auto root, absolute(exec_root));
-  CHECK(check_exec_root(root));
+  if (auto ours = take_private_dir(root); !ours)
+    return std::unexpected(ours.error().within("exec root"));
   TRY(const auto lock, lock_exec_root(root));
   UniqueFd control;  // while it is open, a keeper that has just begun waits for us
   bool inside = false;

@@ -18,13 +18,15 @@ struct Entered {
   std::vector<std::string> warnings;  // for /info and the log, each with its remedy
   UniqueFd lifeline;                  // copies are held by the daemon and every monitor: when the
                                       // last one is closed, the keeper goes
-  UniqueFd guest_listener;            // exec_root/guest.sock (protocol.hpp); none from a keeper of
-                                      // an older coracle
+  UniqueFd guest_listener;            // the guests' socket (protocol.hpp); none from a keeper of an
+                                      // older coracle
+  std::string guest_socket;           // where its file is
 };
 
 // Joins the keeper of this exec root, or starts one, and enters its user and mount namespaces. The
 // network namespace stays the host's. Called once, before there are threads.
-//   exec_root  $XDG_RUNTIME_DIR/coracle: keeper.json, keeper.sock, netstack.sock
+//   exec_root  $XDG_RUNTIME_DIR/coracle: keeper.json, keeper.sock, netstack.sock; it is made ours
+//              alone (base/private_dir)
 //   errors     with the remedy: no user namespaces on this host, exec root not writable, …
 Result<Entered> enter_keeper(const std::string& exec_root);
 

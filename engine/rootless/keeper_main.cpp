@@ -5,7 +5,9 @@
 //   1  set_up: its namespaces, step by step; coracled writes the id maps between two steps. After a
 //      keeper that was killed, take_over: it is in that one's namespaces already
 //   2  publish: lifeline, keeper.sock, keeper.json
-//   3  Keeper::run: one poll(2) loop over the lifeline, keeper.sock, netstack and its vault
+//   3  Keeper::run: one poll(2) loop over the lifeline, keeper.sock, netstack and its vault, and
+//   the
+//      monitors, whose containers end with them (wards)
 //   4  Keeper::end: netstack stopped, files removed
 // Its descriptors are all that it has: there is no state on disk to be true to.
 #include <fcntl.h>
@@ -41,6 +43,7 @@
 #include "engine/rootless/keeper_log.hpp"
 #include "engine/rootless/protocol.hpp"
 #include "engine/rootless/supervisor.hpp"
+#include "engine/rootless/wards.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::rootless {
@@ -182,8 +185,11 @@ class Keeper {
   bool may_end();
   [[nodiscard]] bool nobody_left() const;
   Result<> listen_for_guests();
-  void answer(const UniqueFd& guest);
-  Result<Message> admit(const UniqueFd& guest);
+  void answer(UniqueFd guest);
+  Result<EnterRequest> hear(const UniqueFd& guest, std::vector<UniqueFd>& fds);
+  Result<Message> admit(const EnterRequest& request);
+  Result<> carry_out(UniqueFd& guest);
+  [[nodiscard]] int wait_ms() const;
 
   std::string exec_root_;
   UniqueFd control_;
@@ -198,6 +204,7 @@ class Keeper {
   bool adopted_ = false;  // the namespaces are an earlier keeper's
   bool asked_to_end_ = false;
   Supervisor netstack_;
+  Wards wards_;
 };
 
 Result<> Keeper::publish() {
@@ -210,6 +217,7 @@ Result<> Keeper::publish() {
   ::sigprocmask(SIG_BLOCK, &term, nullptr);
   signals_ = UniqueFd(::signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) return sys_error("make a signalfd");
+  CHECK(wards_.open());
   TRY(listener_, listen_unix(join_path(exec_root_, kSocketName), SOCK_SEQPACKET));
   if (!guest_listener_) CHECK(listen_for_guests());
   struct stat lifeline {};
@@ -221,7 +229,18 @@ Result<> Keeper::publish() {
   return send_message(control_, json::to_text(Progress{"ready", {}}), {});
 }
 
+// Below the exec root, which is ours: whatever had the name there, it is a folder of ours now.
+Result<> open_guest_folder(const UniqueFd& exec_root) {
+  if (at::make_dir(exec_root, kGuestFolder, 0700) != 0 && errno != EEXIST)
+    return sys_error("make the folder {}", kGuestFolder);
+  const UniqueFd folder = at::open_dir(exec_root, kGuestFolder);
+  if (!folder || ::fchmod(folder.get(), 0700) != 0)
+    return sys_error("take the folder {} from others", kGuestFolder);
+  return {};
+}
+
 Result<> Keeper::listen_for_guests() {
+  CHECK(open_guest_folder(directory_));
   const auto guests = join_path(exec_root_, kGuestSocketName);
   // A daemon of a killed keeper may still hold the old one: whoever has keeper.lock has the name.
   if (::unlink(guests.c_str()) != 0 && errno != ENOENT) return sys_error("remove {}", guests);
@@ -256,15 +275,10 @@ void Keeper::run() {
     const auto process = p.add(netstack_.process().fd(), POLLIN);
     const auto vault = p.add(netstack_.vault().socket(),
                              netstack_.vault().wants_to_write() ? POLLIN | POLLOUT : POLLIN);
+    p.add(wards_.ready(), POLLIN);
     const auto first_guest = p.fds.size();
     for (const auto& guest : guests_) p.add(guest, POLLIN);
-    int wait_ms = -1;
-    if (const auto due = netstack_.due(); due) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - Clock::now());
-      wait_ms = std::max(0, static_cast<int>(left.count()));
-    }
-    if (asked_to_end_) wait_ms = kBusyRetry_ms;
-    if (::poll(p.fds.data(), p.fds.size(), wait_ms) < 0) continue;  // EINTR
+    if (::poll(p.fds.data(), p.fds.size(), wait_ms()) < 0) continue;  // EINTR
 
     if (p.has(signals, POLLIN)) {
       keeper_log("asked to end by SIGTERM");
@@ -278,10 +292,11 @@ void Keeper::run() {
     if (p.has(vault, POLLIN | POLLOUT | POLLHUP))
       netstack_.serve_vault(p.has(vault, POLLIN | POLLHUP), p.has(vault, POLLOUT));
     if (p.has(process, POLLIN)) netstack_.reap(Clock::now());
+    wards_.serve(Clock::now());
     std::vector<UniqueFd> waiting;
     for (std::size_t i = 0; i < guests_.size(); ++i) {
       if (p.has(first_guest + i, POLLIN | POLLHUP)) {
-        answer(guests_[i]);
+        answer(std::move(guests_[i]));
       } else {
         waiting.push_back(std::move(guests_[i]));
       }
@@ -298,12 +313,26 @@ void Keeper::run() {
   }
 }
 
+int Keeper::wait_ms() const {
+  if (asked_to_end_) return kBusyRetry_ms;
+  auto due = netstack_.due();
+  if (const auto other = wards_.due(); other && (!due || *other < *due)) due = other;
+  if (!due) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - Clock::now());
+  return std::max(0, static_cast<int>(left.count()));
+}
+
 bool Keeper::nobody_left() const {
   pollfd p{lifeline_.read.get(), 0, 0};
   return ::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
 }
 
 bool Keeper::may_end() {
+  // The last monitor was killed: what it leaves is ended first.
+  if (!asked_to_end_ && !wards_.idle()) {
+    ::poll(nullptr, 0, 1);
+    return false;
+  }
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     ::poll(nullptr, 0, kBusyRetry_ms);
     return false;
@@ -314,29 +343,38 @@ bool Keeper::may_end() {
   return false;
 }
 
-void Keeper::answer(const UniqueFd& guest) {
-  auto admitted = admit(guest);
-  Result<> sent;
-  if (admitted) {
-    sent = send_message(guest, *admitted);
-  } else if (admitted.error().code != Errc::not_found) {  // not_found: it has closed
-    EnterReply reply;
-    reply.error = admitted.error().message;
-    sent = send_message(guest, json::to_text(reply), {});
-    keeper_log("not admitted: {}", reply.error);
-  }
-  if (!sent) keeper_log("not answered: {}", sent.error().message);
+void Keeper::answer(UniqueFd guest) {
+  const auto done = carry_out(guest);
+  if (done || done.error().code == Errc::not_found) return;  // not_found: it has closed
+  EnterReply reply;
+  reply.error = done.error().message;
+  keeper_log("not admitted: {}", reply.error);
+  if (!guest) return;
+  if (const auto sent = send_message(guest, json::to_text(reply), {}); !sent)
+    keeper_log("not answered: {}", sent.error().message);
 }
 
-Result<Message> Keeper::admit(const UniqueFd& guest) {
+Result<> Keeper::carry_out(UniqueFd& guest) {
+  std::vector<UniqueFd> fds;
+  TRY(const auto request, hear(guest, fds));
+  if (request.op == "watch") return wards_.add(guest, std::move(fds));
+  TRY(const auto admitted, admit(request));
+  return send_message(guest, admitted);
+}
+
+Result<EnterRequest> Keeper::hear(const UniqueFd& guest, std::vector<UniqueFd>& fds) {
   ucred who{};
   socklen_t size = sizeof who;
   if (::getsockopt(guest.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
     return sys_error("ask who connects");
   // As seen from inside, our user is 0. Ids of containers are not.
   if (who.uid != ::getuid()) return fail(Errc::forbidden, "uid {} is not the keeper's", who.uid);
-  TRY(const auto message, receive_message(guest));
-  TRY(const auto request, json::from_text<EnterRequest>(message.text));
+  TRY(auto message, receive_message(guest));
+  fds = std::move(message.fds);
+  return json::from_text<EnterRequest>(message.text);
+}
+
+Result<Message> Keeper::admit(const EnterRequest& request) {
   if (request.op != "enter")
     return fail(Errc::unsupported, "the keeper (protocol {}) does not know '{}'", kKeeperVersion,
                 request.op);
@@ -366,8 +404,11 @@ void Keeper::end() {
     at::unlink(directory_, kBridgeName);
   }
   for (const char* name :
-       {kRecordName, kSocketName, kGuestSocketName, kNetstackRecordName, netstack::kSocketName})
+       {kRecordName, kSocketName, kNetstackRecordName, netstack::kSocketName})
     at::unlink(directory_, name);
+  if (const UniqueFd guests = at::open_dir(directory_, kGuestFolder))
+    at::unlink(guests, kGuestSocketFile);
+  at::remove_dir(directory_, kGuestFolder);
   keeper_log("ended");
 }
 

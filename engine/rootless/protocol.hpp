@@ -12,6 +12,14 @@
 //   {version, one_id, warnings} + fds  ->                    user and mount namespace, lifeline;
 //                                                            from version 2 on: the guests'
 //                                                            listener
+// From a monitor, from version 3 on:
+//                                      <-  {op: watch, version} + fds: a pidfd of its container's
+//                                          first process, and where that has no pid namespace of
+//                                          its own, its other namespaces. No answer; {error} from a
+//                                          keeper that does not know it
+//                                      <-  {op: done}: the container has ended. The connection's
+//                                      end
+//                                          without it: the monitor was killed (rootless/wards)
 // Another keeper, when one was killed and somebody of its namespaces lives: started inside of them
 // with `--namespaces adopt`, it makes none, and speaks second:
 //   coracled                               keeper
@@ -19,8 +27,9 @@
 //                                                            guests' listener, if it is still there
 //                                      <-  {stage: ready} or {error}
 // The guests' listener is the API's socket for containers that bind it: made once by the keeper, so
-// that a bind of it outlives every daemon. Its mode lets any id of a container connect; on the host
-// only the user gets to it, since the exec root is 0700. While no daemon runs, guests wait.
+// that a bind of it outlives every daemon. Its mode lets any id of a container connect, which gets
+// the file alone, by its bind; on the host only the user gets to it, since it lies in a folder of
+// its own with mode 0700. While no daemon runs, guests wait.
 //
 // <exec-root>/keeper.lock (flock) is held by a coracled from its look at keeper.json until it has
 // entered, and by the keeper from its decision to end until it has ended.
@@ -36,11 +45,14 @@
 
 namespace coracle::rootless {
 
-constexpr std::int32_t kKeeperVersion = 2;
+constexpr std::int32_t kKeeperVersion = 3;
 constexpr const char* kKeeperProgram = "coracle-keeper";
 constexpr const char* kRecordName = "keeper.json";
 constexpr const char* kSocketName = "keeper.sock";
-constexpr const char* kGuestSocketName = "guest.sock";
+constexpr const char* kGuestFolder = "guest";  // 0700
+constexpr const char* kGuestSocketFile = "guest.sock";
+constexpr const char* kGuestSocketName = "guest/guest.sock";
+constexpr const char* kGuestSocketBefore3 = "guest.sock";  // where a keeper of version 2 has it
 constexpr const char* kLockName = "keeper.lock";
 constexpr const char* kNetstackRecordName = "netstack.json";  // the ProcessIdentity of netstack
 
@@ -82,7 +94,7 @@ void describe(auto& field, KeeperRecord& k) {
 }
 
 struct EnterRequest {
-  std::string op;  // enter
+  std::string op;  // enter, watch, done
   std::int32_t version = kKeeperVersion;
 };
 void describe(auto& field, EnterRequest& r) { field("op", r.op)("version", r.version); }

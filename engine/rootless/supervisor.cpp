@@ -51,13 +51,17 @@ void end_stranger(const Pidfd& process) {
   if (::poll(&p, 1, kKillWait_ms) != 1) keeper_log("netstack does not end pid={}", process.pid());
 }
 
-// Whoever listens at the other end.
+// Whoever listens at the other end. Its number is its own if it listens still once its descriptor
+// is held: with its end the connection ends.
 Result<Pidfd> peer_of(const UniqueFd& connection) {
   ucred who{};
   socklen_t size = sizeof who;
   if (::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
     return sys_error("ask who listens");
-  return Pidfd::open(who.pid);
+  TRY(auto process, Pidfd::open(who.pid));
+  pollfd p{connection.get(), 0, 0};
+  if (::poll(&p, 1, 0) != 0) return fail(Errc::not_found, "who listened has ended");
+  return process;
 }
 
 // The netstack that netstack.json names, if it lives.
@@ -152,7 +156,6 @@ void Supervisor::adopt(Clock::time_point now) {
 }
 
 Result<> Supervisor::take_over(const UniqueFd& connection) {
-  // It listens as long as we are connected: its number is its own.
   TRY(process_, peer_of(connection));
   TRY(const auto vault_end, vault_.open());
   return netstack::give_vault(connection, vault_end);

@@ -4,7 +4,7 @@ target_sources(rootless PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FI
   rootless/keeper.hpp rootless/start_keeper.hpp rootless/survivor.hpp rootless/idmap.hpp rootless/hints.hpp rootless/protocol.hpp)
 target_link_libraries(rootless PUBLIC base_core PRIVATE subid)
 
-add_executable(coracle-keeper rootless/keeper_main.cpp rootless/vault.cpp rootless/supervisor.cpp
+add_executable(coracle-keeper rootless/keeper_main.cpp rootless/vault.cpp rootless/supervisor.cpp rootless/wards.cpp
   ${CMAKE_SOURCE_DIR}/netstack/takeover.cpp)
 target_link_libraries(coracle-keeper PRIVATE base_static)
 if(NOT CORACLE_ASAN)  # the sanitizers do not work in static programs
