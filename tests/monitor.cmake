@@ -1,4 +1,5 @@
 coracle_test(log_writer_test SOURCES unit/engine/monitor/log_writer_test.cpp LIBS monitor)
+coracle_test(process_tree_test SOURCES unit/engine/monitor/process_tree_test.cpp LIBS monitor)
 # The reader is the engine's; here it is tested against the writer, which is not linked with it elsewhere.
 coracle_test(log_reader_test
   SOURCES unit/engine/container/log_reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/container/log_reader.cpp

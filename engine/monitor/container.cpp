@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
-#include "engine/monitor/process_tree.hpp"
 #include "engine/runtime/join.hpp"
 #include "engine/spec/oci.hpp"
 
@@ -21,7 +21,13 @@ namespace {
 // pid namespace; a pty's last output arrives a moment after its writer's end.
 constexpr std::chrono::milliseconds kContainerDrain{300};
 constexpr std::chrono::milliseconds kTerminalDrain{100};
-constexpr int kKillRestMs = 2000;
+constexpr std::chrono::milliseconds kKillRest{2000};
+
+// Where the keeper listens: run_dir is EXEC-ROOT/containers/ID (docs/formats.md), and without a
+// lifeline there is no keeper.
+std::string keeper_socket(const std::string& run_dir) {
+  return join_path(parent_path(parent_path(run_dir)), "keeper.sock");
+}
 
 // Docker's codes for a process that could not be started.
 std::int32_t code_of(const Error& error) {
@@ -74,8 +80,9 @@ Result<> Container::take_descriptors(const oci::Spec& spec, std::vector<UniqueFd
 }
 
 Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
-  own_pid_namespace_ = std::any_of(spec.linux.namespaces.begin(), spec.linux.namespaces.end(),
-                                   [](const auto& n) { return n.type == "pid" && n.path.empty(); });
+  const bool own_pids =
+      std::any_of(spec.linux.namespaces.begin(), spec.linux.namespaces.end(),
+                  [](const auto& n) { return n.type == "pid" && n.path.empty(); });
   runtime::LaunchRequest request;
   request.spec = &spec;
   request.bundle = asked_.bundle;
@@ -87,7 +94,9 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
   request.joined = asked_.joined;
   request.meanwhile = [&](const Pidfd& init) -> Result<> {
     oom_ = OomWatch(init.pid());
-    freezer_ = Freezer(init, asked_.root.fuse_program);
+    freezer_ = Freezer(init);
+    TRY(tree_, ProcessTree::of(init, own_pids, asked_.root.fuse_program));
+    if (asked_.lifeline) guard_.begin(keeper_socket(asked_.run_dir), init, tree_.namespaces());
     return write_identity(init.pid());
   };
   TRY(launched_, runtime::launch(request));
@@ -251,21 +260,21 @@ Result<> Container::signal(const std::string& exec_id, int signal, bool all) {
     return {};
   }
   if (!exec_id.empty()) return execs_.at(exec_id).process.send_signal(signal);
-  if (all) return signal_all(launched_->init(), signal, asked_.root.fuse_program);
+  if (all) return tree_.signal_all(launched_->init(), signal);
   return launched_->init().send_signal(signal);
 }
 
 Result<> Container::pause() {
   if (status_ != Status::running) return fail(Errc::conflict, "the container is not running");
   if (paused_) return fail(Errc::conflict, "the container is already paused");
-  CHECK(freezer_.freeze(launched_->init(), {log_.helper()}));
+  CHECK(freezer_.freeze(tree_, {log_.helper()}));
   paused_ = true;
   return {};
 }
 
 Result<> Container::unpause() {
   if (!paused_) return fail(Errc::conflict, "the container is not paused");
-  CHECK(freezer_.thaw(launched_->init(), {log_.helper()}));
+  CHECK(freezer_.thaw(tree_, {log_.helper()}));
   paused_ = false;
   return {};
 }
@@ -296,7 +305,9 @@ void Container::process_ended(int code, std::string error) {
   const Time time = now();
   status_ = Status::stopped;
   paused_ = false;
-  if (!own_pid_namespace_) kill_rest(asked_.root.fuse_program, kKillRestMs, [this] { reap(); });
+  if (auto rest = tree_.kill_rest(kKillRest, [this] { reap(); }); !rest)
+    std::fprintf(stderr, "container has ended, but not all of it id=%s reason=%s\n",
+                 asked_.id.c_str(), rest.error().message.c_str());
   stdio_->drain(kContainerDrain);
   log_.finish();
   handlers_.ended(Ended{"", code, time, oom_.killed(), std::move(error)});
@@ -328,6 +339,7 @@ void Container::end() {
   ending_ = true;
   for (auto& [id, exec] : execs_) exec.stdio->shut_down();
   if (stdio_) stdio_->shut_down();
+  guard_.end();
   // The clients have what there is; only now the mounts are taken down, which may take the kernel
   // tens of milliseconds (research/limits.md).
   launched_.reset();

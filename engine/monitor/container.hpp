@@ -17,9 +17,11 @@
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/freezer.hpp"
+#include "engine/monitor/guard.hpp"
 #include "engine/monitor/log_writer.hpp"
 #include "engine/monitor/loop.hpp"
 #include "engine/monitor/oom.hpp"
+#include "engine/monitor/process_tree.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor/stdio.hpp"
 #include "engine/runtime/launch.hpp"
@@ -43,7 +45,8 @@ class Container {
     std::function<void(const char* event, const std::string& exec_id)> event;
     std::function<void()> streams_gone;  // after end(): the last client has gone
   };
-  Container(Loop& loop, Handlers handlers) : loop_(loop), handlers_(std::move(handlers)) {}
+  Container(Loop& loop, Handlers handlers)
+      : loop_(loop), handlers_(std::move(handlers)), guard_(loop) {}
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
 
@@ -109,9 +112,10 @@ class Container {
   std::unique_ptr<Stdio> stdio_;
   std::optional<runtime::Launched> launched_;
   OomWatch oom_;
+  ProcessTree tree_;
   Freezer freezer_;
+  Guard guard_;
   bool paused_ = false;
-  bool own_pid_namespace_ = true;
   std::map<std::string, ExecInstance> execs_;
   std::deque<ExecView> ended_execs_;             // the newest last
   std::vector<std::unique_ptr<Stdio>> closing_;  // of ended execs, until their clients have gone

@@ -9,10 +9,8 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "engine/base/descendants.hpp"
 #include "engine/base/file.hpp"
 #include "engine/monitor/oom.hpp"
-#include "engine/monitor/process_tree.hpp"
 
 namespace coracle::monitor {
 namespace {
@@ -65,26 +63,26 @@ Activity activity_of(pid_t pid) {
   return all;
 }
 
-bool send(pid_t pid, int signal) {
-  const auto process = Pidfd::open(pid);
-  return process && process->send_signal(signal);
+std::vector<pid_t> processes(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
+  auto all = tree.all();
+  std::erase_if(all, [&](pid_t pid) { return std::ranges::find(helpers, pid) != helpers.end(); });
+  return all;
 }
 
 }  // namespace
 
-Freezer::Freezer(const Pidfd& init, std::string fuse_program)
-    : fuse_program_(std::move(fuse_program)) {
+Freezer::Freezer(const Pidfd& init) {
   const auto dir = own_cgroup_dir(init.pid());
   if (!dir.empty() && ::access((dir + "/cgroup.freeze").c_str(), W_OK) == 0) cgroup_ = dir;
 }
 
-Result<> Freezer::freeze(const Pidfd& init, const std::vector<pid_t>& helpers) {
-  return cgroup_.empty() ? stop_all(init, helpers) : write_cgroup(true);
+Result<> Freezer::freeze(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
+  return cgroup_.empty() ? stop_all(tree, helpers) : write_cgroup(true);
 }
 
-Result<> Freezer::thaw(const Pidfd& init, const std::vector<pid_t>& helpers) {
+Result<> Freezer::thaw(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
   if (!cgroup_.empty()) return write_cgroup(false);
-  continue_all(init, helpers);
+  continue_all(tree, helpers);
   return {};
 }
 
@@ -112,20 +110,7 @@ Result<> Freezer::write_cgroup(bool frozen) const {
 
 // --- by signals
 
-std::vector<pid_t> Freezer::processes(const Pidfd& init, const std::vector<pid_t>& helpers) const {
-  auto all = descendants(::getpid(), fuse_program_);
-  // With a pid namespace of its own, whoever is in ours is no part of the container; what made
-  // namespaces of its own inside is.
-  const auto ours = pid_namespace_of("self");
-  const bool own = pid_namespace_of(std::to_string(init.pid())) != ours;
-  std::erase_if(all, [&](pid_t pid) {
-    return std::ranges::find(helpers, pid) != helpers.end() ||
-           (own && pid_namespace_of(std::to_string(pid)) == ours);
-  });
-  return all;
-}
-
-Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers) {
+Result<> Freezer::stop_all(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
   stopped_before_.clear();
   std::set<pid_t> told, before;
   for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs);;) {
@@ -135,7 +120,7 @@ Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers)
     std::set<pid_t> moving;
     std::size_t alive = 0;
     pid_t runs = 0;
-    for (const pid_t pid : processes(init, helpers)) {
+    for (const pid_t pid : processes(tree, helpers)) {
       now.insert(pid);
       const auto activity = activity_of(pid);
       if (activity == Activity::gone) continue;
@@ -151,13 +136,13 @@ Result<> Freezer::stop_all(const Pidfd& init, const std::vector<pid_t>& helpers)
       if (below_one_that_moves) continue;
       // It may have been continued from inside: whoever runs now was not stopped before.
       stopped_before_.erase(pid);
-      (void)send(pid, SIGSTOP);
+      tree.send(pid, SIGSTOP);
       told.insert(pid);
     }
     if (alive == 0) return fail(Errc::conflict, "pause: nothing of the container runs");
     if (runs == 0 && std::ranges::includes(before, now)) return {};
     if (Clock::now() > end) {
-      continue_all(init, helpers);
+      continue_all(tree, helpers);
       return fail(Errc::internal,
                   "pause: not all processes could be stopped by SIGSTOP within {} ms (pid {} still "
                   "runs), all go on; this host has no cgroup freezer for the container",
@@ -173,13 +158,13 @@ void Freezer::continued(pid_t pid) {
   stopped_before_.erase(pid);
 }
 
-void Freezer::continue_all(const Pidfd& init, const std::vector<pid_t>& helpers) {
-  auto all = processes(init, helpers);
+void Freezer::continue_all(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
+  auto all = processes(tree, helpers);
   std::ranges::reverse(all);
   for (const pid_t pid : all) {
     const auto activity = activity_of(pid);
     const bool still = activity == Activity::stopped || activity == Activity::waiting;
-    if (still && !stopped_before_.contains(pid)) (void)send(pid, SIGCONT);
+    if (still && !stopped_before_.contains(pid)) tree.send(pid, SIGCONT);
   }
   stopped_before_.clear();
 }

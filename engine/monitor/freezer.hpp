@@ -17,6 +17,7 @@
 
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
+#include "engine/monitor/process_tree.hpp"
 
 namespace coracle::monitor {
 
@@ -24,15 +25,14 @@ class Freezer {
  public:
   Freezer() = default;
   // After the container was made, before it runs: where it is now is the cgroup that counts.
-  //   fuse_program  the root file system's, "" without one; it goes on
-  Freezer(const Pidfd& init, std::string fuse_program);
+  explicit Freezer(const Pidfd& init);
 
   // Returns when nothing of the container runs any more. Blocks, for a few milliseconds as a rule
   // and at most kLimitMs; after an error everything runs as before.
   //   helpers  children of ours that are no part of the container
   //   errors   conflict: nothing of it runs; internal: a process that does not stop, and which
-  Result<> freeze(const Pidfd& init, const std::vector<pid_t>& helpers);
-  Result<> thaw(const Pidfd& init, const std::vector<pid_t>& helpers);
+  Result<> freeze(const ProcessTree& tree, const std::vector<pid_t>& helpers);
+  Result<> thaw(const ProcessTree& tree, const std::vector<pid_t>& helpers);
 
   // SIGCONT was asked for while it is frozen: thaw() sends it also to what was stopped before.
   //   pid  0: to all
@@ -43,13 +43,10 @@ class Freezer {
   static constexpr int kLimitMs = 1000;
 
  private:
-  [[nodiscard]] std::vector<pid_t> processes(const Pidfd& init,
-                                             const std::vector<pid_t>& helpers) const;
-  Result<> stop_all(const Pidfd& init, const std::vector<pid_t>& helpers);
-  void continue_all(const Pidfd& init, const std::vector<pid_t>& helpers);
+  Result<> stop_all(const ProcessTree& tree, const std::vector<pid_t>& helpers);
+  void continue_all(const ProcessTree& tree, const std::vector<pid_t>& helpers);
   [[nodiscard]] Result<> write_cgroup(bool frozen) const;
 
-  std::string fuse_program_;
   std::string cgroup_;              // directory of a cgroup of its own with a freezer; "": none
   std::set<pid_t> stopped_before_;  // the pause; they stay so
 };

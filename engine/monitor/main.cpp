@@ -1,6 +1,7 @@
 // coracle-monitor: an OCI runtime, and a container's parent. The engine starts it with
 // --control-fd N and speaks protocol.hpp with it (session), or copies one that it has started with
 // --spawner N (spawner); anything else is an OCI command.
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -61,6 +62,8 @@ Result<> run(const std::string& number, char* option) {
 int main(int argc, char** argv) {
   try {
     ignore_sigpipe();
+    // By a descriptor it is executed under a number (base/sealed_program).
+    ::prctl(PR_SET_NAME, "coracle-monitor", 0, 0, 0);
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.size() != 2 || (arguments[0] != "--control-fd" && arguments[0] != kSpawner))
       return monitor::oci_command(arguments);

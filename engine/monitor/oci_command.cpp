@@ -24,8 +24,10 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/private_dir.hpp"
 #include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
+#include "engine/base/sealed_program.hpp"
 #include "engine/runtime/launch.hpp"
 #include "engine/spec/oci.hpp"
 
@@ -71,15 +73,22 @@ struct Arguments {
   std::vector<std::string> rest;  // ID, SIGNAL
 };
 
-std::string default_root() {
-  if (const char* dir = std::getenv("XDG_RUNTIME_DIR"); dir != nullptr && *dir != '\0')
-    return std::string(dir) + "/coracle/oci";
-  return fmt::format("/tmp/coracle-oci-{}", ::getuid());
+// The same as the daemon's, with a folder of its own.
+Result<std::string> default_root() {
+  const char* dir = std::getenv("XDG_RUNTIME_DIR");
+  TRY(const auto runtime, runtime_dir(dir == nullptr ? "" : dir, ::getuid()));
+  return join_path(runtime.path, "coracle/oci");
+}
+
+Result<std::string> absolute(const std::string& path) {
+  if (path.starts_with('/')) return path;
+  std::array<char, PATH_MAX> here{};
+  if (::getcwd(here.data(), here.size()) == nullptr) return sys_error("find the working directory");
+  return join_path(here.data(), path);
 }
 
 Result<Arguments> parse(const std::vector<std::string>& words) {
   Arguments a;
-  a.root = default_root();
   std::string ignored;
   const std::map<std::string, std::string*> valued = {
       {"--root", &a.root},         {"--bundle", &a.bundle},
@@ -115,6 +124,10 @@ Result<Arguments> parse(const std::vector<std::string>& words) {
   if (a.command.empty()) return fail(Errc::invalid_argument, "no command was given");
   if (a.rest.empty())
     return fail(Errc::invalid_argument, "{}: no container id was given", a.command);
+  if (a.root.empty()) {
+    TRY(a.root, default_root());
+  }
+  TRY(a.root, absolute(a.root));
   const auto& id = a.rest.front();
   const bool fits = std::all_of(id.begin(), id.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || std::strchr("_+-.", c) != nullptr;
@@ -130,7 +143,11 @@ Result<Arguments> parse(const std::vector<std::string>& words) {
 std::string dir_of(const Arguments& a) { return join_path(a.root, a.rest.front()); }
 std::string start_socket_of(const Arguments& a) { return join_path(dir_of(a), kStartSocket); }
 
+// What stands there names processes that are signalled, and a socket that is asked: it is believed
+// only where nobody else can have written it.
 Result<Record> load(const Arguments& a) {
+  if (auto ours = open_private_dir(a.root); !ours && ours.error().code != Errc::not_found)
+    return std::unexpected(ours.error().within("--root"));
   const auto text = read_file(join_path(dir_of(a), kStateName));
   if (!text && text.error().code == Errc::not_found)
     return fail(Errc::not_found, "container {} does not exist", a.rest.front());
@@ -233,7 +250,8 @@ Result<runtime::Launched> launch_bundle(Arguments& a) {
 // Makes the container's directory, which reserves its id, and undoes it when `act` fails.
 template <class Act>
 Result<int> in_new_directory(const Arguments& a, Act act) {
-  CHECK(make_dirs(a.root));
+  if (auto ours = take_private_dir(a.root); !ours)
+    return std::unexpected(ours.error().within("--root"));
   if (::mkdir(dir_of(a).c_str(), 0700) != 0) {
     if (errno == EEXIST)
       return fail(Errc::conflict, "container with id {} exists already", a.rest.front());
@@ -370,8 +388,24 @@ Result<int> remove(const Arguments& a) {
   return 0;
 }
 
+// The container's first process is one of us until it executes its own program: what it shows of
+// our file must not lead to a file that can be written. So we are executed from a copy of it.
+Result<> execute_sealed(const std::vector<std::string>& words) {
+  if (runs_sealed()) return {};
+  TRY(const auto copy, copy_program_sealed("/proc/self/exe"));
+  std::vector<char*> argv;
+  std::string name = "coracle-monitor";
+  argv.push_back(name.data());
+  // execve takes char*, and does not write. See execve(2).
+  for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  ::execve(proc_path(copy).c_str(), argv.data(), environ);
+  return sys_error("execute a sealed copy of coracle-monitor");
+}
+
 Result<int> carry_out(const std::vector<std::string>& words) {
   TRY(auto a, parse(words));
+  if (a.command == "create" || a.command == "run") CHECK(execute_sealed(words));
   if (a.command == "create") return create(a);
   if (a.command == "start") return start(a);
   if (a.command == "run") return run(a);

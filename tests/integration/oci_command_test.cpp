@@ -1,4 +1,6 @@
 // coracle-monitor as an OCI runtime: its command line on bundles, as other people's tools call it.
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -10,6 +12,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/fd.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/process.hpp"
@@ -155,6 +158,61 @@ TEST_F(OciCommandTest, RefusesWhatCannotBeDone) {
   EXPECT_THAT(run("create" + bundle() + "c").output, HasSubstr("hooks are not supported"));
   EXPECT_EQ(run("state c").code, 1);  // nothing is left of them
   EXPECT_THAT(run("--version").output, HasSubstr("spec: 1.2.0"));
+}
+
+// What its own first process shows of it in /proc is not a way to its file (CVE-2019-5736).
+TEST_F(OciCommandTest, CannotBeWrittenByWhatItRuns) {
+  ASSERT_EQ(
+      shell("mkdir " + dir_ + "/b/rootfs/b && mkfifo " + dir_ + "/b/rootfs/b/config.json").code, 0);
+  spec_.mounts.push_back({"/r", "tmpfs", "tmpfs", {}});
+  spec_.process.args = {"/proc/self/exe", "--root", "/r", "run", "--bundle", "/b", "id"};
+  write_spec();
+  ASSERT_EQ(shell("mkdir -p " + dir_ + "/b/rootfs/r " + dir_ + "/b/rootfs/proc").code, 0);
+  ASSERT_EQ(run("create" + bundle() + "c </dev/null >/dev/null").code, 0);
+  ASSERT_EQ(run("start c").code, 0);
+  const std::string exe = "/proc/" + std::to_string(state().pid) + "/exe";
+  struct stat ours {
+  }, theirs{};
+  ASSERT_EQ(::stat(find_helper("coracle-monitor")->c_str(), &ours), 0);
+  ASSERT_EQ(::stat(exe.c_str(), &theirs), 0);
+  EXPECT_TRUE(ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev);
+  const UniqueFd program(::open(exe.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(program);
+  const int seals = ::fcntl(program.get(), F_GET_SEALS);
+  EXPECT_EQ(seals & F_SEAL_WRITE, F_SEAL_WRITE) << seals;
+}
+
+TEST_F(OciCommandTest, BelievesNothingThatOthersMayHaveWritten) {
+  ASSERT_EQ(run("create" + bundle() + "c </dev/null >/dev/null").code, 0);
+  // Another user's folder, with the record of a process of ours: it is not signalled.
+  const std::string theirs = dir_ + "/theirs";
+  const auto made = shell("chmod 755 " + dir_ + " && mkdir " + theirs + " && cp -r " + dir_ +
+                          "/root/c " + theirs + "/ && chmod -R a+rX " + theirs +
+                          " && unshare --map-auto --map-root-user chown -R 7:7 " + theirs);
+  if (made.code != 0) GTEST_SKIP() << "no range of subordinate ids: " << made.output;
+  for (const char* command : {"kill c KILL", "delete --force c", "state c", "start c",
+                              "create --bundle /b d", "run --bundle /b d"}) {
+    const auto r = shell(*find_helper("coracle-monitor") + " --root " + theirs + " " + command);
+    EXPECT_EQ(r.code, 1) << command;
+    EXPECT_THAT(r.output, HasSubstr("belongs to uid")) << command;
+  }
+  EXPECT_EQ(state().status, "created");
+  // The one without --root is our own as well, and not a name in /tmp that others can take first.
+  const auto r = shell("env -u XDG_RUNTIME_DIR " + *find_helper("coracle-monitor") + " state none");
+  EXPECT_THAT(r.output, HasSubstr("does not exist"));
+  EXPECT_EQ(
+      shell("XDG_RUNTIME_DIR=" + theirs + " " + *find_helper("coracle-monitor") + " kill c KILL")
+          .code,
+      1);
+  EXPECT_EQ(shell("unshare --map-auto --map-root-user rm -r " + theirs).code, 0);
+}
+
+TEST_F(OciCommandTest, TakesItsFolderFromOthers) {
+  ASSERT_EQ(shell("mkdir -m 777 " + dir_ + "/root").code, 0);
+  ASSERT_EQ(run("create" + bundle() + "c </dev/null >/dev/null").code, 0);
+  struct stat st {};
+  ASSERT_EQ(::stat((dir_ + "/root").c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777U, 0700U);
 }
 
 TEST_F(OciCommandTest, RunsWhatCrunSpecWrites) {
