@@ -12,6 +12,7 @@
 
 #include <limits.h>
 
+#include "engine/base/at.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 
@@ -77,15 +78,14 @@ struct Found {
   struct stat st {};
 };
 
-// One name below `at`: the folder or link itself, made as a folder if that is asked for.
-Result<UniqueFd> step(const UniqueFd& at, const std::string& name, const std::string& shown,
+// One name below `in`: the folder or link itself, made as a folder if that is asked for.
+Result<UniqueFd> step(const UniqueFd& in, const std::string& name, const std::string& shown,
                       bool make) {
-  constexpr int kFlags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-  UniqueFd next(::openat(at.get(), name.c_str(), kFlags));
+  UniqueFd next = name == ".." ? at::parent(in) : at::open(in, name, O_PATH);
   if (!next && errno == ENOENT && make) {
-    if (::mkdirat(at.get(), name.c_str(), 0700) != 0 && errno != EEXIST)
+    if (at::make_dir(in, name, 0700) != 0 && errno != EEXIST)
       return sys_error("make directory {}", shown);
-    next.reset(::openat(at.get(), name.c_str(), kFlags));
+    next = at::open(in, name, O_PATH);
   }
   if (!next) return sys_error("open {}", shown);
   return next;
@@ -130,7 +130,7 @@ Result<Found> walk(const std::string& path, bool make) {
 }
 
 Result<UniqueFd> reopen(const Found& found, const std::string& path) {
-  UniqueFd dir(::openat(found.dir.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  UniqueFd dir = at::reopen(found.dir);
   if (!dir) return sys_error("open {}", path);
   return dir;
 }

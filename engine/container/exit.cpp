@@ -11,6 +11,7 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/members.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/container/run_events.hpp"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::int32_t kFirstDelayMs = 100;
 constexpr std::int32_t kLongestDelayMs = 60'000;
+constexpr std::chrono::milliseconds kRestLimit{2000};
 constexpr std::int64_t kLongRunNs = 10'000'000'000;  // after it the delay begins anew
 
 bool wants_restart(const Container& c) {
@@ -43,6 +45,14 @@ Coro<void> await_end(asio::io_context& io, const Pidfd& process) {
   // Ours when its monitor was (Engine::open made us the reaper of orphans); else it is init's.
   int status = 0;
   ::waitpid(process.pid(), &status, WNOHANG);
+}
+
+// What shares the pid namespace of others and outlived its container's first process.
+Coro<void> end_rest(Parts& p, std::string id, std::shared_ptr<const OwnNamespaces> namespaces) {
+  auto job = [namespaces] { return namespaces->end_members(kRestLimit); };
+  const auto ended = co_await p.workers.run(std::move(job));
+  if (!ended)
+    log::warn("container has ended, but not all of it id={} reason={}", id, ended.error().message);
 }
 
 }  // namespace
@@ -163,8 +173,15 @@ Coro<void> Lifecycle::settle_unseen_end(ContainerPtr c, monitor::Identity identi
   }
   auto init = Pidfd::open(identity.init);
   if (init) {
+    // With the pid namespace of others its processes do not end with the first one.
+    std::shared_ptr<const OwnNamespaces> rest;
+    if (!c->record.host.pid_mode.empty()) {
+      if (auto found = OwnNamespaces::of(*init))
+        rest = std::make_shared<const OwnNamespaces>(*std::move(found));
+    }
     (void)init->send_signal(SIGKILL);
     co_await await_end(p_.io, *init);
+    if (rest) co_await end_rest(p_, c->id(), rest);
   }
   monitor::ExitRecord end;
   end.finished_at = now();

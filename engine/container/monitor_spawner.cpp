@@ -8,6 +8,8 @@
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/container/monitor_environment.hpp"
+#include "engine/base/path.hpp"
+#include "engine/base/sealed_program.hpp"
 
 namespace coracle {
 namespace {
@@ -16,13 +18,23 @@ constexpr int kRequestsFd = 3;
 
 }  // namespace
 
-void MonitorSpawner::open(std::string program) {
-  program_ = std::move(program);
+void MonitorSpawner::open(const std::string& program) {
+  path_ = program;
   if (auto started = start(); !started)
     log::warn("monitors are started one by one reason={}", started.error().message);
 }
 
+Result<> MonitorSpawner::seal() {
+  if (sealed_) return {};
+  auto sealed = seal_program(path_);
+  if (!sealed) return std::unexpected(sealed.error().within("seal coracle-monitor"));
+  sealed_ = *std::move(sealed);
+  program_ = proc_path(sealed_);
+  return {};
+}
+
 Result<> MonitorSpawner::start() {
+  CHECK(seal());
   reap();
   TRY(auto pair, make_socket_pair(SOCK_SEQPACKET));
   CHECK(set_nonblocking(pair.a, true));
@@ -65,6 +77,7 @@ Result<std::shared_ptr<MonitorLink>> MonitorSpawner::spawn() {
     if (auto started = start(); !started)
       log::warn("monitors' spawner not started reason={}", started.error().message);
   }
+  CHECK(seal());
   return MonitorLink::spawn(io_, scope_, program_);
 }
 
