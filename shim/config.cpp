@@ -1,6 +1,5 @@
 #include "shim/config.hpp"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
+#include "engine/base/private_dir.hpp"
 
 namespace coracle::shim {
 namespace {
@@ -212,11 +212,6 @@ std::string env_of(const Surroundings& around, const char* name) {
   return found == around.env.end() ? "" : found->second;
 }
 
-bool is_our_dir(const std::string& path, std::uint32_t uid) {
-  struct stat st {};
-  return ::lstat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == uid;
-}
-
 // An XDG directory: the variable when it is absolute, else a path below the home directory.
 Result<std::string> xdg(const Surroundings& around, const char* variable, const char* below_home) {
   if (const auto value = env_of(around, variable); value.starts_with('/')) return value;
@@ -306,21 +301,9 @@ Surroundings current_surroundings() {
 }
 
 Result<std::string> runtime_dir(const Surroundings& around, std::vector<std::string>& warnings) {
-  if (const auto dir = env_of(around, "XDG_RUNTIME_DIR"); dir.starts_with('/')) return dir;
-  const std::string usual = fmt::format("/run/user/{}", around.uid);
-  if (is_our_dir(usual, around.uid)) {
-    warnings.push_back(fmt::format("XDG_RUNTIME_DIR is not set: {} is used", usual));
-    return usual;
-  }
-  const std::string own = fmt::format("/tmp/coracle-{}", around.uid);
-  if (::mkdir(own.c_str(), 0700) != 0 && errno != EEXIST) return sys_error("make {}", own);
-  struct stat st {};
-  if (!is_our_dir(own, around.uid) || ::lstat(own.c_str(), &st) != 0 || (st.st_mode & 077) != 0)
-    return fail(Errc::forbidden,
-                "{} is not a directory of ours with mode 0700: set XDG_RUNTIME_DIR to one", own);
-  warnings.push_back(fmt::format(
-      "XDG_RUNTIME_DIR is not set and /run/user/{} is not there: {} is used", around.uid, own));
-  return own;
+  TRY(auto dir, coracle::runtime_dir(env_of(around, "XDG_RUNTIME_DIR"), around.uid));
+  if (!dir.warning.empty()) warnings.push_back(std::move(dir.warning));
+  return std::move(dir.path);
 }
 
 Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundings& around) {

@@ -22,11 +22,11 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/private_dir.hpp"
 #include "engine/base/process.hpp"
 #include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/rootless/keeper.hpp"
-#include "engine/rootless/protocol.hpp"
 #include "shim/api/api.hpp"
 #include "shim/config.hpp"
 #include "shim/http/server.hpp"
@@ -58,7 +58,8 @@ void raise_descriptor_limit() {
 
 // One daemon a root: the lock lives as long as its descriptor, and the file tells whose it is.
 Result<UniqueFd> lock_root(const std::string& root, const char* what) {
-  CHECK(make_dirs(root));
+  if (auto ours = take_private_dir(root); !ours)
+    return std::unexpected(ours.error().within("{}", what));
   const std::string path = root + "/coracled.lock";
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return sys_error("open {}", path);
@@ -82,7 +83,8 @@ struct Listeners {
 Result<Listeners> open_sockets(const shim::DaemonConfig& config) {
   Listeners out;
   for (const auto& path : config.hosts) {
-    CHECK(make_dirs(parent_path(path)));
+    if (auto folder = take_trusted_dir(parent_path(path)); !folder)
+      return std::unexpected(folder.error().within("listen on {}", path));
     auto socket = listen_unix(path, SOCK_STREAM);
     if (!socket && socket.error().code == Errc::conflict)
       return std::unexpected(socket.error().within(
@@ -181,7 +183,6 @@ Coro<void> run(Daemon& daemon, EngineConfig engine_config_value, shim::DaemonCon
 }
 
 Result<int> start(const shim::DaemonConfig& config, const std::vector<std::string>& args) {
-  CHECK(make_dirs(config.exec_root));
   TRY(const auto data_lock, lock_root(config.data_root, "data-root"));
   TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
   CHECK(write_pidfile(config.pidfile));
@@ -190,9 +191,10 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
   for (const auto& warning : entered.warnings) log::warn("{}", warning);
   TRY(auto listeners, open_sockets(config));
   UniqueFd guests = std::move(entered.guest_listener);
+  auto guest_socket = std::move(entered.guest_socket);
   auto for_engine = engine_config(config, std::move(entered));
   if (guests) {
-    for_engine.guest_socket_path = join_path(config.exec_root, rootless::kGuestSocketName);
+    for_engine.guest_socket_path = std::move(guest_socket);
     listeners.sockets.push_back(std::move(guests));  // its file is the keeper's: it stays
   }
 

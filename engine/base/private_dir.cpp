@@ -81,7 +81,9 @@ struct Found {
 // One name below `in`: the folder or link itself, made as a folder if that is asked for.
 Result<UniqueFd> step(const UniqueFd& in, const std::string& name, const std::string& shown,
                       bool make) {
-  UniqueFd next = name == ".." ? at::parent(in) : at::open(in, name, O_PATH);
+  // Not at::parent: a folder on the way need not be one that we may read.
+  UniqueFd next = name == ".." ? UniqueFd(::openat(in.get(), "..", O_PATH | O_CLOEXEC))
+                               : at::open(in, name, O_PATH);
   if (!next && errno == ENOENT && make) {
     if (at::make_dir(in, name, 0700) != 0 && errno != EEXIST)
       return sys_error("make directory {}", shown);
