@@ -13,8 +13,18 @@ import tarfile
 import tempfile
 import threading
 import time
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+import unittest  # noqa: F401  (used by the classes below)
 
 import harness
+from harness import wait_until
 
 
 def image_tar(changes):
@@ -281,6 +291,211 @@ class Traced(Attacks):
 
 
 # ---- programs: our own files, processes and signals
+
+def identities(daemon):
+    """The monitors and the first processes of all containers, as their records name them."""
+    found = []
+    for path in glob.glob(f"{daemon.exec}/containers/*/monitor.json"):
+        with open(path) as f:
+            record = json.load(f)
+        found.append((record["monitor"]["pid"], record["init"]["pid"]))
+    return found
+
+
+def runs(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def within(namespaces):
+    """The processes in one of these mount namespaces."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/ns/mnt") in namespaces:
+                found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def kill_monitors(daemon):
+    for monitor, _ in identities(daemon):
+        os.kill(monitor, signal.SIGKILL)
+
+
+class OwnPrograms(harness.Case):
+    """CVE-2019-5736's kind: the program that becomes the container's shows itself in /proc."""
+
+    def setUp(self):
+        super().setUp()
+        self.ok("run", "--name", "prepared", "busybox", "sh", "-c", "mkdir /b /r; mkfifo /b/config.json")
+        self.ok("commit", "prepared", "evil")
+        self.ok("rm", "prepared")
+
+    def tearDown(self):
+        super().tearDown()
+        self.docker("rmi", "evil")
+
+    def monitor_inside(self, *flags):
+        """A container whose first process is our own monitor, which waits for a fifo inside."""
+        self.ok("run", "-d", "--name", "evil", *flags, "--entrypoint", "/proc/self/exe", "evil", "--root", "/r", "run",
+                "--bundle", "/b", "id")
+        wait_until(lambda: "--bundle" in self.ok("exec", "evil", "cat", "/proc/1/cmdline"), 10, "it runs")
+
+    def test_cannot_be_written_from_inside(self):
+        with open(f"{harness.BIN}/coracle-monitor", "rb") as f:
+            before = f.read()
+        mode = os.stat(f"{harness.BIN}/coracle-monitor").st_mode
+        self.monitor_inside()
+        # It is our file that is attacked, or a copy that is nobody's.
+        exe = f"/proc/{self.inspect('evil', 'State.Pid')}/exe"
+        self.assertTrue(os.stat(exe).st_ino == os.stat(f"{harness.BIN}/coracle-monitor").st_ino
+                        or os.readlink(exe).startswith("/memfd:"))
+        # Not even what no kernel forbids because it runs just now: ETXTBSY is no protection.
+        for act in ("chmod 700 /proc/1/exe", "touch -c /proc/1/exe", ": > /proc/1/exe"):
+            r = self.docker("exec", "evil", "sh", "-c", f"exec 9</proc/1/exe; {act}")
+            self.assertNotEqual(r.code, 0, act)
+            self.assertRegex(r.err, "Read-only file system|Operation not permitted|Permission denied", act)
+        self.assertEqual(os.stat(f"{harness.BIN}/coracle-monitor").st_mode, mode)
+        with open(f"{harness.BIN}/coracle-monitor", "rb") as f:
+            self.assertEqual(f.read(), before)
+
+    def test_a_container_ends_with_its_monitor_though_no_daemon_runs(self):
+        self.ok("run", "-d", "--name", "one", "busybox", "sleep", "1000")
+        self.ok("run", "-d", "--name", "two", "--pid", "container:one", "busybox", "sh", "-c",
+                "(setsid sleep 7771 &); exec sleep 1000")
+        first = [pid for _, pid in identities(self.daemon)]
+        marks = [os.readlink(f"/proc/{pid}/ns/mnt") for pid in first]
+        self.assertEqual(len(within(marks)), 3)
+        self.daemon.kill()
+        kill_monitors(self.daemon)
+        wait_until(lambda: not within(marks), 5, "they have ended")
+        self.daemon.start()
+        for name in ("one", "two"):
+            self.assertEqual(self.inspect(name, "State.Status"), "exited")
+
+    def test_also_when_the_keeper_was_replaced(self):
+        self.ok("run", "-d", "--name", "one", "busybox", "sleep", "1000")
+        first = [pid for _, pid in identities(self.daemon)]
+
+        def keeper():
+            with open(f"{self.daemon.exec}/keeper.json") as f:
+                return json.load(f)["identity"]["pid"]
+
+        def watches():
+            """The monitor has come to the new one: it holds a pidfd of the container's first process."""
+            for path in glob.glob(f"/proc/{keeper()}/fdinfo/*"):
+                try:
+                    with open(path) as f:
+                        if f"Pid:\t{first[0]}\n" in f.read():
+                            return True
+                except OSError:
+                    pass
+            return False
+        old = keeper()
+        os.kill(old, signal.SIGKILL)
+        wait_until(lambda: keeper() != old, 10, "another keeper is there")
+        wait_until(watches, 10, "it watches over the container")
+        self.daemon.kill()
+        kill_monitors(self.daemon)
+        wait_until(lambda: not any(map(runs, first)), 5, "it has ended")
+
+    def test_a_new_version_at_the_same_place_is_what_runs(self):
+        place = tempfile.mkdtemp(prefix="coracle-", dir=os.environ.get("CORACLE_SCRATCH"))
+        self.addCleanup(shutil.rmtree, place)
+        for name in os.listdir(harness.BIN):
+            if name.startswith("coracle"):
+                shutil.copy2(f"{harness.BIN}/{name}", f"{place}/{name}", follow_symlinks=False)
+        old = harness.BIN
+        self.addCleanup(setattr, harness, "BIN", old)
+        self.addCleanup(self.daemon.stop)
+        self.daemon.stop()
+        harness.BIN = place
+
+        def monitor_of(name):
+            self.ok("run", "-d", "--name", name, "busybox", "sleep", "1000")
+            pid = self.inspect(name, "State.Pid")
+            monitor = next(m for m, init in identities(self.daemon) if init == pid)
+            return os.stat(f"/proc/{monitor}/exe").st_ino
+        self.daemon.start()
+        self.assertEqual(monitor_of("old"), os.stat(f"{place}/coracle-monitor").st_ino)
+        shutil.copy2(f"{place}/coracle-monitor", f"{place}/new")
+        os.rename(f"{place}/new", f"{place}/coracle-monitor")
+        self.daemon.stop()
+        self.daemon.start()
+        self.assertEqual(monitor_of("new"), os.stat(f"{place}/coracle-monitor").st_ino)
+        self.assertEqual(self.inspect("old", "State.Status"), "running")
+        self.ok("rm", "-f", "old", "new")
+
+
+class SharedPids(harness.Case):
+    """What has left its container's tree by two forks, in a pid namespace that another one owns, is its still."""
+
+    LEAVES = "(setsid sleep 7771 &); (setsid sh -c 'sleep 7772 & sleep 7773' &); exec sleep 1000"
+
+    def setUp(self):
+        super().setUp()
+        self.ok("run", "-d", "--name", "donor", "busybox", "sh", "-c", "sleep 8881 & exec sleep 8882")
+        self.ok("run", "-d", "--name", "beside", "--pid", "container:donor", "busybox", "sh", "-c",
+                "(setsid sleep 8883 &); exec sleep 8884")
+
+    def sleeps(self):
+        return set(re.findall(r"sleep (\d{4,})", self.ok("exec", "donor", "ps", "-o", "args")))
+
+    OTHERS = {"8881", "8882", "8883", "8884"}
+
+    def start(self, *flags, script=LEAVES):
+        self.ok("run", "-d", "--name", "joiner", "--pid", "container:donor", *flags, "busybox", "sh", "-c", script)
+        wait_until(lambda: self.sleeps() >= {"7771", "7772", "7773", "1000"} | self.OTHERS, 10, "all of it runs")
+
+    def test_ends_with_the_container_however_that_ends(self):
+        for flags in ((), ("--init",), ("-t",), ("-u", "33"), ("--init", "-t", "-u", "33"), ("--uts", "host"),
+                      ("--cgroupns", "host")):
+            for end in (("rm", "-f"), ("stop", "-t", "0"), ("kill",)):
+                with self.subTest(flags=flags, end=end):
+                    self.start(*flags)
+                    self.ok(*end, "joiner")
+                    self.assertEqual(self.sleeps(), self.OTHERS)
+                    self.docker("rm", "-f", "joiner")
+
+    def test_ends_with_the_containers_own_end(self):
+        self.start(script=self.LEAVES.replace("exec sleep 1000", "sleep 1000 & while [ ! -e /go ]; do sleep 0.1; done"))
+        self.ok("exec", "joiner", "touch", "/go")
+        self.ok("wait", "joiner")
+        self.assertEqual(self.sleeps(), self.OTHERS)
+
+    def test_ends_though_it_forks_all_the_time(self):
+        self.start(script="f() { sleep 0.02; f & }; for i in 1 2 3 4 5; do f & done; " + self.LEAVES)
+        self.ok("rm", "-f", "joiner")
+        self.assertEqual(self.sleeps(), self.OTHERS)
+        time.sleep(0.2)  # one that was missed would have its successor by now
+        self.assertNotIn("sleep 0.02", self.ok("exec", "donor", "ps", "-o", "args"))
+
+    def test_ends_when_the_monitor_is_killed(self):
+        self.start()
+        pid = self.inspect("joiner", "State.Pid")
+        os.kill(next(m for m, init in identities(self.daemon) if init == pid), signal.SIGKILL)
+        wait_until(lambda: self.sleeps() == self.OTHERS, 10, "all of it has ended")
+
+    def test_stands_still_while_it_is_paused(self):
+        self.start()
+
+        def state(number):
+            out = self.ok("exec", "donor", "ps", "-o", "stat,args")
+            return re.search(rf"(?m)^ *(\S).* sleep {number}$", out)[1]
+        self.ok("pause", "joiner")
+        for number in ("7771", "7772", "7773"):
+            self.assertEqual(state(number), "T")
+        for number in self.OTHERS:
+            self.assertEqual(state(number), "S")
+        self.ok("unpause", "joiner")
+        for number in ("7771", "7772", "7773"):
+            self.assertEqual(state(number), "S")
+
 
 
 # ---- archives

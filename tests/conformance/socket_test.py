@@ -2,6 +2,8 @@
 import glob
 import json
 import os
+import subprocess
+import unittest
 
 import harness
 
@@ -71,10 +73,82 @@ class Socket(harness.Case):
             return json.load(f)["init"]["pid"]
 
     def test_others_on_the_host_do_not_reach_it(self):
-        path = f"{self.daemon.exec}/guest.sock"
+        path = f"{self.daemon.exec}/guest/guest.sock"
         self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
-        self.assertEqual(os.stat(self.daemon.exec).st_mode & 0o777, 0o700)
+        for folder in (os.path.dirname(path), self.daemon.exec, self.daemon.data):
+            self.assertEqual(os.stat(folder).st_mode & 0o777, 0o700)
         self.assertEqual(os.stat(self.daemon.socket).st_mode & 0o777, 0o600)
+
+
+# Run by another user: who gets a connection, or a folder's names.
+ATTACK = """
+import os, socket, sys
+for path in sys.argv[1:]:
+    try:
+        if os.path.basename(path).endswith("sock"):
+            socket.socket(socket.AF_UNIX).connect(path)
+        else:
+            os.listdir(path)
+        print("REACHED", path)
+    except PermissionError:
+        print("refused", path)
+"""
+
+
+class OpenFolders(unittest.TestCase):
+    """Folders that were made with the usual umask before, and those that others have made."""
+
+    def setUp(self):
+        if os.getuid() == 0:
+            raise AssertionError("these tests run as an unprivileged user")
+        self.daemon = harness.Daemon()
+        self.addCleanup(self.daemon.close)
+        os.chmod(self.daemon.scratch, 0o755)
+
+    def as_another(self, *command):
+        """By an id of the user's subordinate range: another user, as far as the kernel knows."""
+        r = subprocess.run(["unshare", "--map-auto", "--map-root-user", "setpriv", "--reuid", "7", "--regid", "7",
+                            "--clear-groups", *command], capture_output=True, text=True)
+        if "no line matching" in r.stderr or "newuidmap" in r.stderr:
+            self.skipTest(f"no range of subordinate ids for this user: {r.stderr}")
+        return r
+
+    def test_are_closed(self):
+        for folder in (self.daemon.exec, self.daemon.data):
+            os.mkdir(folder)
+            os.chmod(folder, 0o755)
+        self.daemon.start()
+        sockets = [f"{folder}/{name}" for folder, _, names in os.walk(self.daemon.exec) for name in names
+                   if name.endswith("sock")]
+        self.assertGreaterEqual(len(sockets), 3)
+        paths = [*sockets, self.daemon.socket, self.daemon.exec, self.daemon.data]
+        r = self.as_another("python3", "-c", ATTACK, *paths)
+        self.assertEqual(r.stdout.splitlines(), [f"refused {path}" for path in paths], r.stderr)
+
+    def test_of_others_are_refused(self):
+        os.chmod(self.daemon.scratch, 0o1777)
+        r = self.as_another("sh", "-c", 'cd "$1" && mkdir -m 777 theirs theirs/run && ln -s mine link', "-",
+                            self.daemon.scratch)
+        self.assertEqual(r.returncode, 0, r.stderr)
+        os.mkdir(f"{self.daemon.scratch}/mine")
+        for name in ("theirs", "theirs/run", "theirs/made", "link", "link/run"):
+            for attribute in ("exec", "data"):
+                with self.subTest(name=name, attribute=attribute):
+                    own = getattr(self.daemon, attribute)
+                    setattr(self.daemon, attribute, f"{self.daemon.scratch}/{name}")
+                    self.daemon.start(wait=False)
+                    self.assertEqual(self.daemon.process.wait(timeout=20), 1)
+                    self.assertRegex(self.daemon.log_tail().splitlines()[-1], "belongs to uid [0-9]+")
+                    setattr(self.daemon, attribute, own)
+        self.assertEqual(os.listdir(f"{self.daemon.scratch}/mine"), [])
+
+    def test_in_which_others_may_write_are_refused(self):
+        os.mkdir(f"{self.daemon.scratch}/open")
+        os.chmod(f"{self.daemon.scratch}/open", 0o777)
+        self.daemon.exec = f"{self.daemon.scratch}/open/run"
+        self.daemon.start(wait=False)
+        self.assertEqual(self.daemon.process.wait(timeout=20), 1)
+        self.assertIn("others may write in", self.daemon.log_tail())
 
 
 if __name__ == "__main__":
