@@ -71,12 +71,12 @@ TEST_P(DeepTree, IsWalkedByAllThatWalks) {
   step("export", [&] {
     const auto merged = open_merged({source.upper, source.lower.front()});
     ASSERT_TRUE(merged);
-    expect_too_long(write_merged(*merged, false, null), "export");
+    expect_too_long(write_merged(*merged, false, [](std::string_view) { return Result<>{}; }), "export");
   });
   step("cp", [&] {
     const auto root = open_dir(source.upper);
     ASSERT_TRUE(root);
-    expect_too_long(write_tree(*root, "/" + name, "x", null), "cp");
+    expect_too_long(write_tree(*root, "/" + name, "x", null, kNeverStopped), "cp");
   });
   step("fill", [&] {
     const auto merged = open_merged({source.upper});
