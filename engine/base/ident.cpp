@@ -39,6 +39,21 @@ std::uint64_t random_number() {
   return n;
 }
 
+// The years that nanoseconds since 1970 can say in 64 bits, 1678 to 2261: their first moment, and
+// the one behind their last.
+constexpr Time kFirst{-9'214'560'000 * kNsPerSecond};
+constexpr Time kEnd{9'214'646'400 * kNsPerSecond};
+
+// A time as whole seconds and what is left of it, which is not negative before 1970 either.
+struct Split {
+  std::int64_t seconds, ns;
+};
+Split split(Time t) {
+  const std::int64_t ns = t.ns % kNsPerSecond;
+  return ns < 0 ? Split{t.ns / kNsPerSecond - 1, ns + kNsPerSecond}
+                : Split{t.ns / kNsPerSecond, ns};
+}
+
 std::string format_seconds(std::int64_t seconds) {
   const std::time_t t = seconds;
   std::tm tm{};
@@ -109,8 +124,9 @@ Time now() {
 
 std::string to_rfc3339(Time t) {
   if (t.ns == 0) return "0001-01-01T00:00:00Z";
-  std::string out = format_seconds(t.ns / kNsPerSecond);
-  if (const auto ns = t.ns % kNsPerSecond; ns != 0) {
+  const auto [seconds, ns] = split(t);
+  std::string out = format_seconds(seconds);
+  if (ns != 0) {
     out += fmt::format(".{:09}", ns);
     while (out.ends_with('0')) out.pop_back();
   }
@@ -118,7 +134,8 @@ std::string to_rfc3339(Time t) {
 }
 
 std::string to_rfc3339_fixed(Time t) {
-  return fmt::format("{}.{:09}Z", format_seconds(t.ns / kNsPerSecond), t.ns % kNsPerSecond);
+  const auto [seconds, ns] = split(t);
+  return fmt::format("{}.{:09}Z", format_seconds(seconds), ns);
 }
 
 Result<Time> from_rfc3339(std::string_view text) {
@@ -136,7 +153,6 @@ Result<Time> from_rfc3339(std::string_view text) {
   if (!separated || !in_range)
     return fail(Errc::invalid_argument, "{} is not a time (RFC 3339)", text);
   if (year == 1) return Time{0};
-  // What nanoseconds since 1970 can say in 64 bits.
   if (year < 1678 || year > 2261)
     return fail(Errc::invalid_argument, "time {} is out of range", text);
   tm.tm_year = year - 1900;
@@ -148,14 +164,21 @@ Result<Time> from_rfc3339(std::string_view text) {
     ns += fraction_ns(rest.substr(1, end - 1));
     rest.remove_prefix(end);
   }
-  if (rest == "Z" || rest == "z") return Time{ns};
-  if (rest.size() == 6 && (rest[0] == '+' || rest[0] == '-') && rest[3] == ':') {
+  std::int64_t offset = 0;
+  const bool utc = rest == "Z" || rest == "z";
+  if (!utc) {
+    if (rest.size() != 6 || (rest[0] != '+' && rest[0] != '-') || rest[3] != ':')
+      return fail(Errc::invalid_argument, "{} is not a time (RFC 3339)", text);
     TRY(const int hours, number(rest, 1, 2));
     TRY(const int minutes, number(rest, 4, 2));
-    const std::int64_t offset = (hours * 3600LL + minutes * 60LL) * kNsPerSecond;
-    return Time{rest[0] == '+' ? ns - offset : ns + offset};
+    if (hours > 23 || minutes > 59)
+      return fail(Errc::invalid_argument, "{} is not a time (RFC 3339)", text);
+    offset = (hours * 3600LL + minutes * 60LL) * kNsPerSecond * (rest[0] == '+' ? 1 : -1);
   }
-  return fail(Errc::invalid_argument, "{} is not a time (RFC 3339)", text);
+  // A leap second or an offset may lead to a year that could not be read again.
+  const Time t{ns - offset};
+  if (t < kFirst || t >= kEnd) return fail(Errc::invalid_argument, "time {} is out of range", text);
+  return t;
 }
 
 Result<Time> parse_timestamp(std::string_view text) {

@@ -20,6 +20,24 @@ TEST(Times, AreReadWithAnyOffset) {
     EXPECT_FALSE(from_rfc3339(bad)) << bad;
 }
 
+// An image may say that it is older than Unix. Found by tests/fuzz (time).
+TEST(Times, Before1970AreWrittenSoThatTheyCanBeRead) {
+  for (const std::string text : {"1969-12-31T23:59:59.5Z", "1678-01-01T00:00:00.000000001Z",
+                                 "1960-02-29T12:00:00Z", "2261-12-31T23:59:59.999999999Z"}) {
+    const auto t = from_rfc3339(text);
+    ASSERT_TRUE(t) << text;
+    EXPECT_EQ(to_rfc3339(*t), text);
+    EXPECT_EQ(from_rfc3339(to_rfc3339_fixed(*t)), *t) << text;
+  }
+}
+
+TEST(Times, WhoseYearCannotBeWrittenAreRefused) {
+  for (const std::string text :
+       {"2261-12-31T23:59:60Z", "2261-12-31T23:59:59-00:01", "1678-01-01T00:00:00+00:01",
+        "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+01:60"})
+    EXPECT_FALSE(from_rfc3339(text)) << text;
+}
+
 TEST(Timestamps, AreUnixSecondsOrRfc3339) {
   EXPECT_EQ(parse_timestamp("1700000000.5")->ns, 1'700'000'000'500'000'000);
   EXPECT_EQ(parse_timestamp("1700000000")->ns, 1'700'000'000'000'000'000);
