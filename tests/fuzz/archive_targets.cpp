@@ -1,8 +1,8 @@
 // storage: tar and compression, as images and clients of `docker cp` bring them.
 #include <memory>
 
-#include "storage/archive.hpp"
 #include "storage/byte_source.hpp"
+#include "storage/tar_reader.hpp"
 #include "storage/unpack.hpp"
 #include "tests/fuzz/playground.hpp"
 #include "tests/fuzz/tar_mutate.hpp"
@@ -20,7 +20,7 @@ constexpr std::size_t kEnough = std::size_t{8} << 20;  // of what a few bytes ar
 void archive(std::string_view input) {
   for (const bool blocks : {true, false}) {
     ViewSource source(input);
-    ArchiveReader reader(source);
+    TarReader reader(source);
     std::size_t entries = 0;
     for (; entries < 10'000; ++entries) {
       const auto entry = reader.next();

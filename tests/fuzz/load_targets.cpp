@@ -7,10 +7,28 @@
 #include "storage/byte_source.hpp"
 #include "storage/image_load.hpp"
 #include "storage/image_store.hpp"
+#include "storage/unpack.hpp"
+#include "storage/unpacker/client.hpp"
 #include "tests/fuzz/playground.hpp"
 #include "tests/fuzz/tar_mutate.hpp"
 #include "tests/fuzz/target.hpp"
 #include "tests/fuzz/view_source.hpp"
+
+// In place of storage/unpacker/client, which starts a process for each layer: the same work, here,
+// where it is seen, and a hundred times faster.
+namespace coracle::storage {
+
+Result<std::unique_ptr<ByteSource>> inflated_apart(ByteSource& from, Compression compression) {
+  return inflated(from, compression);
+}
+
+Result<Unpacked> unpack_apart(ByteSource& tar, const UniqueFd& root, const UnpackOptions& options) {
+  TRY(const auto done, unpack(tar, root, options));
+  CHECK(drain(tar));
+  return done;
+}
+
+}  // namespace coracle::storage
 
 namespace coracle::fuzz {
 namespace {
@@ -30,7 +48,9 @@ class Store {
     std::vector<Damaged> damaged;
     MUST(blobs.prepare() && layers.open(damaged) && images.open(damaged));
     ViewSource source(input);
-    const auto loaded = load_images(source, {blobs, layers, images}, [](const std::string&) {});
+    const StopFlag stop = false;
+    const auto loaded =
+        load_images(source, {blobs, layers, images}, stop, [](const std::string&) {});
     if (loaded) {
       for (const auto& image : *loaded) MUST(image.size >= 0);
     }
