@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { test: register, after } = require('node:test');
 const { GenericContainer, Wait } = require('testcontainers');
 
-const test = (name, body) => register(name, { timeout: 60000 }, body);
+const test = (name, body) => register(name, { timeout: 180000 }, body);
 after(() => setTimeout(() => process.exit(), 1000).unref());
 
 const server = ['sh', '-c', "echo serving; while :; do printf 'HTTP/1.0 200 OK\\r\\n\\r\\nserved' | nc -l -p 8000; done"];
@@ -27,7 +27,7 @@ test('an exposed port that answers, waited for by the port', async () => {
         try {
           return await (await fetch(`http://${container.getHost()}:${container.getMappedPort(8000)}/`)).text();
         } catch (e) {
-          if (i > 20) throw e;  // the wait's own connection took nc's turn
+          if (i > 200) throw e;  // the wait's own connection took nc's turn
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       }
@@ -78,7 +78,7 @@ test('waited for by a command, by health, and for the end', async () => {
     .withWaitStrategy(Wait.forSuccessfulCommand('test -e /ok')).start();
   await commanded.stop();
   const healthy = await new GenericContainer('busybox').withCommand(['sleep', '1000'])
-    .withHealthCheck({ test: ['CMD-SHELL', 'true'], interval: 300, timeout: 3000, retries: 5, startPeriod: 100 })
+    .withHealthCheck({ test: ['CMD-SHELL', 'true'], interval: 300, timeout: 60000, retries: 5, startPeriod: 100 })
     .withWaitStrategy(Wait.forHealthCheck()).start();
   await healthy.stop();
   const once = await new GenericContainer('busybox').withCommand(['sh', '-c', 'exit 0'])

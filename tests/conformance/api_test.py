@@ -1,7 +1,7 @@
 """The HTTP API below the clients: transport, versions, errors, malformed requests."""
 import json
+import select
 import socket
-import time
 
 from harness import Case, main
 
@@ -18,7 +18,7 @@ def head_of(s):
 
 
 class Api(Case):
-    def raw(self, data, timeout=20):
+    def raw(self, data, timeout=60):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(timeout)
         s.connect(self.daemon.socket)
@@ -147,7 +147,7 @@ class Api(Case):
                                   for i in range(0, len(body), 7)) + b"0\r\n\r\n")
         self.assertIn(b"201 Created", out)
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect(self.daemon.socket)
         s.sendall(b"POST /containers/create HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
                   b"Content-Type: application/json\r\nExpect: 100-continue\r\n"
@@ -169,9 +169,9 @@ class Api(Case):
             s.connect(self.daemon.socket)
             s.sendall(b"GET /ver")
             idle.append(s)
-        begin = time.monotonic()
         self.assertEqual(self.daemon.request("GET", "/version")[0], 200)
-        self.assertLess(time.monotonic() - begin, 10)
+        # The answer has not waited for them: none has been given up meanwhile.
+        self.assertEqual(select.select(idle, [], [], 0)[0], [])
         for s in idle:
             s.close()
 
@@ -199,7 +199,7 @@ class Api(Case):
     def test_wait_answers_its_head_at_once(self):
         self.ok("create", "--name", "w1", "busybox", "sh", "-c", "exit 3")
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(5)
+        s.settimeout(60)
         s.connect(self.daemon.socket)
         s.sendall(b"POST /containers/w1/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n")
         head = head_of(s)

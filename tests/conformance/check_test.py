@@ -216,13 +216,20 @@ class Check(Case):
         self.assertIn("note: left-over tmp/layer-x: ", out)
         self.assertIn("note: left-over containers/ffff", out)
         self.works()
+        wait_until(lambda: not os.path.exists(f"{self.store}/tmp/layer-x"), what="it is removed")
         self.daemon.stop()
         self.assertNotIn("tmp/layer-x", self.check()[1])
 
 
 class Running(Case):
+    def settled(self):
+        """What was removed before is unlinked later, and what was imported unpacked: meanwhile there is a note of it."""
+        folders = [f"{self.daemon.data}/{f}" for f in ("trash", "storage/trash", "storage/tmp")]
+        wait_until(lambda: not any(os.listdir(f) for f in folders if os.path.isdir(f)), what="nothing is under way")
+
     def test_beside_a_running_daemon(self):
         self.ok("run", "-d", "--name", "r1", "busybox", "sleep", "1000")
+        self.settled()
         self.assertEqual(check(self.daemon), (0, "", ""))
         code, out, err = check(self.daemon, "--repair")
         self.assertEqual((code, out), (2, ""))
@@ -230,9 +237,7 @@ class Running(Case):
 
     def test_container_that_runs_without_a_daemon(self):
         self.ok("run", "-d", "--name", "r1", "busybox", "sleep", "1000")
-        # What a test before this one has removed is unlinked later; a kill would leave it, and that is told.
-        trash = [f"{self.daemon.data}/trash", f"{self.daemon.data}/storage/trash"]
-        wait_until(lambda: not any(os.listdir(t) for t in trash if os.path.isdir(t)), 60, "the trash is empty")
+        self.settled()
         self.daemon.kill()
         code, out, _ = check(self.daemon)
         self.assertEqual((code, out), (0, ""))

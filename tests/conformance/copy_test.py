@@ -270,6 +270,7 @@ class Copy(Case):
     def test_a_sparse_file_stays_sparse(self):
         self.ok("run", "-d", "--name", "s1", "busybox", "sh", "-c",
                 "truncate -s 64M /root/hole; printf end >> /root/hole; sleep 1000")
+        wait_until(lambda: self.docker("exec", "s1", "grep", "-q", "end", "/root/hole").code == 0, what="it is written")
         r = self.docker("cp", "s1:/root/hole", "-")
         self.assertEqual(r.code, 0, r)
         if DRIVER == "fuse-overlayfs":
@@ -305,6 +306,7 @@ class Copy(Case):
         self.ok("run", "-d", "--name", "live", "-v", f"{self.path('in')}:/in", "busybox", "sh", "-c",
                 f"mkdir -p /w; ln -s {self.folder.name}/prey /w/abs; "
                 "ln -s ../../../../../../../../../../.. /w/up; sleep 1000")
+        wait_until(lambda: self.docker("exec", "live", "test", "-L", "/w/up").code == 0, what="its links are there")
         self.ok("create", "--name", "rests", "busybox", "true")
         prey = os.path.join(self.folder.name, "prey")
         up = "../" * 20
@@ -410,6 +412,7 @@ class Diff(Case):
 
     def test_a_running_container(self):
         self.ok("run", "-d", "--name", "r1", "busybox", "sh", "-c", "touch /root/a; sleep 1000")
+        wait_until(lambda: self.docker("exec", "r1", "test", "-e", "/root/a").code == 0, what="its own file")
         self.ok("exec", "r1", "touch", "/root/b")
         self.assertEqual(self.diff("r1"), ["C /root", "A /root/a", "A /root/b"])
 
@@ -461,11 +464,11 @@ class Export(Case):
 
 class Stalled(Case):
     """A copy that waits for its client, into or out of a container that rests: it is in nobody's way."""
-    limit = 10  # seconds for what takes milliseconds: never is what is meant
+    limit = 60  # seconds for what takes milliseconds: never is what is meant
 
     def connect(self, request):
         s = socket.socket(socket.AF_UNIX)
-        s.settimeout(20)
+        s.settimeout(60)
         s.connect(self.daemon.socket)
         s.sendall(request)
         self.addCleanup(s.close)

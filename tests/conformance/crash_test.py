@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from harness import Case, main, wait_until
+from harness import Case, alive, main, wait_until
 
 TICK = "while :; do date +%s%N > /tick; sleep 0.05; done"
 
@@ -19,33 +19,34 @@ class Crash(Case):
             return json.load(f)["monitor"]["pid"]
 
     def untouched(self, name):
-        before = self.ok("exec", name, "cat", "/tick")
-        wait_until(lambda: self.ok("exec", name, "cat", "/tick") != before, 5, f"{name} goes on")
+        tick = lambda: self.docker("exec", name, "cat", "/tick").out
+        before = wait_until(tick, what=f"{name} ticks")
+        wait_until(lambda: tick() not in ("", before), what=f"{name} goes on")
 
     def test_the_first_process(self):
         self.start("other")
         self.start("victim", flags=("--label", "x=1"))
         waiter = self.daemon.popen("wait", "victim")
-        time.sleep(0.3)
+        time.sleep(0.3)  # so that it waits; where it comes too late it gets the same answer
         begin = f"{time.time():.6f}"
         os.kill(self.inspect("victim", "State.Pid"), signal.SIGKILL)
         wait_until(lambda: self.inspect("victim", "State.Status") == "exited", 5, "it has ended")
         state = self.inspect("victim", "State")
         self.assertEqual((state["ExitCode"], state["OOMKilled"], state["Pid"]), (137, False, 0))
-        self.assertEqual(waiter.communicate(timeout=5)[0], b"137\n")
-        out = self.ok("events", "--since", begin, "--until", f"{time.time():.6f}", "--filter",
-                      "container=victim", "--filter", "type=container", "--format", "{{.Action}}")
-        self.assertEqual(out.split(), ["die"])
+        self.assertEqual(waiter.communicate(timeout=60)[0], b"137\n")
+        told = lambda: self.ok("events", "--since", begin, "--until", f"{time.time():.6f}", "--filter",
+                               "container=victim", "--filter", "type=container", "--format", "{{.Action}}").split()
+        self.assertEqual(wait_until(told, what="its end is told"), ["die"])
         self.untouched("other")
         self.ok("start", "victim")
         self.untouched("victim")
 
     def test_the_first_process_while_the_daemon_is_away(self):
-        self.start("away")
+        whole = self.start("away")
         pid = self.inspect("away", "State.Pid")
         self.daemon.kill()
         os.kill(pid, signal.SIGKILL)
-        time.sleep(0.3)
+        self.daemon.wait_exit_written(whole)
         self.daemon.start()
         state = self.inspect("away", "State")
         self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 137))
@@ -92,7 +93,7 @@ class Crash(Case):
         self.assertNotIn(second, (None, first), self.children())
         wait_until(lambda: "Z" not in [state for _, state in self.children().values()], 5, "all are reaped")
         self.daemon.kill()
-        wait_until(lambda: not os.path.exists(f"/proc/{second}"), 5, "it has ended with the daemon")
+        wait_until(lambda: not alive(second), what="it has ended with the daemon")
         self.daemon.start()
         self.untouched("other")
 

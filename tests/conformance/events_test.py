@@ -3,6 +3,7 @@ import http.client
 import json
 import signal
 import socket
+import tempfile
 import time
 
 from harness import Case, main, wait_until
@@ -28,6 +29,11 @@ class Events(Case):
         """The container's own actions, in order."""
         return self.actions("type=container", f"container={name}")
 
+    def come_to(self, name, expected):
+        """Its actions, once there are as many: some are told behind the answer to the client."""
+        wait_until(lambda: len(self.of(name)) >= len(expected), what=f"{expected} of {name}")
+        self.assertEqual(self.of(name), expected)
+
     def run_d(self, name, *command, flags=()):
         return self.ok("run", "-d", "--name", name, *flags, "busybox",
                        *(command or ("sleep", "1000")))
@@ -36,37 +42,39 @@ class Events(Case):
 
     def test_order_of_an_exit(self):
         self.ok("run", "--name", "o1", "busybox", "true")
-        self.assertEqual(self.of("o1"), ["create", "attach", "start", "die"])
+        self.come_to("o1", ["create", "attach", "start", "die"])
 
     def test_order_of_a_stop(self):
-        self.run_d("o2", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done")
-        self.ok("stop", "o2")
-        self.assertEqual(self.of("o2"), ["create", "start", "kill", "die", "stop"])
+        self.run_d("o2", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+        self.says("o2", "ready")
+        self.ok("stop", "-t", "60", "o2")
+        self.come_to("o2", ["create", "start", "kill", "die", "stop"])
         self.ok("start", "o2")
         self.run_d("o3")
         self.ok("stop", "-t", "0", "o3")
-        self.assertEqual(self.of("o3"), ["create", "start", "kill", "kill", "die", "stop"])
+        self.come_to("o3", ["create", "start", "kill", "kill", "die", "stop"])
         signals = [e["Actor"]["Attributes"]["signal"] for e in self.told("event=kill",
                                                                          "container=o3")]
         self.assertEqual(signals, ["15", "9"])
 
     def test_order_of_a_restart_a_kill_and_a_removal(self):
-        self.run_d("o4", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.02; done")
-        self.ok("restart", "o4")
-        self.assertEqual(self.of("o4"),
-                         ["create", "start", "kill", "die", "stop", "start", "restart"])
+        self.run_d("o4", "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+        self.says("o4", "ready")
+        self.ok("restart", "-t", "60", "o4")
+        self.come_to("o4", ["create", "start", "kill", "die", "stop", "start", "restart"])
         self.begin = f"{time.time():.6f}"
         self.ok("kill", "o4")
-        self.assertEqual(self.of("o4"), ["kill", "die"])
+        self.come_to("o4", ["kill", "die"])
         self.ok("start", "o4")
         self.begin = f"{time.time():.6f}"
         self.ok("rm", "-f", "o4")
-        self.assertEqual(self.of("o4"), ["kill", "die", "destroy"])
+        self.come_to("o4", ["kill", "die", "destroy"])
 
     def test_order_of_a_policys_restart(self):
         self.run_d("o5", "sh", "-c", "sleep 0.3; exit 1", flags=("--restart", "on-failure:1"))
-        wait_until(lambda: self.inspect("o5", "State.Status") == "exited", 8, "it has ended")
-        self.assertEqual(self.of("o5"), ["create", "start", "die", "start", "die"])
+        self.come_to("o5", ["create", "start", "die", "start", "die"])
+        wait_until(lambda: self.inspect("o5", "State.Status") == "exited", what="it has ended")
+        self.assertEqual(len(self.of("o5")), 5)
 
     def test_die_is_told_when_inspect_shows_it(self):
         """Between die and start Restarting is true."""
@@ -92,6 +100,7 @@ class Events(Case):
         whole = self.run_d("t1", "sh", "-c", "sleep 0.2; exit 3",
                            flags=("--label", "k=v", "--label", "l="))
         self.ok("wait", "t1")
+        wait_until(lambda: "die" in self.of("t1"), what="its end")
         create, start, die = self.told("type=container", "container=t1")
         for e in (create, start, die):
             attributes = e["Actor"]["Attributes"]
@@ -101,7 +110,8 @@ class Events(Case):
                              (whole, whole, "local", "busybox", e["Action"]))
             self.assertEqual(e["timeNano"] // 10**9, e["time"])
         self.assertEqual(die["Actor"]["Attributes"]["exitCode"], "3")
-        self.assertEqual(die["Actor"]["Attributes"]["execDuration"], "0")
+        lasted = (die["timeNano"] - start["timeNano"]) / 1e9  # on a slow machine more than what it slept
+        self.assertAlmostEqual(int(die["Actor"]["Attributes"]["execDuration"]), lasted, delta=1)
         self.ok("rename", "t1", "t2")
         [rename] = self.told("event=rename")
         self.assertEqual((rename["Actor"]["Attributes"]["oldName"],
@@ -118,6 +128,7 @@ class Events(Case):
                          {"container": whole, "name": "bridge", "type": "bridge"})
         self.assertEqual(connect["Actor"]["ID"],
                          json.loads(self.ok("network", "inspect", "bridge"))[0]["Id"])
+        wait_until(lambda: len(self.told("type=volume", "volume=vol1")) >= 5, what="the volume's events")
         volume = self.told("type=volume", "volume=vol1")
         self.assertEqual([e["Action"] for e in volume],
                          ["create", "mount", "mount", "unmount", "unmount"])
@@ -195,11 +206,15 @@ class Events(Case):
         for how in (signal.SIGKILL, signal.SIGTERM):
             with self.subTest(how=how.name):
                 self.begin = f"{time.time():.6f}"
-                self.run_d("r1", "sh", "-c", "sleep 0.7; exit 9")
+                folder = tempfile.mkdtemp(dir=self.daemon.scratch)
+                whole = self.run_d("r1", "sh", "-c", "while [ ! -e /ctl/go ]; do sleep 0.02; done; exit 9",
+                                   flags=("-v", f"{folder}:/ctl"))
                 self.daemon.stop(how)
-                time.sleep(1.2)
+                open(f"{folder}/go", "w").close()
+                self.daemon.wait_exit_written(whole)
                 away = time.time()
                 self.daemon.start()
+                wait_until(lambda: "die" in self.of("r1"), what="its end is told")
                 events = self.told("container=r1", "type=container")
                 self.assertEqual([e["Action"] for e in events], ["create", "start", "die"])
                 self.assertLess(events[-1]["timeNano"] / 1e9, away)  # when it was, not when heard
@@ -207,20 +222,25 @@ class Events(Case):
                 self.ok("rm", "r1")
 
     def test_live_and_until(self):
-        until = time.time() + 4
-        p = self.daemon.popen("events", "--until", f"{until:.6f}", "--filter", "container=l1",
-                              "--format", "{{.Action}}")
-        wait_until(lambda: self.daemon.request("GET", "/info")[2]["NEventsListener"] > 0, 5,
-                   "it listens")
-        self.ok("create", "--name", "l1", "busybox", "true")
-        out, _ = p.communicate(timeout=15)
+        for seconds in (4, 15, 50):  # the least in which this machine listens and creates
+            until = time.time() + seconds
+            p = self.daemon.popen("events", "--until", f"{until:.6f}", "--filter", "container=l1",
+                                  "--format", "{{.Action}}")
+            wait_until(lambda: p.poll() is not None
+                       or self.daemon.request("GET", "/info")[2]["NEventsListener"] > 0, what="it listens")
+            self.ok("create", "--name", "l1", "busybox", "true")
+            in_time = time.time() < until
+            out, _ = p.communicate(timeout=120)
+            self.assertGreaterEqual(time.time(), until)
+            if in_time:
+                break
+            self.ok("rm", "l1")
         self.assertEqual(out, b"create\n")
-        self.assertGreaterEqual(time.time(), until)
 
     def test_the_head_comes_before_the_first_event(self):
         c = http.client.HTTPConnection("localhost")
         c.sock = socket.socket(socket.AF_UNIX)
-        c.sock.settimeout(5)
+        c.sock.settimeout(60)
         c.sock.connect(self.daemon.socket)
         c.request("GET", "/v1.41/events")
         r = c.getresponse()  # before anything has happened

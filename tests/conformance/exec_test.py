@@ -2,7 +2,7 @@
 import tempfile
 import time
 
-from harness import Case, main, wait_until
+from harness import Case, alive, main, wait_until
 from streams import Stream
 
 
@@ -88,6 +88,7 @@ class Exec(Case):
         wait_until(lambda: not alive(pid), 5, "the second ends")
         self.daemon.start()
         for eid, code in ((before, 5), (meanwhile, 6)):
+            wait_until(lambda eid=eid: not self.seen(eid)[2]["Running"], what="its monitor has told of its end")
             status, _, view = self.seen(eid)
             self.assertEqual((status, view["Running"], view["ExitCode"]), (200, False, code))
             self.assertEqual(view["ProcessConfig"]["entrypoint"], "sh")
@@ -103,8 +104,11 @@ class Exec(Case):
         s = Stream(self.daemon, "POST", f"/exec/{eid}/start", {"Detach": False})
         s.read_all()
         s.close()
-        text = self.ok("events", "--since", since, "--until", f"{time.time() + 0.01:.6f}", "--format",
-                       "{{.Action}}|{{.Actor.Attributes.execID}}|{{.Actor.Attributes.exitCode}}")
+        def told():
+            text = self.ok("events", "--since", since, "--until", f"{time.time() + 0.01:.6f}", "--format",
+                           "{{.Action}}|{{.Actor.Attributes.execID}}|{{.Actor.Attributes.exitCode}}")
+            return text if "exec_die" in text else None
+        text = wait_until(told, what="its end is told")
         self.assertEqual(text.splitlines(), [f"exec_create: true|{eid}|<no value>",
                                              f"exec_start: true|{eid}|<no value>", f"exec_die|{eid}|0"])
 
@@ -113,14 +117,6 @@ class Exec(Case):
         self.assertIn("is paused, unpause the container before exec", self.fails(1, "exec", "c1", "true"))
         self.ok("unpause", "c1")
         self.ok("exec", "c1", "true")
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

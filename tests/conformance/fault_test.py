@@ -68,7 +68,7 @@ class Faults(Case):
         """What coracle check says of the stopped daemon's files: left-overs, no damage."""
         p = subprocess.run(
             [os.path.join(BIN, "coracle"), "check", "--deep", "--data-root", self.daemon.data,
-             "--exec-root", self.daemon.exec], capture_output=True, text=True, timeout=60)
+             "--exec-root", self.daemon.exec], capture_output=True, text=True, timeout=300)
         self.assertEqual((p.returncode, p.stderr), (0, ""), p.stdout)
 
     def test_kill_at_every_step(self):
@@ -117,7 +117,7 @@ class Peer:
 
     def __init__(self, daemon, head, body=b""):
         self.s = socket.socket(socket.AF_UNIX)
-        self.s.settimeout(20)
+        self.s.settimeout(60)
         self.s.connect(daemon.socket)
         self.s.sendall(head.encode() + b"\r\nHost: x\r\n" + body)
 
@@ -144,7 +144,7 @@ def fetch(daemon, path, method="GET"):
 
 
 class Peers(Case):
-    limit = 10  # seconds for what takes milliseconds: never is what is meant
+    limit = 60  # seconds for what takes milliseconds: never is what is meant
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.daemon.process.pid}/task"))

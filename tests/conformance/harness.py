@@ -27,6 +27,7 @@ DRIVER = os.environ.get("CORACLE_DRIVER", "")
 DOCKER = os.environ.get("CORACLE_DOCKER", "docker")
 ROUTES = os.environ.get("CORACLE_ROUTES")
 BUSYBOX = "/bin/busybox"
+PATIENCE = 60  # seconds until something is taken for never; nothing is as slow as that, on any machine
 
 
 def free_port():
@@ -41,7 +42,10 @@ def free_port():
             return port
 
 
-def wait_until(condition, seconds=10.0, what="condition", step=0.02):
+def wait_until(condition, seconds=PATIENCE, what="condition", step=0.02, bound=None):
+    """Until the condition holds. A test ends as early as it does, so that fewer seconds than PATIENCE are no gain: they
+    would only ask for a quick machine. bound is for what is a promise about time in itself: ten times what is promised."""
+    seconds = bound or max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -50,6 +54,15 @@ def wait_until(condition, seconds=10.0, what="condition", step=0.02):
         if time.monotonic() > end:
             raise AssertionError(f"{what}: not within {seconds} s")
         time.sleep(step)
+
+
+def alive(pid):
+    """A zombie is not: whose child it is may take its time to ask for its end, or never do."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def host_address():
@@ -153,7 +166,7 @@ class Daemon:
             self.wait_ready()
         return self
 
-    def wait_ready(self, seconds=20):
+    def wait_ready(self, seconds=PATIENCE):
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"coracled ended with {self.process.returncode}:\n"
@@ -176,12 +189,16 @@ class Daemon:
             return None
         if self.process.poll() is None:
             self.process.send_signal(how)
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=PATIENCE)
         self.process = None
         return code
 
     def kill(self):
         return self.stop(signal.SIGKILL)
+
+    def wait_exit_written(self, container):
+        """Until the monitor has written how the container ended: what a daemon that was away finds."""
+        wait_until(lambda: os.path.exists(f"{self.data}/containers/{container}/exit.json"), what="its monitor's exit.json")
 
     def close(self):
         """Ends everything and removes the folders; asserts that nothing is left behind."""
@@ -210,7 +227,7 @@ class Daemon:
                 found.append((int(pid), line))
         return found
 
-    def request(self, method, path, body=None, headers=None, timeout=20):
+    def request(self, method, path, body=None, headers=None, timeout=PATIENCE):
         """One API call: (status, headers, body as JSON or bytes)."""
         c = http.client.HTTPConnection("localhost", timeout=timeout)
         c.sock = socket.socket(socket.AF_UNIX)
@@ -235,7 +252,7 @@ class Daemon:
         return {**os.environ, "DOCKER_HOST": f"unix://{self.socket}",
                 "DOCKER_CONFIG": f"{self.scratch}/docker-config", "DOCKER_CLI_HINTS": "false"}
 
-    def docker(self, *args, input=None, timeout=60):
+    def docker(self, *args, input=None, timeout=3 * PATIENCE):
         if isinstance(input, str):
             input = input.encode()
         stdin = {"input": input} if input is not None else {"stdin": subprocess.DEVNULL}
@@ -315,6 +332,18 @@ class Case(unittest.TestCase):
         r = self.docker(*args, **kw)
         self.assertEqual(r.code, code, f"docker {' '.join(map(str, args))}: {r}")
         return r.err
+
+    def says(self, name, text, times=1):
+        """Until the container has said so: what it does before that line of its output is done."""
+        def said():
+            r = self.docker("logs", name)
+            return (r.out + r.err).split("\n").count(text) >= times
+        wait_until(said, what=f"{name} says {text!r}")
+
+    def listens(self, name, port):
+        """Until a program of the container listens, without a connection that would take another's turn."""
+        look = f"grep -qi ':{port:04x} [^ ]* 0A ' /proc/net/tcp /proc/net/tcp6"
+        wait_until(lambda: self.docker("exec", name, "sh", "-c", look).code == 0, what=f"{name} listens at {port}")
 
     def run_box(self, *args, **kw):
         """docker run --rm busybox …: flags before "--", the command behind it."""

@@ -274,9 +274,9 @@ class Images(Case):
         name = f"{self.registry.address}/killed:1"
         for delay in (0.02, 0.05, 0.1, 0.2):
             p = self.daemon.popen("pull", name)
-            time.sleep(delay)
+            time.sleep(delay)  # chance: wherever it is by then, the next one finishes it
             self.daemon.kill()
-            p.communicate(timeout=10)
+            p.communicate(timeout=60)
             self.daemon.start()
             self.ok("images", "-a")
             self.ok("ps", "-a")
@@ -305,6 +305,8 @@ class Images(Case):
                              if os.path.lexists(f"{folder}/{n}"))
             return total
 
+        folders = [f"{self.daemon.data}/storage/{f}" for f in ("tmp", "trash")]
+        wait_until(lambda: not any(map(os.listdir, filter(os.path.isdir, folders))), what="nothing is under way")
         before = used()
         self.ok("rmi", "free:1")
         wait_until(lambda: used() < before - (4 << 20), 10, "4 MiB are free again")

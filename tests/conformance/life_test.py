@@ -14,13 +14,15 @@ class Life(Case):
                        *(command or ("sleep", "1000")))
 
     def test_stop_by_signal_then_by_kill(self):
-        self.start("soft", "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
-        self.ok("stop", "soft")
+        self.start("soft", "sh", "-c", "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done")
+        self.says("soft", "ready")
+        self.ok("stop", "-t", "60", "soft")
         self.assertEqual(self.inspect("soft", "State.ExitCode"), 5)
-        self.start("hard", "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-        begin = time.monotonic()
+        # Were it not for -t, this would take longer than a command may.
+        self.start("hard", "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done",
+                   flags=("--stop-timeout", "1000"))
+        self.says("hard", "ready")
         self.ok("stop", "-t", "1", "hard")
-        self.assertLess(time.monotonic() - begin, 5)
         self.assertEqual(self.inspect("hard", "State.ExitCode"), 137)
         status, _, _ = self.daemon.request("POST", "/containers/hard/stop")
         self.assertEqual(status, 304)
@@ -28,18 +30,20 @@ class Life(Case):
     def test_kill_and_wait(self):
         self.start("k1", "sleep", "1000")
         waiter = self.daemon.popen("wait", "k1")
-        time.sleep(0.2)
+        time.sleep(0.2)  # so that it waits; where it comes too late it gets the same answer
         self.ok("kill", "k1")
-        out, _ = waiter.communicate(timeout=10)
+        out, _ = waiter.communicate(timeout=60)
         self.assertEqual(out, b"137\n")
         self.assertIn("is not running", self.fails(1, "kill", "k1"))
-        self.start("u1", "sh", "-c", "trap 'echo usr1; exit 6' USR1; while :; do sleep 0.05; done")
+        self.start("u1", "sh", "-c", "trap 'echo usr1; exit 6' USR1; echo ready; while :; do sleep 0.05; done")
+        self.says("u1", "ready")
         self.ok("kill", "-s", "USR1", "u1")
         self.assertEqual(self.ok("wait", "u1"), "6")
-        self.assertEqual(self.ok("logs", "u1"), "usr1")
+        self.assertEqual(self.ok("logs", "u1"), "ready\nusr1")
 
     def test_restart_and_start_again(self):
         self.start("r1", "sh", "-c", "echo once; sleep 1000")
+        self.says("r1", "once")
         first = self.inspect("r1", "State.StartedAt")
         self.ok("restart", "-t", "0", "r1")
         self.assertNotEqual(self.inspect("r1", "State.StartedAt"), first)
@@ -213,9 +217,12 @@ class Life(Case):
     def test_events(self):
         begin = f"{time.time() - 0.001:.6f}"
         self.docker("run", "--rm", "--name", "ev", "busybox", "sh", "-c", "exit 2")
-        wait_until(lambda: self.ok("ps", "-aq") == "", 5, "it is gone")
-        out = self.ok("events", "--since", begin, "--until", f"{time.time() + 0.2:.6f}",
-                      "--filter", "container=ev", "--format", "{{json .}}")
+
+        def told():
+            out = self.ok("events", "--since", begin, "--until", f"{time.time() + 0.2:.6f}",
+                          "--filter", "container=ev", "--format", "{{json .}}")
+            return out if '"destroy"' in out else None
+        out = wait_until(told, what="it is told to be gone")
         events = [json.loads(line) for line in out.split("\n")]
         actions = [e["Action"] for e in events]
         self.assertEqual([a for a in actions if a in ("create", "start", "die", "destroy")],
@@ -227,11 +234,9 @@ class Life(Case):
     def test_a_slow_reader_blocks_nobody(self):
         self.start("noisy", "sh", "-c", "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done")
         slow = self.daemon.popen("attach", "--no-stdin", "--sig-proxy=false", "noisy")
-        time.sleep(0.5)  # nobody reads slow.stdout
-        begin = time.monotonic()
-        self.assertEqual(self.run_box("echo", "meanwhile"), "meanwhile")
-        self.ok("rm", "-f", "noisy")
-        self.assertLess(time.monotonic() - begin, 5)
+        time.sleep(0.5)  # nobody reads slow.stdout, which is full by then; with less in it the rest holds as well
+        self.assertEqual(self.run_box("echo", "meanwhile", timeout=60), "meanwhile")
+        self.ok("rm", "-f", "noisy", timeout=60)
         slow.kill()
         slow.communicate()
 

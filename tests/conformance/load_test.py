@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 
-from harness import Case, busybox_tar, main, wait_until
+from harness import Case, alive, busybox_tar, main, wait_until
 
 AT_ONCE = 50
 LONG = bool(os.environ.get("CORACLE_LONG"))
@@ -48,26 +48,27 @@ def descriptors(pid):
     return out
 
 
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
+def scheduled(pid):
+    """Seconds that a process's first thread has run, and waited for a processor; see proc_pid_schedstat in the kernel's docs."""
+    with open(f"/proc/{pid}/task/{pid}/schedstat") as f:
+        return tuple(int(x) / 1e9 for x in f.read().split()[:2])
 
 
-def ask_meanwhile(path, done, results):
-    """GET /containers/json?all=1 over one connection, as a dashboard does; gives the milliseconds of each."""
+def ask_meanwhile(path, daemon, done, results):
+    """GET /containers/json?all=1 over one connection, as a dashboard does; gives the milliseconds of each. That its own
+    process or the daemon's loop could run and had to wait for a processor is not counted: it is the machine's time."""
     times = []
-    c = http.client.HTTPConnection("localhost", timeout=30)
+    waited = lambda: scheduled(daemon)[1] + scheduled(os.getpid())[1]
+    c = http.client.HTTPConnection("localhost", timeout=120)
     c.sock = socket.socket(socket.AF_UNIX)
     c.sock.connect(path)
     results.put(True)
     while not done.is_set():
-        begin = time.monotonic()
+        before, begin = waited(), time.monotonic()
         c.request("GET", "/containers/json?all=1")
         c.getresponse().read()
-        times.append((time.monotonic() - begin) * 1000)
+        took = time.monotonic() - begin
+        times.append(max(0, took - (waited() - before)) * 1000)
         done.wait(0.01)
     c.close()
     results.put(times)
@@ -81,7 +82,7 @@ class Under(Case):
         self.assertEqual(len(found), 1, f"{name}: {self.daemon.helpers()}")
         return found[0]
 
-    def call(self, method, path, body=None, expect=(200, 201, 204), timeout=60):
+    def call(self, method, path, body=None, expect=(200, 201, 204), timeout=180):
         status, _, value = self.daemon.request(method, path, body, timeout=timeout)
         if status not in expect:
             raise AssertionError(f"{method} {path}: {status} {value}")
@@ -145,17 +146,11 @@ class Load(Under):
                 elif now[key] != value:
                     out.append(f"{key}: {value}, now {now[key]}")
             return out
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while difference():
             if time.monotonic() > end:
                 self.fail(f"left behind: {difference()}")
             time.sleep(0.2)
-
-    def scheduled(self):
-        """Seconds that the daemon's loop has run, and waited to run; see proc_pid_schedstat in the kernel's docs."""
-        pid = self.daemon.process.pid
-        with open(f"/proc/{pid}/task/{pid}/schedstat") as f:
-            return tuple(int(x) / 1e9 for x in f.read().split()[:2])
 
     def memory_kb(self):
         with open(f"/proc/{self.helper('coracled')}/status") as f:
@@ -170,24 +165,23 @@ class Load(Under):
         for number in range(ROUNDS):
             # A process of its own: fifty threads of this one would have it wait for the interpreter.
             done, results = multiprocessing.Event(), multiprocessing.Queue()
-            asker = multiprocessing.Process(target=ask_meanwhile, args=(self.daemon.socket, done, results))
+            asker = multiprocessing.Process(target=ask_meanwhile, args=(self.daemon.socket, self.daemon.process.pid, done, results))
             asker.start()
             wait_until(results.get, 10, "the asking process is ready")
-            begin, ran, waited = time.monotonic(), *self.scheduled()
+            begin, ran, waited = time.monotonic(), *scheduled(self.daemon.process.pid)
             try:
                 with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
                     list(pool.map(self.life, [f"load{number}-{i}" for i in range(AT_ONCE)]))
             finally:
                 took = time.monotonic() - begin
                 done.set()
-                times = sorted(results.get(timeout=30))
+                times = sorted(results.get(timeout=120))
                 asker.join()
-            ran, waited = (after - before for after, before in zip(self.scheduled(), (ran, waited)))
+            ran, waited = (after - before for after, before in zip(scheduled(self.daemon.process.pid), (ran, waited)))
             say(f"round {number + 1}: {AT_ONCE} lives in {took:.2f} s; /containers/json {len(times)} times: median "
                 f"{statistics.median(times):.1f} ms, 99 % {times[int(len(times) * 0.99)]:.1f} ms, max {times[-1]:.1f} ms; "
                 f"coracled's loop ran {ran:.2f} s and waited {waited:.2f} s for a processor")
-            # Where the machine is busy, what is measured is how long a process waits for its turn.
-            self.assertLess(statistics.median(times), BUDGET_MS * max(1, waited / ran))
+            self.assertLess(statistics.median(times), BUDGET_MS)
         self.assertEqual(self.listed(), [])
         self.compare(before)
         say(f"coracled's memory: {memory} kB before, {self.memory_kb()} kB after; "
@@ -244,13 +238,13 @@ class Kills(Under):
             os.kill(pid, signal.SIGKILL)
         else:
             os.kill(self.helper(f"coracle-{victim}"), signal.SIGKILL)
-        time.sleep(0.3)
+        time.sleep(0.3)  # chance, as above: what comes meanwhile must not harm
         stop.set()
         if victim == "daemon":
             self.daemon.process = None
             self.daemon.start()
         for t in threads:
-            t.join(90)
+            t.join(300)
         self.assertFalse([t for t in threads if t.is_alive()], "a request has no end")
         if hit:
             wait_until(lambda: self.inspect(hit, "State.Status") == "exited", 5, f"{hit} is told as ended")
@@ -395,7 +389,13 @@ class FewDescriptors(Under):
                 s.close()  # the backlog is full: that is a way to wait, too
                 break
             held.append(s)
-        time.sleep(0.5)
+        last = []
+
+        def settled():
+            """It takes no more of them: as many are open as a while before."""
+            last.append(len(descriptors(pid)))
+            return len(last) > 5 and len(set(last[-5:])) == 1
+        wait_until(settled, what="it has taken what it takes", step=0.2)
         begin = self.cpu_seconds()
         time.sleep(2)
         spent = self.cpu_seconds() - begin

@@ -59,7 +59,7 @@ class Logs(Case):
         p.send_signal(signal.SIGSTOP)
         done = lambda n: self.docker("exec", "slow", "test", "-e", f"/done{n}").code == 0
         wait_until(lambda: done(1), 30, "the first half is written")
-        time.sleep(2.5)
+        time.sleep(2.5)  # that grace; were it longer, the files would stay for another reason
         self.ok("exec", "slow", "touch", "/go2")
         wait_until(lambda: done(2), 30, "the second half is written")
         self.assertGreater(len(self.files_of("slow")), 3)
@@ -147,7 +147,7 @@ class Logs(Case):
         self.ok("wait", "j1")
         if os.environ.get("CORACLE_UNREADABLE"):
             return self.assertIn("nothing that this user may read", self.fails(1, "logs", "j1"))
-        wait_until(lambda: self.docker("logs", "j1").out == "one\n", 5, "the journal has it")
+        wait_until(lambda: (lambda r: (r.out, r.err) == ("one\n", "two\n"))(self.docker("logs", "j1")), 5, "the journal has it")
         self.assertEqual(self.docker("logs", "j1").err, "two\n")
         self.assertEqual(self.docker("logs", "--tail", "1", "j1").err, "two\n")
         self.ok("create", "--name", "j2", "--label", "team=a b", "--log-driver", "journald", "--log-opt",
@@ -224,14 +224,17 @@ class Logs(Case):
             for _ in range(200_000_000 // len(block)):
                 f.write(block)
         times = []
-        for _ in range(10):
+
+        def tail():
             begin = time.monotonic()
             status, _, body = self.daemon.request("GET", "/containers/big/logs?stdout=1&tail=3")
             times.append(time.monotonic() - begin)
             self.assertEqual(status, 200)
             self.assertEqual(body.count(b"\n"), 3)
+            return min(times) < 0.05
+        # The whole file takes longer on any machine; on a loaded one some of the times are those of others.
+        wait_until(tail, what="the end at once")
         print(f"tail 3 of 200 MB: {min(times) * 1000:.1f} ms", flush=True)
-        self.assertLess(min(times), 0.05)
 
         def memory():
             with open(f"/proc/{self.daemon.process.pid}/status") as f:

@@ -2,7 +2,7 @@
 import os
 import re
 
-from harness import Case, main
+from harness import Case, main, wait_until
 
 
 class Namespaces(Case):
@@ -12,6 +12,7 @@ class Namespaces(Case):
     def donor(self, *flags, name="donor"):
         self.ok("run", "-d", "--name", name, *flags, "busybox", "sh", "-c",
                 "echo from donor > /dev/shm/note 2>/dev/null; exec sleep 1000")
+        wait_until(lambda: self.docker("exec", name, "cat", "/proc/1/comm").out == "sleep\n", what="its note is there")
         return name
 
     def test_pid_host(self):
@@ -22,9 +23,10 @@ class Namespaces(Case):
         # It ends with all that it started.
         self.ok("run", "-d", "--name", "hh", "--pid", "host", "busybox", "sh", "-c",
                 "sleep 98765 & sleep 98765")
+        seen = lambda: re.findall(r"(?m)^sleep 98765$", self.run_box("--pid", "host", "--", "ps", "-o", "args"))
+        wait_until(lambda: len(seen()) == 2, what="both run")
         self.ok("rm", "-f", "hh")
-        out = self.run_box("--pid", "host", "--", "ps")
-        self.assertNotIn("sleep 98765", out)
+        wait_until(lambda: not seen(), what="both have ended")  # they are killed by then; that takes a moment
 
     def test_pid_of_another_container(self):
         self.donor()
@@ -129,7 +131,7 @@ class Namespaces(Case):
         self.ok("run", "-d", "--name", "web", "--link", "db:the-db", "busybox", "sleep", "1000")
         hosts = self.ok("exec", "web", "cat", "/etc/hosts")
         self.assertRegex(hosts, rf"(?m)^{re.escape(address)}\s+the-db [0-9a-f]{{12}} db$")
-        self.ok("exec", "web", "ping", "-c1", "-W2", "the-db")
+        self.ok("exec", "web", "ping", "-c1", "-W60", "the-db")
         env = self.ok("exec", "web", "env").split("\n")
         for wanted in (f"THE_DB_PORT=tcp://{address}:5432", f"THE_DB_PORT_5432_TCP_ADDR={address}",
                        "THE_DB_PORT_5432_TCP_PORT=5432", "THE_DB_PORT_5432_TCP_PROTO=tcp",
@@ -196,11 +198,13 @@ class Namespaces(Case):
         self.assertIn("is above this user's own", r.err)
 
     def test_stop_signal_and_timeout(self):
-        script = "trap 'echo usr1; exit 7' USR1; trap '' TERM; while :; do sleep 0.05; done"
+        script = "trap 'echo usr1; exit 7' USR1; trap '' TERM; echo ready; while :; do sleep 0.05; done"
         self.ok("run", "-d", "--name", "c1", "--stop-signal", "USR1", "busybox", "sh", "-c", script)
-        self.ok("stop", "c1")
+        self.says("c1", "ready")
+        self.ok("stop", "-t", "60", "c1")
         self.assertEqual(self.inspect("c1", "State.ExitCode"), 7)
         self.ok("run", "-d", "--name", "c2", "--stop-timeout", "0", "busybox", "sh", "-c", script)
+        self.says("c2", "ready")
         self.ok("stop", "c2")
         self.assertEqual(self.inspect("c2", "State.ExitCode"), 137)
 

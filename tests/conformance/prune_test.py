@@ -150,7 +150,7 @@ class Prune(Case):
                 "dd if=/dev/zero of=/data/f bs=1M count=2 2>/dev/null;"
                 "dd if=/dev/zero of=/f bs=1M count=1 2>/dev/null; sleep 1000")
         self.ok("tag", "busybox", "other:1")
-        self.ok("exec", "c1", "sh", "-c", "while [ ! -s /f ]; do sleep 0.05; done; sleep 0.3")
+        self.ok("exec", "c1", "sh", "-c", "while [ \"$(stat -c %s /f 2>/dev/null)\" != 1048576 ]; do sleep 0.05; done")
         _, _, df = self.daemon.request("GET", "/system/df")
         image = self.inspect("busybox")
         self.assertEqual(df["LayersSize"], image["Size"])

@@ -87,7 +87,7 @@ class HaltingRegistry:
                         raise OSError
                 except TimeoutError:
                     pass
-            h.connection.settimeout(10)
+            h.connection.settimeout(60)
             h.wfile.write(body[half:])
         except OSError:
             h.close_connection = True
@@ -132,7 +132,7 @@ class Pulls(Case):
 
     def kill(self, client):
         client.send_signal(signal.SIGKILL)
-        client.communicate(timeout=10)
+        client.communicate(timeout=60)
 
     def test_a_pull_whose_client_was_killed_ends_and_leaves_nothing(self):
         for halts in ("base", "manifest", "configuration", "first layer", "layer"):
@@ -148,7 +148,7 @@ class Pulls(Case):
                         line = client.stdout.readline()
                         self.assertNotEqual(line, b"")
                 self.kill(client)
-                wait_until(lambda: self.registry.left == 1, 1, "the pull ends")
+                wait_until(lambda: self.registry.left == 1, what="the pull ends", bound=10)  # within a second
                 try:
                     wait_until(lambda: self.traces() == before, 2, "nothing is left of it")
                 except AssertionError:
@@ -172,7 +172,7 @@ class Pulls(Case):
             self.assertNotEqual(line, b"")
         self.kill(clients[0])
         self.registry.go()
-        _, err = clients[1].communicate(timeout=20)
+        _, err = clients[1].communicate(timeout=60)
         self.assertEqual(clients[1].returncode, 0, err)
         self.assertEqual(self.images(), [name + ":2"])
 

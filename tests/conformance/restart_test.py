@@ -1,13 +1,13 @@
 """The daemon goes and comes: its containers do not notice."""
-import json
+import datetime
 import os
 import signal
-import socket
+import subprocess
+import tempfile
 import threading
 import time
-import urllib.request
 
-from harness import Case, free_port, main, wait_until
+from harness import BIN, Case, alive, free_port, main, wait_until
 from network_test import SERVER, get
 
 
@@ -41,7 +41,7 @@ class Restart(Case):
             self.running("log", "sh", "-c",
                          "i=0; while [ $i -lt 3000 ]; do echo $i; i=$((i+1)); "
                          "[ $((i % 100)) = 0 ] && sleep 0.1; done; exit 0")
-            time.sleep(0.3)
+            self.says("log", "100")  # it speaks before, while, and after the daemon is away
             self.daemon.stop(how)
             time.sleep(0.5)
             self.daemon.start()
@@ -50,17 +50,18 @@ class Restart(Case):
 
     def test_what_ended_meanwhile_has_its_true_code_and_time(self):
         for how in self.both_ways():
-            self.running("ends", "sh", "-c", "sleep 1; exit 7")
+            folder = tempfile.mkdtemp(dir=self.daemon.scratch)
+            whole = self.running("ends", "sh", "-c", "while [ ! -e /ctl/go ]; do sleep 0.02; done; exit 7",
+                                 flags=("-v", f"{folder}:/ctl"))
             self.daemon.stop(how)
-            time.sleep(1.5)
+            open(f"{folder}/go", "w").close()
+            self.daemon.wait_exit_written(whole)
             before = time.time()
-            time.sleep(0.5)
             self.daemon.start()
             state = self.inspect("ends", "State")
             self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 7))
-            from datetime import datetime
-            finished = datetime.fromisoformat(state["FinishedAt"][:19] + "+00:00").timestamp()
-            self.assertLess(finished, before + 0.1)
+            finished = datetime.datetime.fromisoformat(state["FinishedAt"]).timestamp()
+            self.assertLess(finished, before)  # when it was, not when the daemon heard of it
             self.assertEqual(self.ok("wait", "ends"), "7")
 
     def test_wait_after_the_restart_tells_the_truth(self):
@@ -71,15 +72,14 @@ class Restart(Case):
 
     def test_an_attached_client_does_not_notice(self):
         """Its connection belongs to the container's monitor."""
-        p = self.daemon.popen("run", "-i", "--name", "att", "busybox", "sh", "-c",
-                              "while read x; do echo got $x; done",
-                              stdin=__import__("subprocess").PIPE)
+        # The container may speak before its start is answered: a client that still waits for that notices, rightly. So
+        # the start's answer is waited for, and the client that is attached begins behind it.
+        self.ok("create", "-i", "--name", "att", "busybox", "sh", "-c", "while read x; do echo got $x; done")
+        self.ok("start", "att")
+        p = self.daemon.popen("attach", "att", stdin=subprocess.PIPE)
         p.stdin.write(b"one\n")
         p.stdin.flush()
         self.assertEqual(p.stdout.readline(), b"got one\n")
-        # The container may speak before its start is answered: a client that still waits for that notices, rightly.
-        wait_until(lambda: self.inspect("att", "State.Status") == "running", 5, "it runs")
-        time.sleep(0.5)
         self.daemon.kill()
         p.stdin.write(b"two\n")
         p.stdin.flush()
@@ -88,18 +88,21 @@ class Restart(Case):
         p.stdin.close()
         wait_until(lambda: self.inspect("att", "State.Status") == "exited", 5, "it ends at EOF")
         p.stdin = None
-        p.communicate(timeout=10)
+        p.communicate(timeout=60)
 
     def test_ports_answer_meanwhile(self):
         port = free_port()
         self.running("web", "sh", "-c", SERVER, flags=("-p", f"{port}:80"))
         wait_until(lambda: _try(port), 5, "it answers")
         failed, done = [], threading.Event()
+        answered = 0
 
         def ask():
             while not done.is_set():
+                nonlocal answered
                 try:
                     get("127.0.0.1", port)
+                    answered += 1
                 except OSError as e:
                     failed.append(e)
                 time.sleep(0.01)
@@ -108,7 +111,8 @@ class Restart(Case):
         try:
             for how in (signal.SIGKILL, signal.SIGTERM):
                 self.daemon.stop(how)
-                time.sleep(1)
+                enough = answered + 20
+                wait_until(lambda: answered >= enough or failed, what="answers while there is no daemon")
                 self.daemon.start()
         finally:
             done.set()
@@ -132,15 +136,15 @@ class Restart(Case):
         whole = self.running("m1", "sleep", "1000")
         pid = self.inspect("m1", "State.Pid")
         waiter = self.daemon.popen("wait", "m1")
-        time.sleep(0.2)
+        time.sleep(0.2)  # so that it waits; where it comes too late it gets the same answer
         with open(f"/proc/{pid}/status") as f:
             parent = int(next(line for line in f if line.startswith("PPid")).split()[1])
         os.kill(parent, signal.SIGKILL)
         wait_until(lambda: self.inspect("m1", "State.Status") == "exited", 2, "exited")
-        out, _ = waiter.communicate(timeout=5)
+        out, _ = waiter.communicate(timeout=60)
         self.assertEqual(out, b"137\n")
         self.ok("rm", "m1")
-        self.assertIn(state_of(pid), (None, "Z"))  # Z: this host's init has not reaped it yet
+        wait_until(lambda: not alive(pid), what="its process has ended")
 
     def test_rm_during_autoremove_and_create_survive_a_kill(self):
         """Acknowledged is durable."""
@@ -163,27 +167,17 @@ class Restart(Case):
         self.ok("rm", bad)
 
     def test_starting_twice_is_refused(self):
-        from harness import BIN
-        import subprocess
         p = subprocess.run([f"{BIN}/coracled", "-H", f"unix://{self.daemon.socket}", "--data-root",
-                            self.daemon.data, "--exec-root", self.daemon.exec], timeout=10,
+                            self.daemon.data, "--exec-root", self.daemon.exec], timeout=60,
                            capture_output=True, text=True)
         self.assertNotEqual(p.returncode, 0)
         self.assertIn("coracled", p.stderr)
         self.ok("version")
 
 
-def state_of(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return None
-
-
 def _try(port):
     try:
-        return get("127.0.0.1", port, timeout=1)
+        return get("127.0.0.1", port, timeout=5)
     except OSError:
         return None
 

@@ -190,7 +190,7 @@ class Run(Case):
                               "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.1; done")
         self.assertEqual(p.stdout.readline(), b"ready\n")
         p.send_signal(signal.SIGTERM)
-        out, _ = p.communicate(timeout=20)
+        out, _ = p.communicate(timeout=60)
         self.assertEqual((p.returncode, out), (9, b"got\n"))
 
     def test_limits_that_cannot_be_kept_are_told(self):

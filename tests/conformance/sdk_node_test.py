@@ -27,7 +27,7 @@ class Node(Case):
             raise AssertionError(f"there is no {MODULES}/dockerode; tests/fetch-clients {CLIENTS} installs it")
         super().setUpClass()
 
-    def node(self, script, env=None, timeout=200):
+    def node(self, script, env=None, timeout=400):
         """Runs a file of tests; its report is shown, and each failed test named."""
         with open(f"{self.daemon.scratch}/{script}.log", "w+") as log:
             p = subprocess.Popen(["node", f"{TOP}/{script}"], stdin=subprocess.DEVNULL, stdout=log,

@@ -10,7 +10,7 @@ import struct
 class Stream:
     """One request whose answer is a stream: its head, then raw bytes (chunks are undone)."""
 
-    def __init__(self, daemon, method, path, body=None, upgrade=True, timeout=30):
+    def __init__(self, daemon, method, path, body=None, upgrade=True, timeout=60):
         self.s = socket.socket(socket.AF_UNIX)
         self.s.settimeout(timeout)
         self.s.connect(daemon.socket)
@@ -95,7 +95,7 @@ class Stream:
 class WebSocket:
     """A small client of RFC 6455."""
 
-    def __init__(self, daemon, path, timeout=15):
+    def __init__(self, daemon, path, timeout=60):
         self.s = socket.socket(socket.AF_UNIX)
         self.s.settimeout(timeout)
         self.s.connect(daemon.socket)

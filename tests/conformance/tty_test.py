@@ -8,7 +8,7 @@ import subprocess
 import termios
 import time
 
-from harness import DOCKER, Case, client_version, main, wait_until
+from harness import DOCKER, Case, client_version, main
 
 
 class Terminal:
@@ -37,7 +37,7 @@ class Terminal:
         except OSError:
             pass  # EIO: the other side has closed
 
-    def expect(self, text, seconds=10):
+    def expect(self, text, seconds=60):
         end = time.monotonic() + seconds
         while text not in self.text:
             if time.monotonic() > end:
@@ -46,7 +46,7 @@ class Terminal:
         before, self.text = self.text.split(text, 1)
         return before
 
-    def wait(self, seconds=15):
+    def wait(self, seconds=60):
         end = time.monotonic() + seconds
         while self.p.poll() is None:
             if time.monotonic() > end:
@@ -75,7 +75,7 @@ class Tty(Case):
         t.expect("33 111")
         t.size(40, 99)
         # The CLI tells the new size when its signal has come: asked again until then.
-        for _ in range(50):
+        for _ in range(300):
             t.send("stty size\r")
             t.expect("stty size\r\n")
             if "40 99" in t.expect("# "):
@@ -108,12 +108,11 @@ class Tty(Case):
         t.send("A=kept\r")
         t.expect("# ")
         t.send("\x10")
-        time.sleep(0.1)
+        time.sleep(0.1)  # two keys in one read or in two: both must do
         t.send("\x11")
         self.assertEqual(t.wait(), 0)
         self.assertTrue(self.inspect("det", "State.Running"))
         t = Terminal(self, "attach", "det")
-        time.sleep(0.3)
         t.send("echo $A again\r")
         t.expect("kept again")
         t.send("exit 5\r")

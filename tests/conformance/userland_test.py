@@ -40,7 +40,7 @@ class Userland(Case):
     def test_ping_of_the_gateway(self):
         gateway = self.debian("sh", "-c", "perl -ne 'print join q(.), map hex, reverse $1 =~ /../g "
                               "if /^eth0\\s+00000000\\s+(\\w+)/' /proc/net/route")
-        self.assertIn("1 received", self.debian("ping", "-c", "1", "-W", "5", gateway))
+        self.assertIn("1 received", self.debian("ping", "-c", "1", "-W", "60", gateway))
 
     def test_owners_are_those_of_the_archive(self):
         self.assertEqual(self.debian("stat", "-c", "%U %G %a", "/etc/shadow", "/usr/bin/su"),
