@@ -62,7 +62,8 @@ class Attach(Case):
             t.join(120)
         for r in readers:
             r.close()
-        # With the stalled one still there: were each of some hundred pieces held up for it, this would be no matter of seconds.
+        # With the stalled one still there: were each of hundreds of pieces held up for it, this would be no matter of
+        # seconds.
         self.assertEqual(got, [size + 4] * 3)
         wait_until(lambda: not self.inspect("many", "State.Running"), 5, "it ends")
         self.assertEqual(self.docker("logs", "--tail", "1", "many").out, "end\n")

@@ -394,7 +394,8 @@ class Client(Case):
         out = self.ok("container", "top", "t1")
         self.assertRegex(out.split("\n")[0], r"PID")
         self.assertIn("sleep 1000", out)
-        wait_until(lambda: re.search(r"(?s)^PID\s+COMMAND.*sleep", self.ok("top", "t1", "-o", "pid,comm")), what="sleep")
+        wait_until(lambda: re.search(r"(?s)^PID\s+COMMAND.*sleep", self.ok("top", "t1", "-o", "pid,comm")),
+                   what="its child")
         self.ok("kill", "t1")
         self.assertIn("is not running", self.docker("top", "t1").err)
 
@@ -403,7 +404,8 @@ class Client(Case):
         whole = self.start("s1", "sh", "-c", "while :; do :; done")
         self.ok("create", "--name", "s2", "busybox", "true")
         def busy():
-            row = json.loads(self.ok("container", "stats", "--no-stream", "--no-trunc", "--format", "{{json .}}", "s1"))
+            row = json.loads(self.ok("container", "stats", "--no-stream", "--no-trunc", "--format", "{{json .}}",
+                                     "s1"))
             return row if float(row["CPUPerc"].rstrip("%")) > 5 else None
         row = wait_until(busy, what="it gets a processor")  # with others beside it, not in each second
         self.assertEqual((row["ID"], row["Name"]), (whole, "s1"))

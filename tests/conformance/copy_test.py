@@ -374,9 +374,10 @@ class Copy(Case):
         self.ok("cp", self.path("f", "x"), "ev:/root/f")
         self.ok("cp", "ev:/root/f", self.path("g"))
         self.docker("export", "ev")
-        out = self.ok("events", "--since", "1m", "--until", str(int(time.time()) + 2), "--filter", "container=ev",
-                      "--format", "{{.Action}}").split()
-        self.assertEqual([a for a in out if a != "create"], ["extract-to-dir", "archive-path", "export"])
+        told = lambda: self.ok("events", "--since", "1h", "--until", f"{time.time():.6f}", "--filter", "container=ev",
+                               "--format", "{{.Action}}").split()
+        wait_until(lambda: "export" in told(), what="the export is told")
+        self.assertEqual([a for a in told() if a != "create"], ["extract-to-dir", "archive-path", "export"])
 
 
 class Diff(Case):

@@ -43,8 +43,8 @@ def free_port():
 
 
 def wait_until(condition, seconds=PATIENCE, what="condition", step=0.02, bound=None):
-    """Until the condition holds. A test ends as early as it does, so that fewer seconds than PATIENCE are no gain: they
-    would only ask for a quick machine. bound is for what is a promise about time in itself: ten times what is promised."""
+    """Until the condition holds. The test goes on as soon as it does: fewer seconds than PATIENCE are no gain, they would
+    only ask for a quick machine. bound: where the time itself is what is promised, ten times the promise."""
     seconds = bound or max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
@@ -198,7 +198,7 @@ class Daemon:
 
     def wait_exit_written(self, container):
         """Until the monitor has written how the container ended: what a daemon that was away finds."""
-        wait_until(lambda: os.path.exists(f"{self.data}/containers/{container}/exit.json"), what="its monitor's exit.json")
+        wait_until(lambda: os.path.exists(f"{self.data}/containers/{container}/exit.json"), what="its exit.json")
 
     def close(self):
         """Ends everything and removes the folders; asserts that nothing is left behind."""

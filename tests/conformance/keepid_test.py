@@ -177,8 +177,9 @@ class KeepId(Case):
 
     def test_nothing_is_left_behind(self):
         self.keep("--", "true")
-        wait_until(lambda: not subprocess.run(["pgrep", "-u", str(os.getuid()), "-fa", "fuse-overlayfs.*" + os.path.basename(
-            self.daemon.scratch)], capture_output=True, text=True).stdout, what="fuse-overlayfs has ended")
+        pattern = "fuse-overlayfs.*" + os.path.basename(self.daemon.scratch)
+        wait_until(lambda: not subprocess.run(["pgrep", "-u", str(os.getuid()), "-fa", pattern], capture_output=True).stdout,
+                   what="fuse-overlayfs has ended")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def descriptors(pid):
 
 
 def scheduled(pid):
-    """Seconds that a process's first thread has run, and waited for a processor; see proc_pid_schedstat in the kernel's docs."""
+    """Seconds that a process's first thread has run, and waited for a processor: /proc/PID/schedstat, see sched-stats."""
     with open(f"/proc/{pid}/task/{pid}/schedstat") as f:
         return tuple(int(x) / 1e9 for x in f.read().split()[:2])
 
@@ -165,7 +165,8 @@ class Load(Under):
         for number in range(ROUNDS):
             # A process of its own: fifty threads of this one would have it wait for the interpreter.
             done, results = multiprocessing.Event(), multiprocessing.Queue()
-            asker = multiprocessing.Process(target=ask_meanwhile, args=(self.daemon.socket, self.daemon.process.pid, done, results))
+            asker = multiprocessing.Process(
+                target=ask_meanwhile, args=(self.daemon.socket, self.daemon.process.pid, done, results))
             asker.start()
             wait_until(results.get, 10, "the asking process is ready")
             begin, ran, waited = time.monotonic(), *scheduled(self.daemon.process.pid)

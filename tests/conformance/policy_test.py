@@ -175,7 +175,8 @@ class Policy(Case):
                 steered = lambda name, script: self.ok("run", "-d", "--name", name, "--restart", "on-failure", "-v",
                                                        f"{folder}:/ctl", "busybox", "sh", "-c", script)
                 ended = [steered("zero", wait + "exit 0"),
-                         steered("three", "echo x >> /n; test $(wc -l < /n) -gt 1 && exec sleep 1000; " + wait + "exit 3")]
+                         steered("three", "echo x >> /n; test $(wc -l < /n) -gt 1 && exec sleep 1000; "
+                                 + wait + "exit 3")]
                 self.start("unless", "unless-stopped", "sleep", "1000")
                 self.start("always", "always", "sleep", "1000")
                 self.ok("stop", "-t", "0", "unless", "always")

@@ -44,8 +44,11 @@ class Stats(Case):
         # A file of 20 MB in a shell's variable would be slow: tmpfs counts nowhere, dd's buffer does.
         self.ok("run", "-d", "--name", "m1", "busybox", "sh", "-c",
                 "dd if=/dev/zero of=/dev/null bs=30M count=1000000 & sleep 1000 & wait")
-        s = wait_until(lambda: (lambda x: x if x["memory_stats"]["usage"] > 30 << 20 and x["pids_stats"]["current"] == 3 else None)(
-            self.stats("m1", "stream=0&one-shot=1")), 10, "30 MB are used")
+
+        def grown():
+            s = self.stats("m1", "stream=0&one-shot=1")
+            return s if s["memory_stats"]["usage"] > 30 << 20 and s["pids_stats"]["current"] == 3 else None
+        s = wait_until(grown, what="30 MB are used, by three processes")
         self.assertLess(s["memory_stats"]["usage"], 60 << 20)
         self.assertGreater(s["memory_stats"]["limit"], 100 << 20)
         self.assertEqual(s["pids_stats"]["current"], 3)
