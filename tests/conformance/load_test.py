@@ -54,21 +54,24 @@ def scheduled(pid):
         return tuple(int(x) / 1e9 for x in f.read().split()[:2])
 
 
-def ask_meanwhile(path, daemon, done, results):
-    """GET /containers/json?all=1 over one connection, as a dashboard does; gives the milliseconds of each. That its own
-    process or the daemon's loop could run and had to wait for a processor is not counted: it is the machine's time."""
+def share_of(before, after):
+    """How many times longer all takes a process between these two because it waits for a processor; at least 1."""
+    ran, waited = (b - a for a, b in zip(before, after))
+    return max(1, waited / ran)
+
+
+def ask_meanwhile(path, done, results):
+    """GET /containers/json?all=1 over one connection, as a dashboard does; gives the milliseconds of each."""
     times = []
-    waited = lambda: scheduled(daemon)[1] + scheduled(os.getpid())[1]
     c = http.client.HTTPConnection("localhost", timeout=120)
     c.sock = socket.socket(socket.AF_UNIX)
     c.sock.connect(path)
     results.put(True)
     while not done.is_set():
-        before, begin = waited(), time.monotonic()
+        begin = time.monotonic()
         c.request("GET", "/containers/json?all=1")
         c.getresponse().read()
-        took = time.monotonic() - begin
-        times.append(max(0, took - (waited() - before)) * 1000)
+        times.append((time.monotonic() - begin) * 1000)
         done.wait(0.01)
     c.close()
     results.put(times)
@@ -165,11 +168,10 @@ class Load(Under):
         for number in range(ROUNDS):
             # A process of its own: fifty threads of this one would have it wait for the interpreter.
             done, results = multiprocessing.Event(), multiprocessing.Queue()
-            asker = multiprocessing.Process(
-                target=ask_meanwhile, args=(self.daemon.socket, self.daemon.process.pid, done, results))
+            asker = multiprocessing.Process(target=ask_meanwhile, args=(self.daemon.socket, done, results))
             asker.start()
             wait_until(results.get, 10, "the asking process is ready")
-            begin, ran, waited = time.monotonic(), *scheduled(self.daemon.process.pid)
+            begin, before_it = time.monotonic(), scheduled(self.daemon.process.pid)
             try:
                 with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
                     list(pool.map(self.life, [f"load{number}-{i}" for i in range(AT_ONCE)]))
@@ -178,11 +180,13 @@ class Load(Under):
                 done.set()
                 times = sorted(results.get(timeout=120))
                 asker.join()
-            ran, waited = (after - before for after, before in zip(scheduled(self.daemon.process.pid), (ran, waited)))
+            behind_it = scheduled(self.daemon.process.pid)
+            ran, waited = (after - before for before, after in zip(before_it, behind_it))
             say(f"round {number + 1}: {AT_ONCE} lives in {took:.2f} s; /containers/json {len(times)} times: median "
                 f"{statistics.median(times):.1f} ms, 99 % {times[int(len(times) * 0.99)]:.1f} ms, max {times[-1]:.1f} ms; "
                 f"coracled's loop ran {ran:.2f} s and waited {waited:.2f} s for a processor")
-            self.assertLess(statistics.median(times), BUDGET_MS)
+            # Where the machine is busy, what is measured is how long a process waits for its turn.
+            self.assertLess(statistics.median(times), BUDGET_MS * share_of(before_it, behind_it))
         self.assertEqual(self.listed(), [])
         self.compare(before)
         say(f"coracled's memory: {memory} kB before, {self.memory_kb()} kB after; "

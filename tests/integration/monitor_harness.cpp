@@ -8,15 +8,24 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
 
 namespace coracle::monitor {
-namespace {
 
-constexpr std::chrono::milliseconds kPatience{10000};
+bool eventually(const std::function<bool()>& holds) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
+namespace {
 
 bool readable(const UniqueFd& fd, std::chrono::milliseconds time) {
   pollfd p{fd.get(), POLLIN, 0};
@@ -137,7 +146,7 @@ Harness::~Harness() {
     if (!socket_) connect();
     if (socket_) (void)send_message(socket_, json::to_text(kill), {});
     socket_.reset();
-    if (!monitor_ends_within(std::chrono::milliseconds(1000))) (void)monitor_.send_signal(SIGKILL);
+    if (!monitor_ends_within(kPatience)) (void)monitor_.send_signal(SIGKILL);
   }
   if (monitor_) (void)monitor_.wait();
   (void)remove_tree(dir_);

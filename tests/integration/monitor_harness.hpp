@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,10 @@
 
 namespace coracle::monitor {
 
+// Longer than anything takes on any machine.
+constexpr std::chrono::milliseconds kPatience{60'000};
+bool eventually(const std::function<bool()>& holds);
+
 // A client's end of an attached stream.
 class Stream {
  public:
@@ -26,7 +31,7 @@ class Stream {
   void send(const std::string& data) const;
   void end_input() const;
   void close() { ours_.reset(); }
-  // Reads until the end, or until `until` was seen in what came, or 10 s.
+  // Reads until the end, or until `until` was seen in what came, or kPatience.
   std::string read(const std::string& until = "");
   // What came in frames, of one stream.
   static std::string payload(const std::string& framed, int stream);
@@ -56,7 +61,8 @@ class Harness {
   // create and start, and expects success.
   Answer create(std::vector<UniqueFd> fds = {});
   void start();
-  // The next event of that name (10 s, else a failed expectation). Exits are acknowledged if told.
+  // The next event of that name (kPatience, else a failed expectation). Exits are acknowledged if
+  // told.
   Answer event(const std::string& name, bool acknowledge = true);
   [[nodiscard]] std::optional<Answer> event_within(const std::string& name,
                                                    std::chrono::milliseconds time);

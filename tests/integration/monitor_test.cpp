@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -82,22 +83,23 @@ TEST_F(MonitorTest, RunsAContainerToItsEnd) {
   EXPECT_EQ(Stream::payload(framed, 1), "out\n");
   EXPECT_EQ(Stream::payload(framed, 2), "err\n");
   stream.close();
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
   EXPECT_FALSE(exists(h().socket_path()));
 }
 
 TEST_F(MonitorTest, WaitsForTheAcknowledgementAtMostTwoSeconds) {
   Stream stream;
   create_attached(stream, both_ways());
-  h().start();
   const auto begin = std::chrono::steady_clock::now();
+  h().start();
   h().event("exit", false);
   stream.read();
   stream.close();
   const auto waited = std::chrono::steady_clock::now() - begin;
-  EXPECT_GT(waited, milliseconds(kAckWaitMs - 300));
-  EXPECT_LT(waited, milliseconds(kAckWaitMs + 1000));
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(1000)));
+  EXPECT_GE(waited, milliseconds(kAckWaitMs));
+  EXPECT_LT(waited,
+            milliseconds(10 * kAckWaitMs));  // on a loaded machine the rest takes its time as well
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 
 TEST_F(MonitorTest, TellsHowASignalEndedIt) {
@@ -107,7 +109,7 @@ TEST_F(MonitorTest, TellsHowASignalEndedIt) {
   EXPECT_EQ(h().ask("hello").status, "running");
   EXPECT_FALSE(h().ask(signal(SIGKILL)).error.has_value());
   EXPECT_EQ(h().event("exit").code, 128 + SIGKILL);
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 
 // Processes that fork without end, and one that sleeps.
@@ -129,9 +131,12 @@ TEST_F(MonitorTest, PausesEveryProcessWhileTheyFork) {
   ASSERT_FALSE(paused.error.has_value()) << paused.error->message;
   EXPECT_EQ(h().ask("hello").status, "paused");
   EXPECT_EQ(h().ask("pause").error->code, "conflict");
-  const auto before = h().log();
-  std::this_thread::sleep_for(milliseconds(200));
-  EXPECT_EQ(h().log(), before);
+  // What was in the pipe then may still come; a process that goes on would end this never.
+  auto before = h().log();
+  EXPECT_TRUE(eventually([&] {
+    std::this_thread::sleep_for(milliseconds(200));
+    return std::exchange(before, h().log()) == before;
+  }));
   EXPECT_EQ(h().exec("e1", {"/bin/true"}, std::nullopt).error->code, "conflict");
 
   // Another engine, later.
@@ -141,9 +146,7 @@ TEST_F(MonitorTest, PausesEveryProcessWhileTheyFork) {
   const auto going = h().ask("unpause");
   ASSERT_FALSE(going.error.has_value()) << going.error->message;
   EXPECT_EQ(h().ask("hello").status, "running");
-  for (int i = 0; i < 100 && h().log() == before; ++i)
-    std::this_thread::sleep_for(milliseconds(20));
-  EXPECT_NE(h().log(), before);
+  EXPECT_TRUE(eventually([&] { return h().log() != before; }));
   ASSERT_FALSE(h().ask("pause").error.has_value());
   EXPECT_FALSE(h().ask(signal(SIGKILL)).error.has_value());
   EXPECT_EQ(h().event("exit").code, 128 + SIGKILL);
@@ -222,7 +225,7 @@ TEST_F(MonitorTest, AFailedStartNamesTheReasonAndEnds) {
   EXPECT_EQ(h().exit_record()->error, answer.error->message);
   EXPECT_EQ(stream.read(), "");
   stream.close();
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 
 TEST_F(MonitorTest, AFailedCreateLeavesNothing) {
@@ -234,7 +237,7 @@ TEST_F(MonitorTest, AFailedCreateLeavesNothing) {
   const auto answer = h().ask(std::move(request));
   ASSERT_TRUE(answer.error.has_value());
   EXPECT_THAT(answer.error->message, HasSubstr("/nonexistent/source"));
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
   EXPECT_FALSE(exists(h().socket_path()));
   EXPECT_FALSE(h().exit_record().has_value());
 }
@@ -242,7 +245,7 @@ TEST_F(MonitorTest, AFailedCreateLeavesNothing) {
 TEST_F(MonitorTest, StopMonitorUndoesACreate) {
   const auto created = h().create();
   EXPECT_FALSE(h().ask("stop_monitor").error.has_value());
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
   EXPECT_FALSE(Pidfd::open(created.pid).has_value());
 }
 
@@ -430,15 +433,17 @@ TEST_F(MonitorTest, ASlowClientHoldsBackOutputButNeitherSignalsNorTheEnd) {
   h().start();
   // It stops when the client's buffers are full.
   std::string before;
-  for (int i = 0; i < 50 && (before.empty() || before != h().log()); ++i) {
-    before = h().log();
+  EXPECT_TRUE(eventually([&] {
     std::this_thread::sleep_for(milliseconds(100));
-  }
+    return std::exchange(before, h().log()) == before &&
+           before.find("number 2000\\n") != std::string::npos;
+  }));
   EXPECT_THAT(before, ::testing::Not(HasSubstr("number 199999")));
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_FALSE(h().ask(signal(SIGKILL)).error.has_value());
   EXPECT_EQ(h().event("exit").code, 128 + SIGKILL);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, milliseconds(1000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin,
+            std::chrono::seconds(10));  // at once is promised
   // What was written before the end is delivered, and is what the log has.
   const auto seen = Stream::payload(stalled.read(), 1);
   std::size_t lines = 0;
@@ -473,7 +478,7 @@ TEST_F(MonitorTest, OutlivesItsEngineAndTellsTheNextOne) {
   EXPECT_EQ(h().event("exit").n, exit.n);
   EXPECT_EQ(Stream::payload(stream.read(), 1), "after\n");
   stream.close();
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 
 TEST_F(MonitorTest, EndsWithoutAnEngineAndLeavesTheRecord) {
@@ -488,13 +493,13 @@ TEST_F(MonitorTest, EndsWithoutAnEngineAndLeavesTheRecord) {
   stream.read();
   EXPECT_TRUE(stream.ended());
   stream.close();
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(2000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
   EXPECT_EQ(h().exit_record()->code, 8);
 }
 
 TEST_F(MonitorTest, EndsWhenItsEngineGoesBeforeItAskedForAnything) {
   h().disconnect();
-  EXPECT_TRUE(h().monitor_ends_within(milliseconds(1000)));
+  EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 
 TEST_F(MonitorTest, RefusesWhatItDoesNotUnderstand) {
@@ -506,11 +511,12 @@ TEST_F(MonitorTest, WaitsInLittleMemory) {
   script("exec sleep 100");
   h().create();
   h().start();
-  std::this_thread::sleep_for(milliseconds(800));
-  const auto text = *read_file(fmt::format("/proc/{}/smaps_rollup", h().monitor_pid()));
   const auto value = [&](const std::string& key) {
+    const auto text = *read_file(fmt::format("/proc/{}/smaps_rollup", h().monitor_pid()));
     return std::stoi(text.substr(text.find(key) + key.size()));
   };
+  // It gives back what the start needed once it is idle.
+  EXPECT_TRUE(eventually([&] { return value("Anonymous:") < 300; }));
   RecordProperty("anonymous_kib", value("Anonymous:"));
   RecordProperty("pss_kib", value("Pss:"));
   // The program's own pages are shared by all monitors; these are not.

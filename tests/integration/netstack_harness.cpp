@@ -144,7 +144,7 @@ Result<> Room::start_netstack() {
   }
   netstack_ = Child(pid);
   vault.reset();
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (auto c = connect_unix(socket(), SOCK_SEQPACKET)) {
       connection_ = *std::move(c);
       return {};

@@ -167,7 +167,7 @@ class Shares : public ::testing::Test {
   // programs do.
   std::string unserved() {
     const auto port = address_of("127.0.0.1", other_.reply.endpoint->ports[0].host_port);
-    if (!eventually([&] { return exchange(port, 3000); }, 5)) return "its published port";
+    if (!eventually([&] { return exchange(port, 3000); })) return "its published port";
     const auto inside = [&](const std::function<bool()>& function) {
       return room_->run_inside(other_.netns, [&] {
         for (int i = 0; i < 10; ++i)
@@ -210,7 +210,7 @@ class Shares : public ::testing::Test {
     detach.container_id = id_of("aa");
     ASSERT_TRUE(room_->ask(detach));
     // What was made ahead (sockets, pipes) may differ.
-    EXPECT_TRUE(eventually([&] { return descriptors() < at_rest_ + 200; }, 15))
+    EXPECT_TRUE(eventually([&] { return descriptors() < at_rest_ + 200; }))
         << descriptors() << " descriptors, at rest " << at_rest_;
     EXPECT_EQ(unserved(), "");
   }
@@ -499,7 +499,7 @@ TEST_F(Names, NobodySpeaksInAnothers) {
     if (::bind(fd.get(), any.get(), any.size()) != 0) return 1;
     // The neighbour whose entry is to be changed.
     const auto victim = address_of(to_string(victim_.ip), 80);
-    if (!exchange(victim, 5000)) return 2;
+    if (!exchange(victim, 60'000)) return 2;
     const auto victims_entry = [&] {
       const auto table = read_file("/proc/thread-self/net/arp").value_or("");
       const auto at = table.find(to_string(victim_.ip) + " ");
@@ -513,7 +513,7 @@ TEST_F(Names, NobodySpeaksInAnothers) {
     if (::recv(fd.get(), &c, 1, 0) != 1) return 4;
     if (c != 'g') return 5;  // one that was not the sender's own came through
     if (victims_entry().find(to_string(victim_.mac)) == std::string::npos) return 6;
-    return exchange(victim, 5000) ? 0 : 7;
+    return exchange(victim, 60'000) ? 0 : 7;
   });
   char c = 0;
   ASSERT_EQ(::read(ready->read.get(), &c, 1), 1);

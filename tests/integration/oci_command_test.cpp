@@ -107,7 +107,7 @@ TEST_F(OciCommandTest, LeadsAContainerThroughItsLife) {
   EXPECT_EQ(state().status, "running");
 
   EXPECT_EQ(run("kill c KILL").code, 0);
-  for (int i = 0; i < 200 && state().status != "stopped"; ++i)
+  for (int i = 0; i < 6000 && state().status != "stopped"; ++i)
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(state().status, "stopped");
   EXPECT_EQ(*read_file(out), "hello\n");

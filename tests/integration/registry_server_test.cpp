@@ -40,7 +40,7 @@ class DockerRegistry : public testing::Test {
     auto spawned = spawn(options);
     ASSERT_TRUE(spawned) << spawned.error().message;
     process = *std::move(spawned);
-    for (int i = 0; i < 200 && send_request(port, "GET", "/v2/").status != 200; ++i)
+    for (int i = 0; i < 2400 && send_request(port, "GET", "/v2/").status != 200; ++i)
       ::usleep(25000);
     ASSERT_EQ(send_request(port, "GET", "/v2/").status, 200);
   }

@@ -321,7 +321,14 @@ TEST_F(Launch, EntersAGivenNetworkNamespace) {
     ::pause();
     ::_exit(0);
   }
-  ::usleep(300000);
+  const std::string theirs = fmt::format("/proc/{}/ns/net", holder);
+  struct stat mine {
+  }, made{};
+  ASSERT_EQ(::stat("/proc/self/ns/net", &mine), 0);
+  do {
+    ::usleep(1000);
+    ASSERT_EQ(::stat(theirs.c_str(), &made), 0);
+  } while (made.st_ino == mine.st_ino);
   const UniqueFd ns(::open(fmt::format("/proc/{}/ns/net", holder).c_str(), O_RDONLY | O_CLOEXEC));
   spec_.process.args = {"true"};
   runtime::LaunchRequest request;

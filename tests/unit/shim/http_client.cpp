@@ -139,7 +139,7 @@ void ShimTest::TearDown() {
 Client ShimTest::connect() const {
   auto fd = connect_unix(path_, SOCK_STREAM);
   EXPECT_TRUE(fd) << fd.error().message;
-  const timeval limit{10, 0};
+  const timeval limit{60, 0};
   ::setsockopt(fd->get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   return Client(*std::move(fd));
 }
@@ -165,7 +165,7 @@ Answer ShimTest::raw(const std::string& request) {
 }
 
 bool ShimTest::eventually(const std::function<bool()>& condition) {
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }

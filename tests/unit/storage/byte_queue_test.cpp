@@ -59,7 +59,7 @@ TEST(ByteQueue, WakesAReaderThatWaits) {
   std::array<char, 4> some{};
   std::size_t n = 0;
   std::thread reader([&] { n = queue.read(some).value_or(0); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // chance: it waits by then
   queue.push("ab");
   reader.join();
   EXPECT_EQ(n, 2U);

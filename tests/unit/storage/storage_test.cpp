@@ -390,7 +390,8 @@ TEST_F(Hostile, WorkWhoseClientHasLeftStopsAndLeavesNothing) {
     const auto left = std::chrono::steady_clock::now();
     while (!over) io.run_for(std::chrono::milliseconds(5));
     const auto took = std::chrono::steady_clock::now() - left;
-    EXPECT_LT(took, std::chrono::seconds(10)) << "of " << (left - begun).count();
+    EXPECT_LT(took, std::chrono::seconds(10))
+        /* a second is promised */ << "of " << (left - begun).count();
     EXPECT_THAT(error.message, HasSubstr("nobody waits"));
     nothing_is_left();
   }
@@ -415,7 +416,7 @@ TEST_F(Hostile, AClientThatSendsNothingDoesNotHoldAWorker) {
   auto job = [] { return Result<>{}; };
   auto ask = [&]() -> Coro<void> { free = (co_await workers.run(job)).has_value(); };
   asio::co_spawn(io, ask(), asio::detached);
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!free && std::chrono::steady_clock::now() < limit)
     io.run_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(free);

@@ -52,7 +52,7 @@ TEST(Scope, ClosingEndsItsCoroutines) {
   bool closed = false;
   scope.start("sleeper", sleeper(io, ended));
   own.start("closer", closer(scope, closed));
-  io.run_for(2s);
+  io.run_for(60s);
   EXPECT_TRUE(ended);
   EXPECT_TRUE(closed);
   EXPECT_EQ(scope.running(), 0U);
@@ -69,7 +69,7 @@ TEST(Workers, AnswerOnTheLoop) {
   Scope scope(io);
   Result<int> got = fail(Errc::internal, "none");
   scope.start("user", worker_user(workers, got));
-  io.run_for(5s);
+  io.run_for(60s);
   EXPECT_EQ(got, 42);
 }
 
@@ -99,7 +99,7 @@ TEST(Jobs, AnExceptionIsAnAnswerAndEndsNothing) {
   Scope scope(io);
   std::vector<Error> got;
   scope.start("thrower", thrower(io, workers, got));
-  io.run_for(5s);
+  io.run_for(60s);
   ASSERT_EQ(got.size(), 4U);
   EXPECT_EQ(got[0].code, Errc::internal);
   EXPECT_THAT(got[0].message, testing::HasSubstr("exception: "));
@@ -138,7 +138,7 @@ TEST(Jobs, AStoppableOneEndsWithItsWaiter) {
   while (running < 2) io.run_for(1ms);
   EXPECT_EQ(stopped, 0);
   scope.cancel();
-  io.run_for(5s);
+  io.run_for(60s);
   EXPECT_EQ(stopped, 2);
   EXPECT_EQ(scope.running(), 0U);
 }
@@ -147,8 +147,9 @@ Coro<void> signal_waiter(Signal& signal, std::vector<bool>& got) {
   got.push_back(co_await signal.wait_for(1ms));
   got.push_back(co_await signal.wait());
 }
-Coro<void> notifier(asio::io_context& io, Signal& signal) {
-  co_await sleep_for(io, 50ms);
+// Once the waiter's first wait is over, and so the second begun.
+Coro<void> notifier(asio::io_context& io, Signal& signal, std::vector<bool>& got) {
+  while (got.empty()) co_await sleep_for(io, 1ms);
   signal.notify_all();
 }
 
@@ -158,8 +159,8 @@ TEST(Signal, WakesItsWaitersAndTimesOut) {
   Signal signal(io);
   std::vector<bool> got;
   scope.start("waiter", signal_waiter(signal, got));
-  scope.start("notifier", notifier(io, signal));
-  io.run_for(5s);
+  scope.start("notifier", notifier(io, signal, got));
+  io.run_for(60s);
   EXPECT_THAT(got, ElementsAre(false, true));
 }
 

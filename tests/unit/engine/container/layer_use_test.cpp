@@ -57,7 +57,7 @@ TEST(LayerUses, OneEndsWithItsOwnWaiter) {
   Uses u;
   Scope client(u.io);
   client.start("use", use(u, u.uses.begin(), 1h));
-  u.io.run_for(1ms);
+  u.io.poll();
   client.cancel();
   u.io.run();
   ASSERT_TRUE(u.work && !*u.work);

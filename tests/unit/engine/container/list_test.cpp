@@ -117,7 +117,7 @@ TEST(List, APatternTakesNoLongerThanItsTextIsLong) {
     EXPECT_FALSE(ContainerFilter(filters).matches(v)) << pattern;
   }
   // It was for ever.
-  EXPECT_LT(cpu_ms() - begin, 50);
+  EXPECT_LT(cpu_ms() - begin, 500);  // a few, on a quick machine
 }
 
 TEST(List, PatternsAreDockers) {

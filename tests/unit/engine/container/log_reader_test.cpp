@@ -181,9 +181,15 @@ TEST_F(LogReaderTest, TailOfALargeLogIsQuick) {
   w.write(Stream::out, "a\nb\nc\n");
   auto o = both();
   o.tail = 3;
-  const auto begin = std::chrono::steady_clock::now();
-  EXPECT_THAT(texts(o), ElementsAre("a\n", "b\n", "c\n"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(50));
+  // To read all of it takes longer on any machine; on a loaded one some of the times are those of
+  // others.
+  auto least = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 1000 && least >= std::chrono::milliseconds(50); ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_THAT(texts(o), ElementsAre("a\n", "b\n", "c\n"));
+    least = std::min(least, std::chrono::steady_clock::now() - begin);
+  }
+  EXPECT_LT(least, std::chrono::milliseconds(50));
 }
 
 // --- following ---
@@ -222,17 +228,17 @@ TEST_F(LogReaderTest, FollowsFromBeforeTheFirstLineOverRotationsToTheEnd) {
       w.write(Stream::out, fmt::format("{}\n", i));
       if (i % 100 != 99) continue;
       // The reader keeps up with every second file at least.
-      for (int k = 0; k < 400 && f.seen.size() <= static_cast<std::size_t>(i); ++k)
+      for (int k = 0; k < 12'000 && f.seen.size() <= static_cast<std::size_t>(i); ++k)
         f.io.run_for(std::chrono::milliseconds(5));
     }
     reader->finish();
-    for (int k = 0; k < 400 && !f.ended; ++k) f.io.run_for(std::chrono::milliseconds(5));
+    for (int k = 0; k < 12'000 && !f.ended; ++k) f.io.run_for(std::chrono::milliseconds(5));
     ASSERT_TRUE(f.ended);
     ASSERT_EQ(f.seen.size(), kLines) << "max_file " << max_file;
     for (int i = 0; i < kLines; ++i)
       EXPECT_EQ(f.seen.at(static_cast<std::size_t>(i)), fmt::format("{}\n", i));
     f.scope.cancel();
-    f.io.run_for(std::chrono::milliseconds(50));
+    while (f.scope.running() > 0) f.io.run_for(std::chrono::milliseconds(1));
     for (int n = 1; n < 5; ++n) ::unlink(fmt::format("{}.{}", path(), n).c_str());
     ::unlink(path().c_str());
   }
@@ -256,7 +262,7 @@ TEST_F(LogReaderTest, FollowsABurstOverRotationsWithoutLossOrRepetition) {
       take_child(w, false);
     }
     reader->finish();
-    for (int k = 0; k < 400 && !f.ended; ++k) {
+    for (int k = 0; k < 12'000 && !f.ended; ++k) {
       f.io.run_for(std::chrono::milliseconds(5));
       take_child(w, false);
     }
@@ -266,7 +272,7 @@ TEST_F(LogReaderTest, FollowsABurstOverRotationsWithoutLossOrRepetition) {
       ASSERT_EQ(f.seen.at(static_cast<std::size_t>(i)), fmt::format("{}\n", i));
     reader.reset();
     f.scope.cancel();
-    f.io.run_for(std::chrono::milliseconds(50));
+    while (f.scope.running() > 0) f.io.run_for(std::chrono::milliseconds(1));
     take_child(w, true);
     // Nobody follows any more: only what may stay stays.
     w.trim();
@@ -374,7 +380,7 @@ TEST_F(LogReaderTest, AFollowerEndsAtUntilAndWhenItIsCancelled) {
   options.until = Time{now().ns + 50'000'000};
   f.scope.start("until",
                 collect(f, std::make_shared<LogReader>(f.io, f.workers, f.watch, path(), options)));
-  f.io.run_for(std::chrono::milliseconds(300));
+  for (int k = 0; k < 12'000 && !f.ended; ++k) f.io.run_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(f.ended);
   EXPECT_THAT(f.seen, ElementsAre("one\n"));
 
@@ -385,7 +391,7 @@ TEST_F(LogReaderTest, AFollowerEndsAtUntilAndWhenItIsCancelled) {
   f.io.run_for(std::chrono::milliseconds(100));
   EXPECT_FALSE(f.ended);
   f.scope.cancel();
-  f.io.run_for(std::chrono::milliseconds(100));
+  for (int k = 0; k < 12'000 && !f.ended; ++k) f.io.run_for(std::chrono::milliseconds(5));
   EXPECT_TRUE(f.ended);
 }
 

@@ -43,6 +43,7 @@ TEST_F(Streams, AClientThatHalfClosesStillGetsItsAnswer) {
   client.send("POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n");
   client.half_close();
   EXPECT_EQ(client.read(true).status, 200);
+  // Nothing is awaited: it must have no effect.
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_FALSE(engine().cancelled);
   engine().happen();

@@ -119,9 +119,8 @@ TEST_F(Server, LivesWithManyIdleAndHalfSentConnections) {
     clients.push_back(connect());
     if (i % 2 == 0) clients.back().send("GET /_pi");
   }
-  const auto start = std::chrono::steady_clock::now();
   EXPECT_EQ(ask("GET", "/version").status, 200);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(500));
+  EXPECT_GE(connections(), 200U);  // it was not answered because the others were given up
   clients.clear();
   EXPECT_TRUE(eventually([&] { return connections() == 0; }));
 }
@@ -130,7 +129,14 @@ class SmallServer : public ShimTest {
  protected:
   void SetUp() override {
     most_connections = 4;
-    patience = std::chrono::milliseconds(200);
+    ShimTest::SetUp();
+  }
+};
+
+class HastyServer : public ShimTest {
+ protected:
+  void SetUp() override {
+    patience = std::chrono::seconds(1);
     ShimTest::SetUp();
   }
 };
@@ -149,14 +155,14 @@ TEST_F(SmallServer, LetsFurtherConnectionsWaitUntilOneEnds) {
   EXPECT_EQ(late.read().body, "OK");
 }
 
-TEST_F(SmallServer, GivesUpOnAHeadThatDoesNotArrive) {
+TEST_F(HastyServer, GivesUpOnAHeadThatDoesNotArrive) {
   auto client = connect();
   client.send("GET /_ping HT");
   EXPECT_EQ(client.read().status, 408);
   EXPECT_TRUE(client.at_end());
 }
 
-TEST_F(SmallServer, GivesUpOnABodyThatDoesNotArrive) {
+TEST_F(HastyServer, GivesUpOnABodyThatDoesNotArrive) {
   auto client = connect();
   client.send(
       "POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
