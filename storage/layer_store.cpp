@@ -65,9 +65,9 @@ class RingSource final : public ByteSource {
     if (rest_.empty()) {
       tell(false);
       TRY(const auto chunk, ring_.next());
+      if (chunk.bytes.empty()) return std::size_t{0};
       rest_ = chunk.bytes;
       mark_ = chunk.mark;
-      if (rest_.empty()) return std::size_t{0};
     }
     const auto n = std::min(into.size(), rest_.size());
     rest_.copy(into.data(), n);
