@@ -129,7 +129,8 @@ class Copy(Case):
     def test_links_of_a_path_are_followed_inside_alone(self):
         self.ok("run", "-d", "--name", "l1", "busybox", "sh", "-c",
                 "ln -s /etc /root/abs; ln -s ../../../../../../../../etc /root/up; "
-                "ln -s passwd /etc/pw; sleep 1000")
+                "ln -s passwd /etc/pw; echo linked; exec sleep 1000")
+        self.says("l1", "linked")
         canary = self.path("canary", "outside")
         self.ok("cp", "l1:/root/up/passwd", self.path("pw1"))
         self.assertTrue(self.read("pw1").startswith("root:x:0:0:root:/root:/bin/sh\nweb"))

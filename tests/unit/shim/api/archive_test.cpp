@@ -11,6 +11,10 @@ class Archives : public ShimTest {
   void SetUp() override {
     ShimTest::SetUp();
     engine().copy_takes = 1024;
+    engine().image_list["busybox:1"].id = "sha256:1";
+    ContainerView web;
+    web.id = "abc";
+    engine().containers["web"] = web;
   }
 };
 
