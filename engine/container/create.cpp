@@ -233,7 +233,7 @@ Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
   Result<> written;
   if (volumes) {
     auto job = [store = p_.store, id = c->id(), text = json::to_text(c->record)] {
-      return store.write_record(id, text);
+      return store.stage_record(id, text);
     };
     written = co_await p_.workers.run(std::move(job));
   }
@@ -241,6 +241,9 @@ Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
   CO_CHECK(volumes);
   CO_CHECK(layered);
   CO_CHECK(written);
+  // Last: whoever is killed before leaves a half-made one, which the next start takes away.
+  auto job = [store = p_.store, id = c->id()] { return store.publish_record(id); };
+  CO_CHECK(co_await p_.workers.run(std::move(job)));
   co_return fail_point("container.create.written");
 }
 

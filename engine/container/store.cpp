@@ -12,6 +12,8 @@
 namespace coracle {
 namespace {
 
+constexpr const char* kStaged = "config.json.new";
+
 // Goes when a state or a removal finds the disk full, and comes again when the trash is emptied.
 Reserve reserve_of(const std::string& data) { return Reserve(data + "/reserve"); }
 
@@ -27,6 +29,17 @@ Result<> Store::prepare() const {
 Result<> Store::write_record(const std::string& id, const std::string& text) const {
   CHECK(make_dirs(bundle(id)));
   return write_file_atomic(file(id, "config.json"), text);
+}
+
+Result<> Store::stage_record(const std::string& id, const std::string& text) const {
+  CHECK(make_dirs(bundle(id)));
+  return write_file_atomic(file(id, kStaged), text);
+}
+
+Result<> Store::publish_record(const std::string& id) const {
+  if (::rename(file(id, kStaged).c_str(), file(id, "config.json").c_str()) != 0)
+    return sys_error("write {}", file(id, "config.json"));
+  return sync_dir(dir(id));
 }
 
 Result<> Store::save_state(const std::string& id, const StateRecord& state) const {

@@ -30,6 +30,10 @@ class Store {
   // Durable when it answers. Blocks: for a worker. A record is given as text, so that nothing is
   // shared with the loop.
   [[nodiscard]] Result<> write_record(const std::string& id, const std::string& text) const;
+  // The two halves of it, for a new container: with the second it exists, so all else that belongs
+  // to it is there before.
+  [[nodiscard]] Result<> stage_record(const std::string& id, const std::string& text) const;
+  [[nodiscard]] Result<> publish_record(const std::string& id) const;
   // Survives a kill of the daemon; no wait for the disk.
   [[nodiscard]] Result<> save_state(const std::string& id, const StateRecord& state) const;
   // The container's directory becomes trash, in one step. One that is gone is fine.

@@ -45,6 +45,20 @@ TEST_F(StoreTest, AContainerComesBackAsItWas) {
   EXPECT_TRUE((*all)[0].damage.empty());
 }
 
+TEST_F(StoreTest, AContainerThatIsStagedExistsOnceItIsPublished) {
+  ContainerRecord r;
+  r.id = "a";
+  ASSERT_TRUE(store_->stage_record("a", json::to_text(r)));
+  ASSERT_TRUE(store_->publish_record("a"));
+  r.id = "b";
+  ASSERT_TRUE(store_->stage_record("b", json::to_text(r)));
+  const auto all = store_->load();
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 1U);
+  EXPECT_EQ(all->front().record.id, "a");
+  EXPECT_FALSE(exists(store_->dir("b"))) << "half made: thrown away";
+}
+
 TEST_F(StoreTest, ADamagedFileCostsOneContainerAndIsNamed) {
   write("aa");
   write("bb");
