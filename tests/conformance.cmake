@@ -31,6 +31,7 @@ if(TARGET coracled)
   foreach(subject life tty network restart keeper isolation api userland pause health policy events crash pull load volume mount socket namespace keepid device stats list prune check logs attach exec escape)
     coracle_conformance(${subject} overlay)
   endforeach()
+  set_tests_properties(conformance_escape_overlay PROPERTIES TIMEOUT 1800)
   # These have limits of time.
   set_tests_properties(conformance_load_overlay conformance_list_overlay PROPERTIES RUN_SERIAL ON)
   if(CORACLE_FAILPOINTS)
