@@ -91,7 +91,7 @@ UniqueFd bound(int type, std::uint16_t port = 0) {
   const auto a = *SocketAddress::parse("127.0.0.1", port);
   EXPECT_EQ(::bind(fd.get(), a.get(), a.size()), 0);
   if (type == SOCK_STREAM) {
-    EXPECT_EQ(::listen(fd.get(), 10), 0);
+    EXPECT_EQ(::listen(fd.get(), 256), 0);
   }
   return fd;
 }
