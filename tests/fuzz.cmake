@@ -37,14 +37,15 @@ add_executable(coracle-fuzz fuzz/main.cpp fuzz/coverage.cpp fuzz/corpus.cpp fuzz
 target_compile_options(coracle-fuzz PRIVATE -O1)
 target_link_libraries(coracle-fuzz PRIVATE fuzz_parsers engine shim storage netstack_core base)
 
-# Each target runs its corpus and as many inputs more as take about five seconds, the same ones in every run.
+# Each target runs its corpus and as many inputs more as take about five seconds (fifteen on a slow machine, then fewer), the same
+# ones in every run.
 set(FUZZ_TARGETS
   json json_string time base64 path channel archive unpack copy_in inflate load manifest image_config challenge reference
   config_change volume_options dns dns_response frame resolv_conf address user seccomp kernel oci_spec yaml network_files
   sub_ids log_line log_tail records monitor_message keeper_message netstack_message vault report http query create
   filters credentials words detach_keys)
 foreach(target ${FUZZ_TARGETS})
-  add_test(NAME fuzz_${target} COMMAND coracle-fuzz ${target} --inputs default
+  add_test(NAME fuzz_${target} COMMAND coracle-fuzz ${target} --inputs default --seconds 15
     --findings ${CMAKE_BINARY_DIR}/fuzz-findings ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${target})
   set_tests_properties(fuzz_${target} PROPERTIES TIMEOUT 600)
 endforeach()
