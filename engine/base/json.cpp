@@ -1,11 +1,28 @@
 // The one place where Boost.JSON is compiled.
 #include "engine/base/json.hpp"
 
+#include <algorithm>
+#include <cmath>
+
 #include <boost/json/src.hpp>
 
 #include "engine/base/utf8.hpp"
 
 namespace coracle::json {
+namespace {
+
+// A number beyond a double is read as infinity, which JSON has no text for. As deep as the parser
+// allows, 32 levels.
+bool is_finite(const Value& value) {
+  if (value.is_double()) return std::isfinite(value.get_double());
+  if (value.is_array()) return std::ranges::all_of(value.get_array(), is_finite);
+  if (value.is_object())
+    return std::ranges::all_of(value.get_object(),
+                               [](const auto& pair) { return is_finite(pair.value()); });
+  return true;
+}
+
+}  // namespace
 
 // Bytes that are no UTF-8 stand within strings, or are an error anyway: what is outside of strings
 // is ASCII. So they can be replaced before parsing, and after serializing.
@@ -20,7 +37,9 @@ Result<Value> parse(std::string_view text) {
   }
   if (!ec) parser.finish(ec);
   if (ec) return fail(Errc::invalid_argument, "invalid JSON: {} at offset {}", ec.message(), used);
-  return parser.release();
+  auto value = parser.release();
+  if (!is_finite(value)) return fail(Errc::invalid_argument, "invalid JSON: a number out of range");
+  return value;
 }
 
 std::string serialize(const Value& value) { return to_utf8(boost::json::serialize(value)); }

@@ -29,7 +29,7 @@ std::optional<std::int64_t> number(std::string_view text) {
   std::int64_t value = 0;
   const auto r = std::from_chars(text.data(), text.data() + text.size(), value);
   if (r.ec != std::errc{} || r.ptr != text.data() + text.size()) return std::nullopt;
-  return value;
+  return value == 0 && text.starts_with('-') ? -1 : value;  // "-0" is not root
 }
 
 // Lines as lists of fields, without those that are too short or no entries.

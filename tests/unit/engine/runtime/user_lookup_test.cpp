@@ -50,6 +50,7 @@ TEST(LookupUser, SpeaksDockersWords) {
             "unable to find group ghosts: no matching entries in group file");
   EXPECT_EQ(error_of("4294967295"), "uids and gids must be in range 0-2147483647: 4294967295");
   EXPECT_EQ(error_of("-1"), "uids and gids must be in range 0-2147483647: -1");
+  EXPECT_EQ(error_of("-00"), "uids and gids must be in range 0-2147483647: -00");
 }
 
 TEST(LookupUser, NeverTakesForRootWhatIsNoId) {
