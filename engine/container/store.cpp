@@ -1,5 +1,8 @@
 #include "engine/container/store.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdio>
 
@@ -33,7 +36,12 @@ Result<> Store::write_record(const std::string& id, const std::string& text) con
 
 Result<> Store::stage_record(const std::string& id, const std::string& text) const {
   CHECK(make_dirs(bundle(id)));
-  return write_file_atomic(file(id, kStaged), text);
+  const auto path = file(id, kStaged);
+  CHECK(write_file_atomic(path, text, 0600, Durability::unsynced));
+  // The bytes now; the directory once, when it is published.
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd || ::fdatasync(fd.get()) != 0) return sys_error("sync {}", path);
+  return {};
 }
 
 Result<> Store::publish_record(const std::string& id) const {
