@@ -38,6 +38,7 @@ namespace {
 
 constexpr int kLockTries = 1500;  // of 20 ms
 constexpr int kLockPause_ms = 20;
+constexpr int kLeaving_ms = 2000;
 constexpr std::size_t kEnterFds = 3;  // user, mount, lifeline; since version 2 the guests' listener
 
 // What is left of a keeper that was killed: its netstack, which holds the socket that the next one
@@ -57,13 +58,21 @@ void clear_away(const std::string& exec_root) {
 }
 
 // The living keeper's number, or 0.
-pid_t find_keeper(const std::string& exec_root) {
+// The living keeper of this exec root; an empty Pidfd where there is none.
+Pidfd find_keeper(const std::string& exec_root) {
   const auto text = read_file(join_path(exec_root, kRecordName), 1 << 16);
-  if (!text) return 0;
+  if (!text) return {};
   const auto record = json::from_text<KeeperRecord>(*text);
-  if (!record) return 0;
-  const auto process = Pidfd::open(record->identity);
-  return process && !process->ended() ? process->pid() : 0;
+  if (!record) return {};
+  auto process = Pidfd::open(record->identity);
+  if (!process || process->ended()) return {};
+  return std::move(*process);
+}
+
+// A process that was killed closes its sockets a little before it counts as ended.
+bool is_leaving(const Pidfd& keeper) {
+  pollfd end{keeper.fd().get(), POLLIN, 0};
+  return ::poll(&end, 1, kLeaving_ms) == 1;
 }
 
 struct Admission {
@@ -147,39 +156,27 @@ Result<std::string> absolute(const std::string& path) {
   return clean_path(join_path(here.data(), path));
 }
 
-}  // namespace
-
-Result<Entered> enter_keeper(const std::string& exec_root) {
-  TRY(const auto root, absolute(exec_root));
-  if (auto ours = take_private_dir(root); !ours)
-    return std::unexpected(ours.error().within("exec root"));
-  TRY(const auto lock, lock_exec_root(root));
+// There is no keeper: one is started in the namespaces that something still lives in, or in new
+// ones. Under the lock.
+Result<Entered> enter_new_keeper(const std::string& root) {
   UniqueFd control;  // while it is open, a keeper that has just begun waits for us
   bool inside = false;
   std::string cut_off;
-  const pid_t found = find_keeper(root);
-  if (found == 0) {
-    auto survivor = find_survivor(root);
-    Result<> joined;
-    if (survivor) joined = join_from_here([&] { return join_survivor(*survivor); });
-    if (survivor && joined) {
-      inside = true;  // from here on there is no way to other namespaces
-      TRY(control, start_adopting_keeper(root, survivor->heritage));
-    } else {
-      if (survivor)
-        cut_off = joined.error().message;
-      else if (survivor.error().code != Errc::not_found)
-        cut_off = survivor.error().message;
-      clear_away(root);
-      TRY(control, start_keeper(root));
-    }
+  auto survivor = find_survivor(root);
+  Result<> joined;
+  if (survivor) joined = join_from_here([&] { return join_survivor(*survivor); });
+  if (survivor && joined) {
+    inside = true;  // from here on there is no way to other namespaces
+    TRY(control, start_adopting_keeper(root, survivor->heritage));
+  } else {
+    if (survivor)
+      cut_off = joined.error().message;
+    else if (survivor.error().code != Errc::not_found)
+      cut_off = survivor.error().message;
+    clear_away(root);
+    TRY(control, start_keeper(root));
   }
   auto entered = enter(root, inside);
-  if (!entered && found != 0) {
-    return std::unexpected(entered.error().within(
-        "enter the keeper of {} (process {}; if it is stuck, end it with kill -9 {})", root, found,
-        found));
-  }
   if (!entered) return std::unexpected(entered.error().within("enter the keeper of {}", root));
   if (!cut_off.empty()) {
     entered->warnings.push_back(
@@ -190,6 +187,25 @@ Result<Entered> enter_keeper(const std::string& exec_root) {
   return entered;
 }
 
+}  // namespace
+
+Result<Entered> enter_keeper(const std::string& exec_root) {
+  TRY(const auto root, absolute(exec_root));
+  if (auto ours = take_private_dir(root); !ours)
+    return std::unexpected(ours.error().within("exec root"));
+  TRY(const auto lock, lock_exec_root(root));
+  if (const auto found = find_keeper(root)) {
+    auto entered = enter(root, false);
+    if (entered) return entered;
+    if (!is_leaving(found)) {
+      return std::unexpected(entered.error().within(
+          "enter the keeper of {} (process {}; if it is stuck, end it with kill -9 {})", root,
+          found.pid(), found.pid()));
+    }
+  }
+  return enter_new_keeper(root);
+}
+
 Result<Heritage> ask_heritage(const std::string& exec_root) {
   TRY(auto admission, ask_keeper(exec_root));
   return std::move(admission.heritage);
@@ -197,7 +213,7 @@ Result<Heritage> ask_heritage(const std::string& exec_root) {
 
 Result<> replace_keeper(const std::string& exec_root, const Heritage& heritage) {
   TRY(const auto lock, lock_exec_root(exec_root));
-  if (find_keeper(exec_root) != 0) return {};
+  if (find_keeper(exec_root)) return {};
   TRY(const auto control, start_adopting_keeper(exec_root, heritage));
   return {};
 }
