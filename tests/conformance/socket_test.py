@@ -113,14 +113,17 @@ class OpenFolders(unittest.TestCase):
             self.skipTest(f"no range of subordinate ids for this user: {r.stderr}")
         return r
 
+    def sockets(self):
+        return [f"{folder}/{name}" for folder, _, names in os.walk(self.daemon.exec) for name in names
+                if name.endswith("sock")]
+
     def test_are_closed(self):
         for folder in (self.daemon.exec, self.daemon.data):
             os.mkdir(folder)
             os.chmod(folder, 0o755)
         self.daemon.start()
-        sockets = [f"{folder}/{name}" for folder, _, names in os.walk(self.daemon.exec) for name in names
-                   if name.endswith("sock")]
-        self.assertGreaterEqual(len(sockets), 3)
+        harness.wait_until(lambda: len(self.sockets()) >= 3, what="sockets of the keeper, guests and netstack")
+        sockets = self.sockets()
         paths = [*sockets, self.daemon.socket, self.daemon.exec, self.daemon.data]
         r = self.as_another("python3", "-c", ATTACK, *paths)
         self.assertEqual(r.stdout.splitlines(), [f"refused {path}" for path in paths], r.stderr)
