@@ -45,7 +45,7 @@ constexpr const char* kUsage =
     "  --version\n";
 constexpr const char* kStateName = "state.json";
 constexpr const char* kStartSocket = "start.sock";
-constexpr int kKillWaitMs = 10000;
+constexpr int kEndWait_ms = 10000;  // after SIGKILL
 
 // ROOT/ID/state.json
 struct Record {
@@ -262,6 +262,12 @@ Result<int> in_new_directory(const Arguments& a, Act act) {
   return done;
 }
 
+bool end_process(const Pidfd& process) {
+  (void)process.send_signal(SIGKILL);
+  pollfd end{process.fd().get(), POLLIN, 0};
+  return ::poll(&end, 1, kEndWait_ms) == 1;
+}
+
 // The waiter: serves one start, or ends with the container's first process.
 [[noreturn]] void wait_for_start(runtime::Launched launched, const UniqueFd& listener,
                                  const std::string& path) {
@@ -282,7 +288,10 @@ Result<int> in_new_directory(const Arguments& a, Act act) {
     if (!client) continue;
     const auto started = launched.start();
     Started answer;
-    if (!started) answer = {name_of(started.error().code), started.error().message};
+    if (!started) {
+      answer = {name_of(started.error().code), started.error().message};
+      (void)end_process(launched.init());  // `state` says "stopped" once `start` has answered
+    }
     ::unlink(path.c_str());
     (void)send_message(*client, json::to_text(answer), {});
     ::_exit(0);
@@ -377,12 +386,9 @@ Result<int> remove(const Arguments& a) {
   if (status == "running" && !a.force)
     return fail(Errc::conflict, "cannot delete container {} that is not stopped: {}", record->id,
                 status);
-  if (const auto init = Pidfd::open(record->init); init && !init->ended()) {
-    (void)init->send_signal(SIGKILL);
-    pollfd end{init->fd().get(), POLLIN, 0};
-    if (::poll(&end, 1, kKillWaitMs) != 1)
-      return fail(Errc::internal, "delete container {}: process {} does not end", record->id,
-                  init->pid());
+  if (const auto init = Pidfd::open(record->init); init && !init->ended() && !end_process(*init)) {
+    return fail(Errc::internal, "delete container {}: process {} does not end", record->id,
+                init->pid());
   }
   CHECK(remove_tree(dir_of(a)));
   return 0;
