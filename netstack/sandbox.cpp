@@ -9,29 +9,26 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <memory>
+#include <cstdint>
 #include <vector>
 
 #include <seccomp.h>
 
 #include "engine/base/fd.hpp"
+#include "engine/base/sandbox.hpp"
 
 namespace coracle::netstack {
 namespace {
 
-// The sanitizers need other system calls, and read /proc when they report.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
+using sandbox::below;
+using sandbox::Call;
+using sandbox::equal;
+using sandbox::masked;
+using sandbox::none_of;
 
 constexpr std::array kKept{CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE, CAP_SYS_ADMIN};
 
@@ -57,141 +54,69 @@ constexpr std::array kAllowed{
     // reading /etc/resolv.conf; openat is below
     SCMP_SYS(stat), SCMP_SYS(fstat), SCMP_SYS(newfstatat), SCMP_SYS(statx)};
 
-struct Rule {
-  int call;
-  std::vector<scmp_arg_cmp> conditions;  // all of them
-};
-
 // The options that we and libslirp use lie below it; those of the packet filters begin there. Their
 // code in the kernel nobody shall reach from here. See linux/in.h,
 // linux/netfilter_ipv4/ip_tables.h.
 constexpr int kFirstFilterOption = 64;
 constexpr int kOriginalDestination = 80;  // SO_ORIGINAL_DST
 
-// NOLINTBEGIN: the macros of seccomp.h build aggregates
-std::vector<Rule> conditional() {
+std::vector<Call> conditional() {
   constexpr int kWriting = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND;
-  std::vector<Rule> rules{
-      {SCMP_SYS(openat), {SCMP_A2(SCMP_CMP_MASKED_EQ, kWriting, 0)}},
-      {SCMP_SYS(open), {SCMP_A1(SCMP_CMP_MASKED_EQ, kWriting, 0)}},
-      {SCMP_SYS(mmap), {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-      {SCMP_SYS(mprotect), {SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)}},
-      {SCMP_SYS(unshare), {SCMP_A0(SCMP_CMP_EQ, CLONE_NEWNET, 0)}},
-      {SCMP_SYS(setns), {SCMP_A1(SCMP_CMP_EQ, CLONE_NEWNET, 0)}},
+  std::vector<Call> calls{
+      {SCMP_SYS(openat), {none_of(2, kWriting)}},
+      {SCMP_SYS(open), {none_of(1, kWriting)}},
+      {SCMP_SYS(mmap), {none_of(2, PROT_EXEC)}},
+      {SCMP_SYS(mprotect), {none_of(2, PROT_EXEC)}},
+      {SCMP_SYS(unshare), {equal(0, CLONE_NEWNET)}},
+      {SCMP_SYS(setns), {equal(1, CLONE_NEWNET)}},
       // abort(3) of our own threads. Any other process of the user's would hear of it too.
-      {SCMP_SYS(tgkill), {SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()), 0)}},
+      {SCMP_SYS(tgkill), {equal(0, static_cast<std::uint64_t>(::getpid()))}},
       // Routes and interfaces; the packet filter's socket is open already.
-      {SCMP_SYS(socket),
-       {SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0), SCMP_A2(SCMP_CMP_EQ, NETLINK_ROUTE, 0)}},
-      {SCMP_SYS(setsockopt), {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET, 0)}},
-      {SCMP_SYS(setsockopt), {SCMP_A1(SCMP_CMP_EQ, IPPROTO_TCP, 0)}},
-      {SCMP_SYS(getsockopt), {SCMP_A1(SCMP_CMP_EQ, SOL_SOCKET, 0)}},
-      {SCMP_SYS(getsockopt),
-       {SCMP_A1(SCMP_CMP_EQ, SOL_IP, 0), SCMP_A2(SCMP_CMP_EQ, kOriginalDestination, 0)}},
+      {SCMP_SYS(socket), {equal(0, AF_NETLINK), equal(2, NETLINK_ROUTE)}},
+      {SCMP_SYS(setsockopt), {equal(1, SOL_SOCKET)}},
+      {SCMP_SYS(setsockopt), {equal(1, IPPROTO_TCP)}},
+      {SCMP_SYS(getsockopt), {equal(1, SOL_SOCKET)}},
+      {SCMP_SYS(getsockopt), {equal(1, SOL_IP), equal(2, kOriginalDestination)}},
   };
-  for (const int family : {AF_INET, AF_INET6}) {
+  for (const unsigned family : {AF_INET, AF_INET6}) {
     // No raw ones: other hosts would be told what no container said.
-    constexpr int kTypeMask = ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
-    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
-      rules.push_back({SCMP_SYS(socket),
-                       {SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(family), 0),
-                        SCMP_A1(SCMP_CMP_MASKED_EQ, static_cast<unsigned>(kTypeMask),
-                                static_cast<scmp_datum_t>(type))}});
-    }
+    constexpr std::uint32_t kTypeMask = ~static_cast<std::uint32_t>(SOCK_CLOEXEC | SOCK_NONBLOCK);
+    for (const unsigned type : {SOCK_STREAM, SOCK_DGRAM})
+      calls.push_back({SCMP_SYS(socket), {equal(0, family), masked(1, kTypeMask, type)}});
   }
-  for (const int level : {IPPROTO_IP, IPPROTO_IPV6}) {
-    for (const int call : {SCMP_SYS(setsockopt), SCMP_SYS(getsockopt)}) {
-      rules.push_back({call,
-                       {SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(level), 0),
-                        SCMP_A2(SCMP_CMP_LT, kFirstFilterOption, 0)}});
-    }
+  for (const unsigned level : {IPPROTO_IP, IPPROTO_IPV6}) {
+    for (const int call : {SCMP_SYS(setsockopt), SCMP_SYS(getsockopt)})
+      calls.push_back({call, {equal(1, level), below(2, kFirstFilterOption)}});
   }
   // Not F_SETOWN, F_SETOWN_EX, F_SETSIG: a signal for any process of the user's.
-  for (const int command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_SETPIPE_SZ})
-    rules.push_back({SCMP_SYS(fcntl), {SCMP_A1(SCMP_CMP_EQ, static_cast<unsigned>(command), 0)}});
-  for (const unsigned long request : {std::uint64_t{SIOCGSKNS}, std::uint64_t{SIOCGIFINDEX},
-                                      std::uint64_t{FIONREAD}, std::uint64_t{FIONBIO}})
-    rules.push_back({SCMP_SYS(ioctl), {SCMP_A1(SCMP_CMP_EQ, request, 0)}});
-  return rules;
+  for (const unsigned command : {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_SETPIPE_SZ})
+    calls.push_back({SCMP_SYS(fcntl), {equal(1, command)}});
+  for (const unsigned request : {SIOCGSKNS, SIOCGIFINDEX, FIONREAD, FIONBIO})
+    calls.push_back({SCMP_SYS(ioctl), {equal(1, request)}});
+  return calls;
 }
-// NOLINTEND
 
 // Where resolv.conf(5) lies, and what it is a link to on the usual systems.
 constexpr std::array kReadable{
     "/etc",    "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman",
     "/mnt/wsl"};
 
-bool kept(int capability) {
-  for (const int k : kKept)
-    if (k == capability) return true;
-  return false;
-}
-
 }  // namespace
 
-Result<> drop_privileges() {
-  // The bounding set first: afterwards the capability that it takes is gone. EINVAL: the last one.
-  for (int c = 0; c < 64; ++c) {
-    if (kept(c)) continue;
-    if (::prctl(PR_CAPBSET_DROP, c, 0, 0, 0) != 0 && errno == EINVAL) break;
-  }
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> data{};
-  if (::syscall(SYS_capget, &header, data.data()) != 0) return sys_error("read the capabilities");
-  std::uint32_t mask = 0;
-  for (const int k : kKept) mask |= std::uint32_t{1} << k;
-  data[0].effective &= mask;
-  data[0].permitted &= mask;
-  data[0].inheritable = 0;
-  data[1] = {};
-  if (::syscall(SYS_capset, &header, data.data()) != 0) return sys_error("drop capabilities");
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("set no_new_privs");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("become undumpable");
-  return {};
-}
+Result<> drop_privileges() { return sandbox::keep_capabilities(kKept); }
 
 Result<> forbid_files() {
-  if (kSanitized) return {};
-  // All rights of the first version of landlock(7), Linux 5.13.
-  constexpr std::uint64_t kEverything = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
-  landlock_ruleset_attr attributes{};
-  attributes.handled_access_fs = kEverything;
-  const UniqueFd rules(
-      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
-  if (!rules) return sys_error("make a landlock ruleset");
+  std::vector<UniqueFd> open;
+  std::vector<sandbox::Place> places;
   for (const char* path : kReadable) {
-    const UniqueFd place(::open(path, O_PATH | O_CLOEXEC));
+    UniqueFd place(::open(path, O_PATH | O_CLOEXEC));
     if (!place) continue;
-    landlock_path_beneath_attr beneath{};
-    beneath.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE;
-    beneath.parent_fd = place.get();
-    if (::syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
-      return sys_error("allow to read {}", path);
+    places.push_back({place.get(), LANDLOCK_ACCESS_FS_READ_FILE});
+    open.push_back(std::move(place));
   }
-  if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0)
-    return sys_error("restrict a thread with landlock");
-  return {};
+  return sandbox::restrict_files(places);
 }
 
-Result<> forbid_system_calls() {
-  if (kSanitized) return {};
-  const std::unique_ptr<void, void (*)(void*)> filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)),
-                                                      seccomp_release);
-  if (!filter) return fail(Errc::internal, "start a seccomp filter");
-  int failed = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);
-  if (failed == 0) failed = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  for (const int call : kAllowed)
-    if (failed == 0) failed = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
-  for (const auto& r : conditional()) {
-    if (failed == 0)
-      failed =
-          seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, r.call,
-                                 static_cast<unsigned>(r.conditions.size()), r.conditions.data());
-  }
-  if (failed != 0) return sys_error_of(-failed, "build the seccomp filter");
-  if (const int loaded = seccomp_load(filter.get()); loaded != 0)
-    return sys_error_of(-loaded, "load the seccomp filter");
-  return {};
-}
+Result<> forbid_system_calls() { return sandbox::allow_system_calls(kAllowed, conditional()); }
 
 }  // namespace coracle::netstack

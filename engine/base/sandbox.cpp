@@ -36,6 +36,11 @@ std::uint64_t rights_of(int abi) {
   return rights;
 }
 
+scmp_arg_cmp condition_of(const Argument& a) {
+  if (a.mask == 0) return {a.index, SCMP_CMP_LT, a.value, 0};
+  return {a.index, SCMP_CMP_MASKED_EQ, a.mask, a.value};
+}
+
 }  // namespace
 
 Result<> keep_capabilities(std::span<const int> kept) {
@@ -94,10 +99,12 @@ Result<> allow_system_calls(std::span<const int> always, std::span<const Call> s
   if (failed == 0) failed = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
   for (const int call : always)
     if (failed == 0) failed = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
-  for (const auto& c : sometimes) {
-    const scmp_arg_cmp condition{c.index, SCMP_CMP_MASKED_EQ, c.mask, c.value};
+  for (const auto& call : sometimes) {
+    std::vector<scmp_arg_cmp> conditions;
+    for (const auto& a : call.arguments) conditions.push_back(condition_of(a));
     if (failed == 0)
-      failed = seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, c.number, 1, &condition);
+      failed = seccomp_rule_add_array(filter.get(), SCMP_ACT_ALLOW, call.number,
+                                      static_cast<unsigned>(conditions.size()), conditions.data());
   }
   if (failed != 0) return sys_error_of(-failed, "build the seccomp filter");
   if (const int loaded = seccomp_load(filter.get()); loaded != 0)

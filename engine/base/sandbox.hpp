@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
@@ -35,19 +36,25 @@ bool can_restrict_files();
 //   errors  unsupported (ENOSYS, EOPNOTSUPP) on kernels without it
 Result<> restrict_files(std::span<const Place> places);
 
-// A system call, or one whose argument `index`, masked, has `value`.
-struct Call {
-  int number = 0;
-  bool conditional = false;
+// What an argument of a system call must be: masked, the value; or below it.
+struct Argument {
   unsigned index = 0;
-  std::uint64_t mask = 0, value = 0;
+  std::uint64_t mask = 0;  // 0: the whole argument, unsigned, is below `value`
+  std::uint64_t value = 0;
 };
-constexpr Call when_equal(int number, unsigned index, std::uint64_t value) {
-  return {number, true, index, ~std::uint64_t{0}, value};
+constexpr Argument equal(unsigned index, std::uint64_t value) {
+  return {index, ~std::uint64_t{0}, value};
 }
-constexpr Call when_none_of(int number, unsigned index, std::uint64_t bits) {
-  return {number, true, index, bits, 0};
+constexpr Argument masked(unsigned index, std::uint64_t mask, std::uint64_t value) {
+  return {index, mask, value};
 }
+constexpr Argument none_of(unsigned index, std::uint64_t bits) { return {index, bits, 0}; }
+constexpr Argument below(unsigned index, std::uint64_t value) { return {index, 0, value}; }
+
+struct Call {
+  int number = 0;                   // SCMP_SYS(…)
+  std::vector<Argument> arguments;  // all of them; each one once
+};
 // A seccomp allow-list for every thread; anything else is EPERM.
 Result<> allow_system_calls(std::span<const int> always, std::span<const Call> sometimes);
 

@@ -4,11 +4,11 @@
 #include <linux/landlock.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <vector>
+
+#include <seccomp.h>
 
 #include "engine/base/sandbox.hpp"
 
@@ -24,25 +24,24 @@ constexpr rlim_t kMostMemory = rlim_t{1} << 30;
 constexpr std::array kKept{CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP};
 
 constexpr std::array kInflating{
-    SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_newfstatat, SYS_lseek,
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(close), SCMP_SYS(fstat), SCMP_SYS(newfstatat),
+    SCMP_SYS(lseek),
     // memory, time, the end
-    SYS_brk, SYS_munmap, SYS_mremap, SYS_madvise, SYS_futex, SYS_clock_gettime, SYS_getrandom,
-    SYS_restart_syscall, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_exit,
-    SYS_exit_group};
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(futex),
+    SCMP_SYS(clock_gettime), SCMP_SYS(getrandom), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(exit), SCMP_SYS(exit_group)};
 
 constexpr std::array kUnpacking{
-    SYS_openat,     SYS_openat2,   SYS_mkdirat,   SYS_mknodat,   SYS_symlinkat,  SYS_linkat,
-    SYS_unlinkat,   SYS_renameat,  SYS_renameat2, SYS_readlink,  SYS_readlinkat, SYS_fchown,
-    SYS_fchownat,   SYS_fchmod,    SYS_fchmodat,  SYS_chmod,     SYS_utimensat,  SYS_setxattr,
-    SYS_lsetxattr,  SYS_fsetxattr, SYS_getxattr,  SYS_lgetxattr, SYS_fgetxattr,  SYS_listxattr,
-    SYS_flistxattr, SYS_stat,      SYS_lstat,     SYS_statx,     SYS_statfs,     SYS_fstatfs,
-    SYS_getdents64, SYS_pwrite64,  SYS_ftruncate, SYS_fallocate, SYS_fcntl,      SYS_dup,
-    SYS_umask,      SYS_faccessat};
-
-constexpr std::array kSometimes{
-    sandbox::when_none_of(SYS_mmap, 2, PROT_EXEC),
-    sandbox::when_none_of(SYS_mprotect, 2, PROT_EXEC),
-};
+    SCMP_SYS(openat),     SCMP_SYS(openat2),   SCMP_SYS(mkdirat),    SCMP_SYS(mknodat),
+    SCMP_SYS(symlinkat),  SCMP_SYS(linkat),    SCMP_SYS(unlinkat),   SCMP_SYS(renameat),
+    SCMP_SYS(renameat2),  SCMP_SYS(readlink),  SCMP_SYS(readlinkat), SCMP_SYS(fchown),
+    SCMP_SYS(fchownat),   SCMP_SYS(fchmod),    SCMP_SYS(fchmodat),   SCMP_SYS(chmod),
+    SCMP_SYS(utimensat),  SCMP_SYS(setxattr),  SCMP_SYS(lsetxattr),  SCMP_SYS(fsetxattr),
+    SCMP_SYS(getxattr),   SCMP_SYS(lgetxattr), SCMP_SYS(fgetxattr),  SCMP_SYS(listxattr),
+    SCMP_SYS(flistxattr), SCMP_SYS(stat),      SCMP_SYS(lstat),      SCMP_SYS(statx),
+    SCMP_SYS(statfs),     SCMP_SYS(fstatfs),   SCMP_SYS(getdents64), SCMP_SYS(pwrite64),
+    SCMP_SYS(ftruncate),  SCMP_SYS(fallocate), SCMP_SYS(fcntl),      SCMP_SYS(dup),
+    SCMP_SYS(umask),      SCMP_SYS(faccessat)};
 
 Result<> limit(__rlimit_resource_t what, rlim_t most) {
   const rlimit bound{most, most};
@@ -53,7 +52,11 @@ Result<> limit(__rlimit_resource_t what, rlim_t most) {
 Result<> allow(bool files) {
   std::vector<int> calls(kInflating.begin(), kInflating.end());
   if (files) calls.insert(calls.end(), kUnpacking.begin(), kUnpacking.end());
-  return sandbox::allow_system_calls(calls, kSometimes);
+  const std::array sometimes{
+      sandbox::Call{SCMP_SYS(mmap), {sandbox::none_of(2, PROT_EXEC)}},
+      sandbox::Call{SCMP_SYS(mprotect), {sandbox::none_of(2, PROT_EXEC)}},
+  };
+  return sandbox::allow_system_calls(calls, sometimes);
 }
 
 }  // namespace
