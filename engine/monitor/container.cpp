@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "engine/base/c_text.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
@@ -113,7 +114,8 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
 Result<oci::Spec> Container::read_spec() const {
   const std::string path = join_path(asked_.bundle, "config.json");
   TRY(const auto text, read_file(path));
-  auto spec = json::from_text<oci::Spec>(text);
+  auto checked = require_no_nul(text);
+  auto spec = checked ? json::from_text<oci::Spec>(text) : std::unexpected(checked.error());
   if (!spec) return std::unexpected(spec.error().within("read {}", path));
   return spec;
 }

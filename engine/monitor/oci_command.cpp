@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 
+#include "engine/base/c_text.hpp"
 #include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/file.hpp"
@@ -166,7 +167,8 @@ std::string status_of(const Arguments& a, const Record& record) {
 Result<oci::Spec> read_bundle(const std::string& bundle) {
   const std::string path = join_path(bundle, "config.json");
   TRY(const auto text, read_file(path));
-  auto spec = json::from_text<oci::Spec>(text);
+  auto checked = require_no_nul(text);
+  auto spec = checked ? json::from_text<oci::Spec>(text) : std::unexpected(checked.error());
   if (!spec) return std::unexpected(spec.error().within("read {}", path));
   if (spec->hooks) {
     const auto& h = *spec->hooks;

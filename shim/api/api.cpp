@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "engine/base/c_text.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/system.hpp"
 
@@ -23,6 +24,7 @@ Task<json::Value> json_body(CallPtr call, bool required) {
       co_return fail(Errc::invalid_argument, "invalid JSON: got EOF while reading request body");
     co_return json::Value(nullptr);
   }
+  CO_CHECK(require_no_nul(text));
   co_return json::parse(text);
 }
 

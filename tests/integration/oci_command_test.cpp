@@ -156,6 +156,10 @@ TEST_F(OciCommandTest, RefusesWhatCannotBeDone) {
   spec_.hooks->poststop.push_back({"/bin/true", {}, {}, 0});
   write_spec();
   EXPECT_THAT(run("create" + bundle() + "c").output, HasSubstr("hooks are not supported"));
+  spec_.hooks.reset();
+  spec_.process.cwd = std::string("/bin\0x", 6);
+  write_spec();
+  EXPECT_THAT(run("create" + bundle() + "c").output, HasSubstr("a string holds a NUL"));
   EXPECT_EQ(run("state c").code, 1);  // nothing is left of them
   EXPECT_THAT(run("--version").output, HasSubstr("spec: 1.2.0"));
 }

@@ -133,6 +133,14 @@ TEST_F(Malformed, ABodyOfAnotherType) {
             201);
 }
 
+TEST_F(Malformed, ANulInAString) {
+  const auto answer = ask("POST", "/containers/create", R"({"Image": "b", "Env": ["a\u0000=b"]})");
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_EQ(answer.message(), "invalid JSON: a string holds a NUL at offset 25");
+  EXPECT_EQ(ask("POST", "/containers/create", R"({"Image": "b", "Env": ["a\\u0000=b"]})").status,
+            201);
+}
+
 TEST_F(Malformed, ABodyWithoutEnd) {
   const auto answer = ask("POST", "/containers/create", std::string((16u << 20) + 1, ' '));
   EXPECT_EQ(answer.status, 400);
