@@ -12,6 +12,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
@@ -57,13 +58,6 @@ bool names_image(const Event& e, const std::vector<std::string>& wanted) {
   });
 }
 
-bool has_label(const Event& e, const std::string& wanted) {
-  const auto eq = wanted.find('=');
-  const auto found = e.attributes.find(wanted.substr(0, eq));
-  if (found == e.attributes.end()) return false;
-  return eq == std::string::npos || found->second == wanted.substr(eq + 1);
-}
-
 bool is_action(const Event& e, const std::vector<std::string>& wanted) {
   return std::ranges::any_of(
       wanted, [&](const std::string& w) { return e.action == w || e.action.starts_with(w + ":"); });
@@ -98,7 +92,7 @@ bool event_matches(const Event& e, const Filters& filters) {
     } else if (key == "image") {
       ok = names_image(e, values);
     } else if (key == "label") {
-      ok = std::ranges::all_of(values, [&](const auto& w) { return has_label(e, w); });
+      ok = std::ranges::all_of(values, [&](const auto& w) { return has_label(e.attributes, w); });
     } else if (key == "scope") {
       ok = std::ranges::find(values, "local") != values.end();
     } else {

@@ -5,14 +5,14 @@
 
 #include <fnmatch.h>
 
-#include "engine/container/list.hpp"
+#include "engine/container/pattern.hpp"
 #include "engine/until.hpp"
 
 namespace coracle {
 namespace {
 
-constexpr std::array kKeys = {"before",    "dangling", "label", "label!",
-                              "reference", "since",    "until"};
+constexpr std::array kImageFilters = {"before",    "dangling", "label", "label!",
+                                      "reference", "since",    "until"};
 
 std::string short_image_id(const std::string& id) {
   const auto colon = id.find(':');
@@ -77,7 +77,7 @@ bool reference_matches(const std::string& pattern, const std::string& name) {
 Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*all*/) const {
   Window w;
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kKeys, key) == kKeys.end())
+    if (std::ranges::find(kImageFilters, key) == kImageFilters.end())
       return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& value : values) {
       if (key == "before" || key == "since") {

@@ -4,14 +4,14 @@
 #include <array>
 
 #include "engine/base/file.hpp"
-#include "engine/container/list.hpp"
 #include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
 
 constexpr std::array kPredefined = {"bridge", "host", "none"};
-constexpr std::array kKeys = {"dangling", "driver", "id", "label", "name", "scope", "type"};
+constexpr std::array kNetworkFilters = {"dangling", "driver", "id",  "label",
+                                        "name",     "scope",  "type"};
 
 struct NetworksFile {
   std::int32_t version = 1;
@@ -97,7 +97,7 @@ Result<> open_networks(Parts& p) {
 
 Result<std::vector<NetworkView>> list_networks(const Parts& p, const Filters& filters) {
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kKeys, key) == kKeys.end())
+    if (std::ranges::find(kNetworkFilters, key) == kNetworkFilters.end())
       return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& v : values) {
       if (key == "type" && v != "custom" && v != "builtin")

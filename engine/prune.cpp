@@ -5,6 +5,7 @@
 #include "engine/base/log.hpp"
 #include "engine/base/own_thread.hpp"
 #include "engine/container/list.hpp"
+#include "engine/container/pattern.hpp"
 #include "engine/disk_usage.hpp"
 #include "engine/until.hpp"
 #include "engine/volumes.hpp"

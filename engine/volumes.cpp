@@ -5,14 +5,13 @@
 #include <optional>
 
 #include "engine/base/log.hpp"
-#include "engine/container/list.hpp"
 #include "engine/container/mounts.hpp"
 #include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
 
-constexpr std::array kKeys = {"dangling", "driver", "label", "name"};
+constexpr std::array kVolumeFilters = {"dangling", "driver", "label", "name"};
 constexpr const char* kAnonymousLabel = "com.docker.volume.anonymous";
 
 bool mounts_volume(const Container& c, const std::string& name) {
@@ -46,7 +45,7 @@ bool matches(const Parts& p, const storage::Volume& v, const Filters& filters,
 
 Result<> check_filters(const Filters& filters) {
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kKeys, key) == kKeys.end())
+    if (std::ranges::find(kVolumeFilters, key) == kVolumeFilters.end())
       return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     if (key != "dangling") continue;
     std::string all;

@@ -27,8 +27,7 @@ namespace coracle::netstack {
 namespace {
 
 constexpr std::uint32_t kMark = 1;
-constexpr std::uint8_t kTable = 100;
-constexpr int kLo = 1;
+constexpr std::uint8_t kRouteTable = 100;
 constexpr int kUplinks = 32;
 constexpr int kDnsSockets = 16;
 constexpr int kFanoutIgnoreOutgoing = 0x4000;  // PACKET_FANOUT_FLAG_IGNORE_OUTGOING, Linux 5.11
@@ -189,7 +188,7 @@ Result<std::vector<UniqueFd>> listen_on_dns(const SocketAddress& address) {
 
 // The bridge, its address, and the ways that marked packets go.
 Result<int> set_up_links(Netlink& netlink, const Subnet& subnet) {
-  CHECK(run_once(netlink, set_up(kLo), "raise lo"));
+  CHECK(run_once(netlink, set_up(kLoopback), "raise lo"));
   CHECK(run_once(netlink, add_bridge(kBridgeName, kMtu), "make the bridge"));
   TRY(const int bridge, netlink.index_of(kBridgeName));
   const Ipv4 gateway = gateway_of(subnet);
@@ -197,8 +196,8 @@ Result<int> set_up_links(Netlink& netlink, const Subnet& subnet) {
   CHECK(run_once(netlink, set_mtu(bridge, kMtu), "set the bridge's MTU"));
   CHECK(run_once(netlink, set_up(bridge), "raise the bridge"));
   CHECK(run_once(netlink, add_address(bridge, gateway, subnet.prefix_len), "address the bridge"));
-  CHECK(run_once(netlink, add_local_route(kLo, kTable), "route to our sockets"));
-  CHECK(run_once(netlink, add_mark_rule(kMark, kTable), "add a routing rule"));
+  CHECK(run_once(netlink, add_local_route(kLoopback, kRouteTable), "route to our sockets"));
+  CHECK(run_once(netlink, add_mark_rule(kMark, kRouteTable), "add a routing rule"));
   return bridge;
 }
 

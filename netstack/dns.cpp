@@ -14,10 +14,7 @@ namespace {
 
 constexpr std::size_t kMostQueries = 128;  // of one container
 constexpr int kQueriesATurn = 64;
-constexpr std::size_t kLongestMessage = 65535;
 constexpr std::uint32_t kLocalTtl_s = 60;
-// A stub resolver waits five seconds for us: two resolvers have their turn before that.
-constexpr std::chrono::milliseconds kServerLimit{2200};
 
 std::uint16_t random16() {
   std::uint16_t v = 0;

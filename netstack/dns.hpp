@@ -11,6 +11,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <map>
@@ -23,6 +24,9 @@
 #include "netstack/shares.hpp"
 
 namespace coracle::netstack {
+
+// A stub resolver waits five seconds for us: two resolvers have their turn before that.
+constexpr std::chrono::milliseconds kServerLimit{2200};
 
 struct DnsSettings {
   Ipv4 gateway;  // the answer for host.docker.internal

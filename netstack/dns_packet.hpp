@@ -14,6 +14,7 @@ namespace coracle::netstack {
 
 using DnsBytes = std::vector<std::uint8_t>;
 
+constexpr std::size_t kLongestMessage = 65535;
 constexpr std::uint16_t kDnsA = 1;
 constexpr std::uint16_t kDnsIn = 1;
 

@@ -11,12 +11,8 @@ namespace {
 
 constexpr std::size_t kMostConnections = 32;  // of one container
 constexpr std::size_t kDescriptors = 2;       // of a connection: the client's, the resolver's
-constexpr int kAcceptBatch = 64;
-constexpr std::chrono::milliseconds kNoDescriptorPause{100};
 constexpr std::size_t kPrefix = 2;
-constexpr std::size_t kLongestMessage = 65535;
-constexpr std::chrono::seconds kIdle{10};
-constexpr std::chrono::milliseconds kServerLimit{2200};
+constexpr std::chrono::seconds kTcpIdle{10};
 
 // Is there a whole message, with its length in front, at the start of these bytes?
 std::size_t whole_message(const DnsBytes& bytes) {
@@ -118,7 +114,7 @@ void DnsTcp::end(Place c) {
 
 void DnsTcp::restart_limit(Place c) {
   used(c);
-  c->limit = loop_.after(kIdle, [this, c] { end(c); });
+  c->limit = loop_.after(kTcpIdle, [this, c] { end(c); });
 }
 
 bool DnsTcp::on_client(Place c, std::uint32_t events) {

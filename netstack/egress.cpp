@@ -12,15 +12,11 @@
 #include <cstring>
 
 #include "engine/base/log.hpp"
+#include "netstack/frame.hpp"
 
 namespace coracle::netstack {
 namespace {
 
-constexpr std::size_t kEthernet = 14;
-constexpr std::size_t kIpv4Header = 20;
-constexpr std::size_t kTcpHeader = 20;
-constexpr std::uint8_t kTcp = 6;
-constexpr std::uint8_t kIcmp = 1;
 constexpr std::uint8_t kFin = 0x01;
 constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
@@ -29,7 +25,6 @@ constexpr std::uint8_t kAck = 0x10;
 constexpr std::size_t kMostPending = 512;
 // From the SYN that is put back to accept(2): the container may have gone in between.
 constexpr std::chrono::seconds kAcceptLimit{10};
-constexpr int kAcceptBatch = 64;
 
 std::uint16_t read16(const std::uint8_t* p) { return static_cast<std::uint16_t>(p[0] << 8 | p[1]); }
 std::uint32_t read32(const std::uint8_t* p) {

@@ -18,6 +18,11 @@
 
 namespace coracle::netstack {
 
+// How listening sockets are served: so many connections a turn, and a pause when there is no
+// descriptor for another.
+constexpr int kAcceptBatch = 64;
+constexpr std::chrono::milliseconds kNoDescriptorPause{100};
+
 class Loop {
  public:
   using Clock = std::chrono::steady_clock;

@@ -9,7 +9,6 @@ namespace {
 
 constexpr std::size_t kVethsAhead = 6;
 constexpr std::size_t kBareAhead = 2;
-constexpr int kLo = 1;  // the first interface of every namespace
 // A start takes CPU for its own steps: the next namespace is made after them.
 constexpr std::chrono::milliseconds kRefillDelay{15};
 
@@ -24,7 +23,7 @@ Result<ReadyNamespace> make_namespace(int bridge_netns) {
   ReadyNamespace made;
   made.netlink = std::make_unique<Netlink>(*std::move(netlink));
   TRY(made.netns, made.netlink->name_space());
-  CHECK(made.netlink->run(set_up(kLo)));
+  CHECK(made.netlink->run(set_up(kLoopback)));
   return made;
 }
 

@@ -16,6 +16,8 @@ struct nlmsghdr;
 
 namespace coracle::netstack {
 
+constexpr int kLoopback = 1;  // the index of lo, the first interface of every namespace
+
 // One message, built attribute by attribute.
 class NetlinkRequest {
  public:

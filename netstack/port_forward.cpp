@@ -11,9 +11,6 @@
 namespace coracle::netstack {
 namespace {
 
-constexpr int kAcceptBatch = 64;
-constexpr std::chrono::milliseconds kNoDescriptorPause{100};
-
 class TcpForward : public Forward {
  public:
   TcpForward(ForwardContext& context, BoundPort bound, TenantPtr tenant)

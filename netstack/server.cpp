@@ -11,8 +11,6 @@
 namespace coracle::netstack {
 namespace {
 
-constexpr std::chrono::milliseconds kNoDescriptorPause{100};
-
 Reply error_reply(std::uint64_t seq, const Error& error) {
   Reply reply;
   reply.re = seq;

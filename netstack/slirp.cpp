@@ -10,7 +10,7 @@ namespace {
 constexpr int kFramesATurn = 64;
 constexpr std::size_t kLongestFrame = 65536 + 64;
 // Sockets of one libslirp; a container has two.
-constexpr std::size_t kMostFlows = 512;
+constexpr std::size_t kMostSlirpFlows = 512;
 // Of Shares::kDisplacements_s: four times a second.
 constexpr unsigned kRenewalCost = 128;
 
@@ -66,7 +66,7 @@ SlirpFlows* SlirpStack::flows_for(Guest& guest, const TenantPtr& tenant, const F
   if (guest.old && guest.old->has(flow)) return guest.old.get();
   if (!guest.young) return renew(guest, tenant) ? guest.young.get() : nullptr;
   if (guest.young->has(flow)) return guest.young.get();
-  if (guest.young->size() < kMostFlows && tenant->may_open(1)) return guest.young.get();
+  if (guest.young->size() < kMostSlirpFlows && tenant->may_open(1)) return guest.young.get();
   if (const auto left_out = full_.now()) {
     log::warn("{} has its share of outgoing flows: {} descriptors{}", to_string(tenant->address()),
               tenant->held(), *left_out);

@@ -11,15 +11,12 @@
 #include <slirp/libslirp.h>
 
 #include "engine/base/log.hpp"
+#include "netstack/frame.hpp"
 
 namespace coracle::netstack {
 namespace {
 
 constexpr std::chrono::milliseconds kOldClock{500};
-constexpr std::size_t kEthernet = 14;
-constexpr std::size_t kIpv4Header = 20;
-constexpr std::uint8_t kTcp = 6;
-constexpr std::uint8_t kUdp = 17;
 constexpr std::size_t kOwnDescriptors = 1;  // epoll_
 
 std::uint32_t to_epoll(int events) {

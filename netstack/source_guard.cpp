@@ -15,7 +15,7 @@ namespace coracle::netstack {
 namespace {
 
 // Another name when the set's type changes: a successor must not find one that it cannot use.
-constexpr const char* kTable = "coracle_source";
+constexpr const char* kGuardTable = "coracle_source";
 constexpr const char* kSet = "speakers";
 
 // iface_index . ether_addr . ipv4_addr: each in whole words of four bytes.
@@ -35,7 +35,7 @@ NetlinkRequest element_request(std::uint16_t message, std::uint16_t flags, const
   body.nfgen_family = NFPROTO_BRIDGE;
   body.version = NFNETLINK_V0;
   r.body(body);
-  r.put_text(NFTA_SET_ELEM_LIST_TABLE, kTable).put_text(NFTA_SET_ELEM_LIST_SET, kSet);
+  r.put_text(NFTA_SET_ELEM_LIST_TABLE, kGuardTable).put_text(NFTA_SET_ELEM_LIST_SET, kSet);
   const auto list = r.open(NFTA_SET_ELEM_LIST_ELEMENTS);
   const auto element = r.open(NFTA_LIST_ELEM);
   const auto key = r.open(NFTA_SET_ELEM_KEY);
@@ -75,7 +75,7 @@ add rule bridge {table} from_port ether type ip meta iif . ether saddr . ip sadd
 add rule bridge {table} from_port ether type arp meta iif . ether saddr . arp saddr ip @{set} meta iif . arp saddr ether . arp saddr ip @{set} accept
 add rule bridge {table} from_port drop
 )",
-                     fmt::arg("table", kTable), fmt::arg("set", kSet));
+                     fmt::arg("table", kGuardTable), fmt::arg("set", kSet));
 }
 
 Result<SourceGuard> SourceGuard::make() {

@@ -15,9 +15,9 @@ namespace coracle::netstack {
 namespace {
 
 constexpr int kDatagramsATurn = 64;
-constexpr std::size_t kMostFlows = 1024;  // a port
+constexpr std::size_t kMostUdpFlows = 1024;  // a port
 // As the kernel's conntrack keeps a UDP stream that has seen answers.
-constexpr std::chrono::seconds kIdle{120};
+constexpr std::chrono::seconds kUdpIdle{120};
 constexpr std::chrono::seconds kSweep{20};
 
 // What came with a datagram, or goes with one: IP_PKTINFO or IPV6_PKTINFO.
@@ -153,7 +153,7 @@ UdpForward::Flow* UdpForward::flow_of(const SocketAddress& client) {
 }
 
 bool UdpForward::make_room() {
-  if (flows_.size() < kMostFlows && tenant_->may_open(1)) return true;
+  if (flows_.size() < kMostUdpFlows && tenant_->may_open(1)) return true;
   if (flows_.empty() || !tenant_->may_displace()) return false;
   drop_idlest();
   return tenant_->may_open(1);
@@ -192,7 +192,7 @@ void UdpForward::drop_idlest() {
 }
 
 void UdpForward::sweep() {
-  const auto limit = Loop::Clock::now() - kIdle;
+  const auto limit = Loop::Clock::now() - kUdpIdle;
   while (!flows_.empty() && flows_.front().last < limit) drop_idlest();
   if (!flows_.empty()) sweep_ = context_.loop.after(kSweep, [this] { sweep(); });
 }

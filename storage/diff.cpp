@@ -18,7 +18,7 @@
 namespace coracle::storage {
 namespace {
 
-constexpr std::string_view kWhiteout = ".wh.";
+constexpr std::string_view kWhiteoutPrefix = ".wh.";
 constexpr unsigned char kMissing = 255;  // no DT_…: it is not in this directory
 
 // What starting a container makes in its root, as the layer below Docker's containers has it: these
@@ -55,12 +55,6 @@ std::string link_text(const UniqueFd& parent, const std::string& name) {
   return n < 0 ? std::string() : std::string(text.data(), static_cast<std::size_t>(n));
 }
 
-std::string below(const std::string& path, const std::string& name) {
-  return path.empty() ? name : path + "/" + name;
-}
-
-bool is_gone(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
-
 // The first tree of the way is the writable layer, the others are the image's layers. Directories
 // that have not been told yet are told when something below them is; those are the last of the way,
 // and stand in the image.
@@ -87,7 +81,7 @@ class DiffWalk : public Visitor {
     if (source_.named_whiteouts) {
       CHECK(read_dir(*dir, [&](std::string_view name, unsigned char) {
         if (!is_named_whiteout(name)) return;
-        const std::string hidden(name.substr(kWhiteout.size()));
+        const std::string hidden(name.substr(kWhiteoutPrefix.size()));
         if (at::is_name(hidden.c_str())) piece.add(hidden, kMissing);
       }));
     }
@@ -137,7 +131,7 @@ class DiffWalk : public Visitor {
 
   [[nodiscard]] const Level& here() const { return levels_.back(); }
   [[nodiscard]] bool is_named_whiteout(std::string_view name) const {
-    return source_.named_whiteouts && name.starts_with(kWhiteout);
+    return source_.named_whiteouts && name.starts_with(kWhiteoutPrefix);
   }
 
   // Text that is too long is not kept: "".

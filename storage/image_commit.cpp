@@ -64,7 +64,7 @@ bool has_changes(const DiffSource& source) {
   return any || !seen;
 }
 
-std::string_view key_of(const std::string& variable) {
+std::string_view name_of_variable(const std::string& variable) {
   return std::string_view(variable).substr(0, variable.find('='));
 }
 
@@ -78,8 +78,9 @@ void fill_in(ImageConfig& config, const ImageConfig& from) {
   config.volumes.insert(from.volumes.begin(), from.volumes.end());
   config.labels.insert(from.labels.begin(), from.labels.end());
   for (const auto& variable : from.env) {
-    const bool set = std::ranges::any_of(
-        config.env, [&](const std::string& own) { return key_of(own) == key_of(variable); });
+    const bool set = std::ranges::any_of(config.env, [&](const std::string& own) {
+      return name_of_variable(own) == name_of_variable(variable);
+    });
     if (!set) config.env.push_back(variable);
   }
   if (config.entrypoint.empty()) {

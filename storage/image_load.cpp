@@ -31,8 +31,8 @@ constexpr std::size_t kMostFiles = 200'000;
 constexpr std::size_t kNamesLimit = std::size_t{32} << 20;    // bytes of their names
 constexpr std::size_t kParsedLimit = std::size_t{256} << 20;  // bytes of JSON, each reading counted
 constexpr std::size_t kMostImages = 10'000;
-constexpr std::size_t kMostNames = 1'000;  // of one image
-constexpr std::size_t kMostLayers = 500;   // of one image: what a mount takes
+constexpr std::size_t kMostNames = 1'000;       // of one image
+constexpr std::size_t kMostLoadedLayers = 500;  // of one image: what a mount takes
 
 // An element of docker-archive's manifest.json.
 struct ArchiveImage {
@@ -224,7 +224,7 @@ class Loader {
   Result<std::vector<Planned>> plan_docker(const std::vector<ArchiveImage>& listed) const {
     std::vector<Planned> out;
     for (const auto& image : listed) {
-      CHECK(check_count("layers", image.layers.size(), kMostLayers));
+      CHECK(check_count("layers", image.layers.size(), kMostLoadedLayers));
       Planned planned;
       const auto* config = text_of(image.config);
       if (config == nullptr) {
@@ -312,7 +312,7 @@ class Loader {
       return plan_index(*index, depth + 1);
     }
     const auto& manifest = std::get<Manifest>(parsed);
-    CHECK(check_count("layers", manifest.layers.size(), kMostLayers));
+    CHECK(check_count("layers", manifest.layers.size(), kMostLoadedLayers));
     Planned planned;
     planned.manifest = text;
     planned.manifest_type = manifest.media_type;

@@ -19,7 +19,7 @@
 namespace coracle::storage {
 namespace {
 
-constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
+constexpr int kMostLinksToRoot = 40;  // as the kernel: path_resolution(7)
 
 // The names that mark an opaque directory: the kernel's in a user namespace, the kernel's with
 // root, and fuse-overlayfs's own.
@@ -47,6 +47,13 @@ Result<std::string> read_link(const UniqueFd& dir, const std::string& name) {
 }
 
 }  // namespace
+
+bool is_gone(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
+
+std::string below(const std::string& path, const std::string& name) {
+  if (path.empty()) return name;
+  return path.ends_with('/') ? path + name : path + "/" + name;
+}
 
 bool is_whiteout(const struct stat& st) {
   return S_ISCHR(st.st_mode) && st.st_rdev == makedev(0, 0);
@@ -186,7 +193,7 @@ Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const st
       leaf = *std::move(next);
       continue;
     }
-    if (++links > kMostLinks)
+    if (++links > kMostLinksToRoot)
       return fail(Errc::invalid_argument, "{}: too many symbolic links", path);
     TRY(const auto target, read_link(*way.dir(next->tree), name));
     auto rest = parts_of(target);

@@ -27,6 +27,11 @@ bool is_whiteout(const struct stat& st);
 // Does the directory hide what lies below (user.overlay.opaque, or trusted. or fuse-overlayfs's)?
 bool is_opaque(const UniqueFd& dir);
 
+// Does this errno say that what a directory has just named is gone, or another kind of file by now?
+bool is_gone(int error);
+// The path of an entry, as it is shown; "" is the top.
+std::string below(const std::string& path, const std::string& name);
+
 // Opens the roots. `layers`: directories, topmost first.
 Result<MergedEntry> open_merged(const std::vector<std::string>& layers);
 // A path from the root, links followed (the last one too).  errors: not_found, invalid_argument

@@ -6,6 +6,7 @@
 
 #include "engine/base/ident.hpp"
 #include "engine/base/json.hpp"
+#include "engine/base/text.hpp"
 #include "storage/digest.hpp"
 #include "storage/registry_client.hpp"
 
@@ -21,12 +22,6 @@ constexpr const char* kClientId = "coracle";
 bool is_token_char(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
          std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (auto& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
 }
 
 // Walks over a header field's text.

@@ -36,7 +36,7 @@ RegistryErrors errors_in(const HttpResponse& response) {
 }
 
 // MANIFEST_UNKNOWN is "manifest unknown" in the texts.
-std::string words(std::string code) {
+std::string spelled_out(std::string code) {
   for (auto& c : code) c = c == '_' ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
   return code;
 }
@@ -168,13 +168,14 @@ Error pull_error(const HttpResponse& response, const Reference& ref, bool with_c
                               ref.familiar_name(), said));
   }
   if (code == "BLOB_UNKNOWN")
-    return answer(Errc::not_found, fmt::format("{}: {}", words(code), said));
+    return answer(Errc::not_found, fmt::format("{}: {}", spelled_out(code), said));
   if (response.status == 404) {
-    return answer(Errc::not_found, fmt::format("manifest for {} not found: {}: {}", ref.familiar(),
-                                               code.empty() ? "manifest unknown" : words(code),
-                                               said.empty() ? "manifest unknown" : said));
+    return answer(Errc::not_found,
+                  fmt::format("manifest for {} not found: {}: {}", ref.familiar(),
+                              code.empty() ? "manifest unknown" : spelled_out(code),
+                              said.empty() ? "manifest unknown" : said));
   }
-  if (!code.empty()) return answer(Errc::internal, fmt::format("{}: {}", words(code), said));
+  if (!code.empty()) return answer(Errc::internal, fmt::format("{}: {}", spelled_out(code), said));
   return answer(Errc::internal, fmt::format("received unexpected HTTP status: {}{}{}",
                                             response.status, said.empty() ? "" : ": ", said));
 }

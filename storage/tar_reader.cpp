@@ -13,8 +13,8 @@ namespace {
 constexpr std::size_t kBuffer = std::size_t{256} << 10;
 
 std::int64_t padding_of(std::int64_t size) {
-  constexpr auto kBlock = static_cast<std::int64_t>(tar::kBlock);
-  return (kBlock - size % kBlock) % kBlock;
+  constexpr auto kSize = static_cast<std::int64_t>(tar::kBlock);
+  return (kSize - size % kSize) % kSize;
 }
 
 std::unexpected<Error> cut() { return fail(Errc::invalid_argument, "archive: unexpected end"); }

@@ -36,8 +36,6 @@ bool holds_files(const UniqueFd& directory) {
   }
 }
 
-bool is_gone(int error) { return error == ENOENT || error == ENOTDIR || error == ELOOP; }
-
 ArchiveEntry entry_of(const struct stat& st, const std::string& path) {
   ArchiveEntry out;
   out.path = path;
@@ -49,11 +47,6 @@ ArchiveEntry entry_of(const struct stat& st, const std::string& path) {
   out.device = st.st_rdev;
   out.mtime = st.st_mtim;
   return out;
-}
-
-std::string below(const std::string& path, const std::string& name) {
-  if (path.empty()) return name;
-  return path.ends_with('/') ? path + name : path + "/" + name;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 #include "engine/base/log.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -24,11 +25,6 @@ constexpr long kSmallBodyS = 300;  // for all of a token, manifest or configurat
 constexpr std::size_t kMostHeaders = std::size_t{1} << 20;  // of all responses to one request
 constexpr std::size_t kErrorBody = 64U << 10;
 constexpr long kBufferSize = 256L << 10;
-
-std::string lower(std::string text) {
-  for (auto& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return text;
-}
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
@@ -173,7 +169,7 @@ struct Transfer::Op {
         std::from_chars(line.data() + space + 1, line.data() + line.size(), response.status);
       to_skip = response.status == 200 ? offset : 0;
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
-      auto& value = response.headers[lower(std::string(line.substr(0, colon)))];
+      auto& value = response.headers[lower(line.substr(0, colon))];
       if (!value.empty()) value += ", ";
       value += trim(line.substr(colon + 1));
     }

@@ -24,7 +24,7 @@
 namespace coracle::storage {
 namespace {
 
-constexpr const char* kRecord = "volume.json";
+constexpr const char* kVolumeFile = "volume.json";
 constexpr const char* kData = "_data";
 constexpr const char* kFilling = ".filling";  // what becomes the data once it is whole
 
@@ -69,7 +69,7 @@ Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool wi
   CHECK(make_dirs(dir));
   const std::string fresh = join_path(dir, std::string(kUnfinished) + random_id().substr(0, 16));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
-  auto made = write_file_atomic(join_path(fresh, kRecord), json::to_text(record));
+  auto made = write_file_atomic(join_path(fresh, kVolumeFile), json::to_text(record));
   const std::string data = join_path(fresh, "_data");
   if (made && with_data && ::mkdir(data.c_str(), 0755) != 0) made = sys_error("make {}", data);
   // Whatever the umask.
@@ -242,7 +242,7 @@ std::vector<std::string> Volume::attributes() const {
 
 Result<std::vector<Damaged>> VolumeStore::load() {
   return load_records<VolumeRecord>(
-      dir_, kRecord, trash_, [this](const std::string& name, VolumeRecord record) -> Result<> {
+      dir_, kVolumeFile, trash_, [this](const std::string& name, VolumeRecord record) -> Result<> {
         if (record.volume.name != name)
           return fail(Errc::internal, "it names another volume, {}", record.volume.name);
         record.volume.mountpoint = data_dir(record.volume);

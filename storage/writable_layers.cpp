@@ -16,7 +16,7 @@
 namespace coracle::storage {
 namespace {
 
-constexpr const char* kRecord = "layer.json";
+constexpr const char* kLayerFile = "layer.json";
 
 std::string without_algorithm(const std::string& digest) {
   const auto colon = digest.find(':');
@@ -36,7 +36,7 @@ Result<> make_layer(const std::string& dir, const std::string& id, const LayerRe
   CHECK(remove_tree(fresh));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
   auto made = driver.prepare(fresh, lower);
-  if (made) made = write_file_atomic(join_path(fresh, kRecord), json::to_text(record));
+  if (made) made = write_file_atomic(join_path(fresh, kLayerFile), json::to_text(record));
   if (made) made = fail_point("snapshot.create");
   if (made && ::rename(fresh.c_str(), join_path(dir, id).c_str()) != 0)
     made = sys_error("name the writable layer {}", id);
@@ -57,7 +57,7 @@ WritableLayers::WritableLayers(Workers& workers, Trash& trash,
       layers_dir_(std::move(layers_dir)) {}
 
 Result<std::vector<Damaged>> WritableLayers::load() {
-  return load_records<LayerRecord>(dir_, kRecord, trash_,
+  return load_records<LayerRecord>(dir_, kLayerFile, trash_,
                                    [this](const std::string& id, LayerRecord record) -> Result<> {
                                      CHECK(driver_by_name(record.driver));
                                      records_[id] = std::move(record);

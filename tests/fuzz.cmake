@@ -6,7 +6,7 @@ endif()
 
 set(FUZZ_PARSERS
   engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/channel.cpp
-  engine/base/json.cpp engine/base/ident.cpp engine/base/utf8.cpp
+  engine/base/json.cpp engine/base/ident.cpp engine/base/utf8.cpp engine/base/text.cpp
   storage/archive.cpp storage/byte_source.cpp storage/config_change.cpp storage/digest.cpp storage/image_load.cpp
   storage/inflate.cpp storage/manifest.cpp storage/places.cpp storage/reference.cpp storage/registry_auth.cpp
   storage/tar_header.cpp storage/tar_reader.cpp storage/unpack.cpp storage/volume_options.cpp

@@ -11,18 +11,14 @@
 #include <cstdio>
 #include <memory>
 
+#include "engine/base/dir.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle {
 namespace {
 
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
-using Dir = std::unique_ptr<DIR, CloseDir>;
-
-Result<Dir> read_dir_of(UniqueFd fd, const std::string& shown) {
-  Dir dir(::fdopendir(fd.get()));
+Result<DirStream> read_dir_of(UniqueFd fd, const std::string& shown) {
+  DirStream dir(::fdopendir(fd.get()));
   if (!dir) return sys_error("read directory {}", shown);
   static_cast<void>(fd.release());  // closedir owns it now
   return dir;

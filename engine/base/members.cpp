@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/dir.hpp"
 #include "engine/base/file.hpp"
 
 namespace coracle {
@@ -25,11 +26,8 @@ constexpr std::array kKinds = {"mnt", "uts", "cgroup", "user"};
 constexpr std::size_t kMostFiles = 8;
 
 std::vector<pid_t> all_processes() {
-  struct CloseDir {
-    void operator()(DIR* dir) const { ::closedir(dir); }
-  };
   std::vector<pid_t> out;
-  const std::unique_ptr<DIR, CloseDir> dir(::opendir("/proc"));
+  const DirStream dir(::opendir("/proc"));
   if (!dir) return out;
   while (const dirent* entry = ::readdir(dir.get())) {
     pid_t pid = 0;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/base/at.hpp"
+#include "engine/base/dir.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 
@@ -22,10 +23,6 @@ namespace {
 
 constexpr std::size_t kDeepest = 24;  // a descriptor and its stream each
 constexpr int kMostRounds = 16;       // of a directory that something is put into meanwhile
-
-struct CloseDir {
-  void operator()(DIR* dir) const { ::closedir(dir); }
-};
 
 // Gives a directory of ours the permission bits that removal takes. By an O_PATH descriptor that
 // was looked at: a link that stands in its place by now is not followed.
@@ -49,7 +46,7 @@ Result<UniqueFd> open_for_removal(const UniqueFd& parent, const std::string& nam
 // A directory on the way, while its entries are read.
 struct Open {
   UniqueFd fd;
-  std::unique_ptr<DIR, CloseDir> stream;
+  DirStream stream;
   std::string name;  // in the one above
   int rounds = 0;
 };

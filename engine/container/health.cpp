@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-constexpr nanoseconds kInterval = std::chrono::seconds(30);
+constexpr nanoseconds kDefaultInterval = std::chrono::seconds(30);
 constexpr nanoseconds kTimeout = std::chrono::seconds(30);
 constexpr nanoseconds kStartInterval = std::chrono::seconds(5);
 constexpr std::int32_t kRetries = 3;
@@ -58,7 +58,7 @@ std::optional<HealthPlan> plan_health(const ContainerConfig& config) {
   } else {
     return std::nullopt;
   }
-  plan.interval = std::max(or_default(h.interval_ns, kInterval), kHealthBreath);
+  plan.interval = std::max(or_default(h.interval_ns, kDefaultInterval), kHealthBreath);
   plan.timeout = or_default(h.timeout_ns, kTimeout);
   plan.start_period = or_default(h.start_period_ns, nanoseconds::zero());
   plan.start_interval = std::max(or_default(h.start_interval_ns, kStartInterval), kHealthBreath);

@@ -13,7 +13,7 @@
 namespace coracle {
 namespace {
 
-constexpr int kDeepest = 3;  // /dev/bus/usb/001
+constexpr int kDeepestFolder = 3;  // /dev/bus/usb/001
 constexpr std::array kLeftOut = {"console", "fd",     "full",   "hugepages", "mqueue", "null",
                                  "ptmx",    "pts",    "random", "shm",       "tty",    "urandom",
                                  "zero",    "stderr", "stdin",  "stdout",    "core"};
@@ -33,7 +33,7 @@ void collect(const std::string& directory, int depth, dev_t file_system,
     const std::string path = directory + "/" + name;
     struct stat st {};
     if (::lstat(path.c_str(), &st) != 0) continue;
-    if (S_ISDIR(st.st_mode) && st.st_dev == file_system && depth < kDeepest) {
+    if (S_ISDIR(st.st_mode) && st.st_dev == file_system && depth < kDeepestFolder) {
       collect(path, depth + 1, file_system, out);
     } else if ((S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) &&
                ::faccessat(AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS) == 0) {
@@ -50,7 +50,7 @@ void collect_all(const std::string& directory, int depth, std::vector<std::strin
     struct stat st {};
     if (::lstat(path.c_str(), &st) != 0) continue;
     if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) out.push_back(path);
-    if (S_ISDIR(st.st_mode) && depth < kDeepest) collect_all(path, depth + 1, out);
+    if (S_ISDIR(st.st_mode) && depth < kDeepestFolder) collect_all(path, depth + 1, out);
   }
 }
 

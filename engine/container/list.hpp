@@ -2,8 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <string>
 
 #include "engine/parts.hpp"
 
@@ -13,8 +11,5 @@ namespace coracle {
 //   errors  invalid_argument "invalid filter 'x'"; not_found: before or since names no container
 Result<> list_containers(const Parts& parts, const ListOptions& options,
                          const std::function<void(const ContainerView&)>& visit);
-
-// "k" or "k=v", among labels; for images, volumes and networks too.
-bool has_label(const std::map<std::string, std::string>& labels, const std::string& wanted);
 
 }  // namespace coracle

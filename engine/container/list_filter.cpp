@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 
-#include "engine/container/list.hpp"
 #include "engine/container/ports.hpp"
 
 namespace coracle {
@@ -66,13 +65,6 @@ bool matches_one(const ContainerView& v, const std::string& key, const std::stri
 }
 
 }  // namespace
-
-bool has_label(const std::map<std::string, std::string>& labels, const std::string& wanted) {
-  const auto eq = wanted.find('=');
-  const auto found = labels.find(wanted.substr(0, eq));
-  return found != labels.end() &&
-         (eq == std::string::npos || found->second == wanted.substr(eq + 1));
-}
 
 Result<> check_container_filters(const Filters& filters) {
   constexpr std::array kSwitch = {"true", "1", "false", "0", "True", "False", "TRUE", "FALSE"};

@@ -12,7 +12,7 @@ namespace coracle {
 namespace {
 
 constexpr std::size_t kBatch = 500;
-constexpr std::size_t kLongestLine = 1024 * 1024;
+constexpr std::size_t kLongestJournalLine = 1024 * 1024;
 
 using Journal = std::unique_ptr<sd_journal, decltype(&::sd_journal_close)>;
 
@@ -136,7 +136,7 @@ Result<std::vector<LogEntry>> LogJournal::read() {
       unfinished_.text += entry.text;
       entry = std::move(unfinished_);
     }
-    any_unfinished_ = partial && entry.text.size() < kLongestLine;
+    any_unfinished_ = partial && entry.text.size() < kLongestJournalLine;
     if (any_unfinished_) {
       unfinished_ = std::move(entry);
       continue;

@@ -9,13 +9,14 @@
 #include <optional>
 #include <set>
 
+#include "engine/base/text.hpp"
 #include "engine/container/pattern.hpp"
 
 namespace coracle {
 namespace {
 
 template <class... Args>
-std::unexpected<Error> bad(fmt::format_string<Args...> text, Args&&... args) {
+std::unexpected<Error> bad_option(fmt::format_string<Args...> text, Args&&... args) {
   return fail(Errc::invalid_argument, text, std::forward<Args>(args)...);
 }
 
@@ -30,7 +31,7 @@ const std::set<std::string>& options_of(const std::string& driver) {
 
 // A number with a unit of a thousand, as Docker reads sizes of logs: 10m, 1.5G, 20MB, 10MiB.
 Result<std::int64_t> parse_size(const std::string& text) {
-  const auto wrong = [&] { return bad("invalid size: '{}'", text); };
+  const auto wrong = [&] { return bad_option("invalid size: '{}'", text); };
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);
   if (end == text.c_str() || number < 0) return wrong();
@@ -57,19 +58,7 @@ Result<bool> parse_bool(const std::string& text) {
   static const std::set<std::string> kNo = {"0", "f", "F", "false", "FALSE", "False"};
   if (kYes.contains(text)) return true;
   if (kNo.contains(text)) return false;
-  return bad("strconv.ParseBool: parsing \"{}\": invalid syntax", text);
-}
-
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> words(1);
-  for (const char c : text) {
-    if (c == ',')
-      words.emplace_back();
-    else
-      words.back() += c;
-  }
-  std::erase(words, "");
-  return words;
+  return bad_option("strconv.ParseBool: parsing \"{}\": invalid syntax", text);
 }
 
 std::optional<std::string> option(const LogConfig& log, const char* name) {
@@ -91,18 +80,19 @@ Result<Rotation> rotation_of(const LogConfig& log) {
   if (const auto text = option(log, "max-size")) {
     const bool none = *text == "-1" && log.type == "json-file";
     TRY(r.max_size, none ? Result<std::int64_t>(0) : parse_size(*text));
-    if (r.max_size <= 0 && !none) return bad("max-size must be a positive number");
+    if (r.max_size <= 0 && !none) return bad_option("max-size must be a positive number");
   }
   if (const auto text = option(log, "max-file")) {
     const auto [end, ec] = std::from_chars(text->data(), text->data() + text->size(), r.max_file);
     if (text->empty() || ec != std::errc{} || end != text->data() + text->size())
-      return bad("strconv.Atoi: parsing \"{}\": invalid syntax", *text);
-    if (r.max_file < 1) return bad("max-file cannot be less than 1");
+      return bad_option("strconv.Atoi: parsing \"{}\": invalid syntax", *text);
+    if (r.max_file < 1) return bad_option("max-file cannot be less than 1");
   }
   if (const auto text = option(log, "compress")) {
     TRY(r.compress, parse_bool(*text));
     if (r.compress && (r.max_file < 2 || r.max_size == 0))
-      return bad("compress cannot be true when max-file is less than 2 or max-size is not set");
+      return bad_option(
+          "compress cannot be true when max-file is less than 2 or max-size is not set");
   }
   r.compress = r.compress && r.max_file > 1;
   return r;
@@ -115,7 +105,7 @@ using Attributes = std::map<std::string, std::string>;
 Result<> choose(const LogConfig& log, const char* by_name, const char* by_pattern,
                 const Attributes& from, Attributes& into) {
   if (const auto names = option(log, by_name)) {
-    for (const auto& name : words_of(*names)) {
+    for (const auto& name : list_items(*names)) {
       if (const auto found = from.find(name); found != from.end()) into[name] = found->second;
     }
   }
@@ -171,11 +161,11 @@ Result<std::string> fill_in(const std::string& tag, const ContainerRecord& r) {
     out += tag.substr(at, open == std::string::npos ? open : open - at);
     if (open == std::string::npos) return out;
     const auto close = tag.find("}}", open);
-    if (close == std::string::npos) return bad("template: log-tag:1: unclosed action");
+    if (close == std::string::npos) return bad_option("template: log-tag:1: unclosed action");
     const auto name = trimmed(tag.substr(open + 2, close - open - 2));
     const auto found = fields.find(name);
     if (found == fields.end())
-      return bad(
+      return bad_option(
           "template: log-tag:1: \"{}\" is no field of a log tag (.ID .FullID .Name .ImageID "
           ".ImageFullID .ImageName .DaemonName .Command)",
           name);
@@ -216,13 +206,14 @@ bool has_journal() {
 Result<> check_mode(const LogConfig& log) {
   const auto mode = option(log, "mode").value_or("");
   if (mode != "" && mode != "blocking" && mode != "non-blocking")
-    return bad("logger: logging mode not supported: {}", mode);
+    return bad_option("logger: logging mode not supported: {}", mode);
   const auto size = option(log, "max-buffer-size");
   if (!size) return {};
   if (mode != "non-blocking")
-    return bad("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+    return bad_option("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
   const auto parsed = parse_size(*size);
-  if (!parsed) return bad("error parsing option max-buffer-size: {}", parsed.error().message);
+  if (!parsed)
+    return bad_option("error parsing option max-buffer-size: {}", parsed.error().message);
   return {};
 }
 
@@ -245,12 +236,12 @@ Result<> check_log(const LogConfig& log) {
   const auto driver = log.type.empty() ? "json-file" : log.type;
   if (driver == "none") return {};
   if (driver != "json-file" && driver != "local" && driver != "journald")
-    return bad("logger: no log driver named '{}' is registered", driver);
+    return bad_option("logger: no log driver named '{}' is registered", driver);
   CHECK(check_mode(log));
   for (const auto& [key, value] : log.config) {
     if (key == "mode" || key == "max-buffer-size" || options_of(driver).contains(key)) continue;
-    if (driver == "local") return bad("unknown log opt '{}' for log driver {}", key, driver);
-    return bad("unknown log opt '{}' for {} log driver", key, driver);
+    if (driver == "local") return bad_option("unknown log opt '{}' for log driver {}", key, driver);
+    return bad_option("unknown log opt '{}' for {} log driver", key, driver);
   }
   auto named = log;
   named.type = driver;

@@ -71,4 +71,11 @@ Result<> check_name_filter(const Filters& filters) {
   return {};
 }
 
+bool has_label(const std::map<std::string, std::string>& labels, const std::string& wanted) {
+  const auto eq = wanted.find('=');
+  const auto found = labels.find(wanted.substr(0, eq));
+  return found != labels.end() &&
+         (eq == std::string::npos || found->second == wanted.substr(eq + 1));
+}
+
 }  // namespace coracle

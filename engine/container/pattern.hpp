@@ -4,6 +4,7 @@
 // run for ever, or out of stack, on hostile ones.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -50,5 +51,8 @@ class NameFilter {
 };
 // errors  invalid_argument: too many, too long, or too costly together
 Result<> check_name_filter(const Filters& filters);
+
+// The `label` filter: "k" or "k=v", among labels.
+bool has_label(const std::map<std::string, std::string>& labels, const std::string& wanted);
 
 }  // namespace coracle

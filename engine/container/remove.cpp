@@ -14,7 +14,7 @@
 namespace coracle {
 namespace {
 
-constexpr std::int64_t kKillLimitMs = 5'000;
+constexpr std::int64_t kRemovalKillLimit_ms = 5'000;
 
 class ContainerWaiter : public Waiter {
  public:
@@ -73,7 +73,7 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
     announce(p_, *c, "kill", {{"signal", std::to_string(SIGKILL)}});
     (void)co_await signal(c, SIGKILL);
   }
-  if (!co_await wait_for_end(c, link, kKillLimitMs)) co_await end_by_force(c, link);
+  if (!co_await wait_for_end(c, link, kRemovalKillLimit_ms)) co_await end_by_force(c, link);
   const auto turn = co_await c->turns.take();
   if (c->running() != nullptr) {
     c->removing = false;

@@ -9,24 +9,13 @@
 #include <charconv>
 
 #include "engine/base/file.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle {
 namespace {
 
 constexpr std::uint64_t kSecond = 1'000'000'000;
 constexpr const char* kCgroups = "/sys/fs/cgroup";
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words;
-  std::size_t at = 0;
-  while (at < line.size()) {
-    const auto from = line.find_first_not_of(" \t", at);
-    if (from == std::string_view::npos) break;
-    at = std::min(line.find_first_of(" \t", from), line.size());
-    words.push_back(line.substr(from, at - from));
-  }
-  return words;
-}
 
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;

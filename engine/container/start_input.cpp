@@ -10,6 +10,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/text.hpp"
 #include "engine/container/host_devices.hpp"
 #include "engine/container/links.hpp"
 #include "engine/container/mount_sources.hpp"
@@ -157,19 +158,6 @@ Result<> join_ipc(const Parts& p, GenerateInput& in) {
   return {};
 }
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> words;
-  std::string word;
-  for (const char c : text + ",") {
-    if (c != ',') {
-      word += c;
-    } else if (!word.empty()) {
-      words.push_back(std::exchange(word, {}));
-    }
-  }
-  return words;
-}
-
 }  // namespace
 
 Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
@@ -243,7 +231,7 @@ Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {
 
 Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text) {
   std::vector<std::uint8_t> keys;
-  for (const auto& word : words_of(text.empty() ? "ctrl-p,ctrl-q" : text)) {
+  for (const auto& word : list_items(text.empty() ? "ctrl-p,ctrl-q" : text)) {
     if (word.size() == 1) {
       keys.push_back(static_cast<std::uint8_t>(word[0]));
       continue;

@@ -9,7 +9,7 @@
 namespace coracle {
 namespace {
 
-constexpr std::chrono::milliseconds kInterval{1000};
+constexpr std::chrono::milliseconds kSampleInterval{1000};
 
 struct Watch {
   Watch(Parts& parts, ContainerPtr container, StatsOptions asked)
@@ -70,8 +70,8 @@ Task<std::optional<StatsView>> next_view(WatchPtr w) {
   if (!first) CO_CHECK(co_await wait_for_turn(w));
   if (is_gone(*w)) co_return end;
   CO_TRY(auto sample, co_await sample_now(w));
-  w->due = std::max(w->due + kInterval, std::chrono::steady_clock::now());
-  if (first) w->due = std::chrono::steady_clock::now() + kInterval;
+  w->due = std::max(w->due + kSampleInterval, std::chrono::steady_clock::now());
+  if (first) w->due = std::chrono::steady_clock::now() + kSampleInterval;
   if (!w->options.stream && !w->options.one_shot && sample) {
     w->last = std::move(sample);
     CO_CHECK(co_await wait_for_turn(w));

@@ -10,7 +10,7 @@ namespace coracle {
 namespace {
 
 constexpr std::int64_t kDefaultGraceMs = 10'000;
-constexpr std::int64_t kKillLimitMs = 10'000;  // after SIGKILL: then by force
+constexpr std::int64_t kStopKillLimit_ms = 10'000;  // after SIGKILL: then by force
 
 }  // namespace
 
@@ -55,7 +55,7 @@ Coro<void> Lifecycle::end_by_force(ContainerPtr c, std::shared_ptr<MonitorLink> 
   for (const auto& who : {identity.init, identity.monitor}) {
     if (auto process = Pidfd::open(who)) (void)process->send_signal(SIGKILL);
   }
-  (void)co_await wait_for_end(c, link, kKillLimitMs);
+  (void)co_await wait_for_end(c, link, kStopKillLimit_ms);
 }
 
 // Stopped while it waited for its next start. The caller has the turn.
@@ -109,7 +109,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
       (void)co_await signal(c, SIGKILL);
     }
   }
-  if (co_await wait_for_end(c, link, kKillLimitMs)) co_return Result<>{};
+  if (co_await wait_for_end(c, link, kStopKillLimit_ms)) co_return Result<>{};
   co_await end_by_force(c, link);
   if (auto* running = c->running(); running != nullptr && running->monitor == link)
     co_return fail(Errc::internal,
@@ -168,7 +168,7 @@ Task<> Lifecycle::kill(ContainerPtr c, std::string text) {
     if (ends) co_await let_die(c);
   }
   if (number != SIGKILL) co_return Result<>{};
-  if (!co_await wait_for_end(c, link, kKillLimitMs)) co_await end_by_force(c, link);
+  if (!co_await wait_for_end(c, link, kStopKillLimit_ms)) co_await end_by_force(c, link);
   co_return Result<>{};
 }
 

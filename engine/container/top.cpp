@@ -11,6 +11,7 @@
 #include <csignal>
 
 #include "engine/base/own_thread.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle {
 namespace {
@@ -18,19 +19,12 @@ namespace {
 constexpr std::size_t kOutputLimit = std::size_t{64} << 20;
 constexpr auto kPsLimit = std::chrono::seconds(10);
 
-std::vector<std::string> words_of(std::string_view line) {
-  std::vector<std::string> words;
-  std::size_t at = 0;
-  while (at < line.size()) {
-    const auto from = line.find_first_not_of(" \t", at);
-    if (from == std::string_view::npos) break;
-    at = std::min(line.find_first_of(" \t", from), line.size());
-    words.emplace_back(line.substr(from, at - from));
-  }
-  return words;
+// `-o pid=X` would give the column of pids another title, so that it is not found.
+std::vector<std::string> own_words(std::string_view line) {
+  const auto words = words_of(line);
+  return {words.begin(), words.end()};
 }
 
-// `-o pid=X` would give the column of pids another title, so that it is not found.
 Result<> check_ps_args(const std::vector<std::string>& args) {
   for (const auto& arg : args) {
     const auto eq = arg.find('=');
@@ -125,7 +119,7 @@ Result<ProcessList> parse_ps(const std::string& output, const std::set<pid_t>& p
     const auto end = std::min(output.find('\n', at), output.size());
     const auto line = std::string_view(output).substr(at, end - at);
     at = end + 1;
-    auto words = words_of(line);
+    auto words = own_words(line);
     if (list.titles.empty()) {
       const auto found = std::ranges::find(words, "PID");
       if (found == words.end()) return fail(Errc::internal, "Couldn't find PID field in ps output");
@@ -157,7 +151,7 @@ Result<ProcessList> parse_ps(const std::string& output, const std::set<pid_t>& p
 }
 
 Task<ProcessList> list_processes(Parts& p, ContainerPtr c, std::string ps_args) {
-  auto args = words_of(ps_args.empty() ? "-ef" : ps_args);
+  auto args = own_words(ps_args.empty() ? "-ef" : ps_args);
   CO_CHECK(check_ps_args(args));
   CO_TRY(auto tree, process_tree_of(p, *c));
   auto job = [tree = std::move(tree), args = std::move(args)](const StopFlag& stop) {

@@ -9,7 +9,7 @@
 namespace coracle {
 namespace {
 
-constexpr int kDeepest = 32;
+constexpr int kDeepestNesting = 32;
 
 class Parser {
  public:
@@ -70,7 +70,8 @@ class Parser {
   }
 
   Result<json::Value> value_of(const Event& event, int depth) {
-    if (depth > kDeepest) return fail(Errc::invalid_argument, "line {}: too deep", event.line);
+    if (depth > kDeepestNesting)
+      return fail(Errc::invalid_argument, "line {}: too deep", event.line);
     switch (event.type) {
       case YAML_SCALAR_EVENT: return event.plain ? typed(event.text) : json::Value(event.text);
       case YAML_SEQUENCE_START_EVENT: return sequence(depth);

@@ -19,8 +19,6 @@
 namespace coracle::runtime {
 namespace {
 
-constexpr mode_t kPermissions = 07777;
-
 Result<> copy_link(const UniqueFd& from, const std::string& name, const UniqueFd& to) {
   std::array<char, PATH_MAX> target{};
   const ssize_t n = at::read_link(from, name, target.data(), target.size() - 1);
@@ -42,7 +40,7 @@ Result<> copy_file(const UniqueFd& from, const std::string& name, const UniqueFd
     if (n < 0 && errno != EINTR) return sys_error("copy it");
   }
   if (::fchown(out.get(), st.st_uid, st.st_gid) != 0) return sys_error("set its owner");
-  if (::fchmod(out.get(), st.st_mode & kPermissions) != 0) return sys_error("set its mode");
+  if (::fchmod(out.get(), st.st_mode & ALLPERMS) != 0) return sys_error("set its mode");
   return {};
 }
 
@@ -70,7 +68,7 @@ class CopyUp final : public Visitor {
     struct stat st {};
     if (::fstat(from->get(), &st) != 0) return sys_error("look at {}", way_.shown());
     if (::fchown(to->get(), st.st_uid, st.st_gid) != 0 ||
-        ::fchmod(to->get(), st.st_mode & kPermissions) != 0)
+        ::fchmod(to->get(), st.st_mode & ALLPERMS) != 0)
       return sys_error("set owner and mode of {}", way_.shown());
     return {};
   }

@@ -15,10 +15,11 @@
 #include <new>
 #include <string>
 
+#include "engine/runtime/report.hpp"
+
 namespace coracle::runtime {
 namespace {
 
-constexpr int kExitBeforeExec = 125;  // what the child ends with when it never became the program
 constexpr std::size_t kMostText = std::size_t{8} << 10;
 // A program on a file system that does not answer, or a container that stops the process, must not
 // hold its monitor for ever.

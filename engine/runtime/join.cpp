@@ -25,7 +25,7 @@
 namespace coracle::runtime {
 namespace {
 
-constexpr std::array kNamespaces = {
+constexpr std::array kJoinOrder = {
     std::pair{"user", CLONE_NEWUSER}, std::pair{"mnt", CLONE_NEWNS},
     std::pair{"uts", CLONE_NEWUTS},   std::pair{"ipc", CLONE_NEWIPC},
     std::pair{"net", CLONE_NEWNET},   std::pair{"cgroup", CLONE_NEWCGROUP}};
@@ -47,7 +47,7 @@ Result<bool> differs(pid_t pid, const char* name) {
 
 Result<Target> look_at(const Pidfd& init) {
   Target target;
-  for (const auto& [name, type] : kNamespaces) {
+  for (const auto& [name, type] : kJoinOrder) {
     TRY(const bool other, differs(init.pid(), name));
     if (other) target.others |= type;
   }
@@ -87,12 +87,12 @@ struct JoinInput {
   const ExecWatch& watch;
 };
 
-struct Prepared {
+struct PreparedJoin {
   ResolvedUser user;
   UniqueFd master;
 };
 
-Result<Prepared> set_up(const JoinInput& in) {
+Result<PreparedJoin> set_up_join(const JoinInput& in) {
   const auto& request = in.request;
   const auto& process = *request.process;
   CHECK(close_all_but({in.report.get(), request.init->fd().get(), in.target.pid_namespace.get(),
@@ -101,7 +101,7 @@ Result<Prepared> set_up(const JoinInput& in) {
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("hide from ptrace");
   CHECK(enter(request.init->fd(), in.target));
   TRY(const auto root, open_dir("/"));
-  Prepared out;
+  PreparedJoin out;
   TRY(out.user, resolve_user(process.user, root));
   UniqueFd slave;
   if (process.terminal) {
@@ -116,7 +116,7 @@ Result<Prepared> set_up(const JoinInput& in) {
 // noexcept: nothing may unwind into a copy of the parent.
 [[noreturn]] void run_setter(JoinInput& in, const Birth& birth) noexcept {
   reset_signals();
-  auto prepared = set_up(in);
+  auto prepared = set_up_join(in);
   if (!prepared) report_error_and_exit(in.report, prepared.error());
   std::vector<int> fds;
   if (prepared->master) fds.push_back(prepared->master.get());

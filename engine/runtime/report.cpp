@@ -5,8 +5,6 @@
 namespace coracle::runtime {
 namespace {
 
-constexpr int kExitBeforeExec = 125;  // what the child ends with when it never became the program
-
 Error error_of(const Report& r) { return Error{errc_from_name(r.code), r.sys, r.message}; }
 
 }  // namespace

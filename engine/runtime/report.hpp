@@ -12,6 +12,9 @@
 
 namespace coracle::runtime {
 
+// What the child ends with when it never became the program.
+constexpr int kExitBeforeExec = 125;
+
 struct Report {
   std::string event;  // ready (descriptors: see launch, join), error
   std::string code;   // error: name_of(Errc)

@@ -21,7 +21,6 @@
 namespace coracle::runtime {
 namespace {
 
-constexpr mode_t kPermissions = 07777;
 constexpr std::uint64_t kPrivate = MS_PRIVATE;
 
 bool refused(const Error& e) { return e.sys == EPERM || e.sys == EACCES || e.sys == EBUSY; }
@@ -71,7 +70,7 @@ Result<UniqueFd> make_tmpfs(const PlannedMount& m, const UniqueFd& place, bool& 
   for (const auto& o : data) has_mode = has_mode || o.key == "mode";
   struct stat st {};
   if (!has_mode && ::fstat(place.get(), &st) == 0)
-    data.push_back({"mode", fmt::format("{:o}", st.st_mode & kPermissions)});
+    data.push_back({"mode", fmt::format("{:o}", st.st_mode & ALLPERMS)});
   TRY(auto mount,
       make_file_system("tmpfs", m.source.empty() ? "tmpfs" : m.source, data, attributes));
   if (m.copy_up) CHECK(copy_up(place, mount));

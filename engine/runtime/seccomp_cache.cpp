@@ -20,7 +20,7 @@ struct Header {
   std::uint64_t check_sum;
 };
 constexpr std::array<char, 8> kMagic = {'C', 'O', 'R', 'A', 'B', 'P', 'F', '1'};
-constexpr std::size_t kFileLimit = std::size_t{1} << 20;
+constexpr std::size_t kCachedFilterLimit = std::size_t{1} << 20;
 
 // FNV-1a, 64 bits.
 std::uint64_t hash_of(std::string_view bytes) {
@@ -42,7 +42,7 @@ std::string path_of(const std::string& dir, const std::string& key) {
 
 std::optional<SeccompFilter> read_cached_filter(const std::string& dir, const std::string& key) {
   const std::string whole = full_key(key);
-  const auto file = read_file(path_of(dir, whole), kFileLimit);
+  const auto file = read_file(path_of(dir, whole), kCachedFilterLimit);
   Header h{};
   if (!file || file->size() < sizeof h) return std::nullopt;
   std::memcpy(&h, file->data(), sizeof h);

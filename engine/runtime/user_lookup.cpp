@@ -12,7 +12,7 @@ namespace coracle::runtime {
 namespace {
 
 constexpr std::uint32_t kHighestId = 0x7fffffff;
-constexpr std::size_t kFileLimit = std::size_t{8} << 20;
+constexpr std::size_t kUserFileLimit = std::size_t{8} << 20;
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> out;
@@ -80,7 +80,7 @@ std::string home_of(std::uint32_t uid, std::string_view passwd) {
 
 std::string read_in_root(const UniqueFd& root, const std::string& path) {
   const auto file = open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  return file ? read_all(*file, kFileLimit).value_or("") : "";
+  return file ? read_all(*file, kUserFileLimit).value_or("") : "";
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ const Arch* find_arch(const std::string& go) {
   return found == kArches.end() ? nullptr : &*found;
 }
 
-bool contains(const std::vector<std::string>& list, const std::string& what) {
+bool lists(const std::vector<std::string>& list, const std::string& what) {
   return std::ranges::find(list, what) != list.end();
 }
 
@@ -99,13 +99,13 @@ Result<bool> applies(const ProfileRule& rule, const SeccompTarget& target,
                      const std::string& arch) {
   const auto has = [&](const std::string& cap) { return target.capabilities.contains(cap); };
   const auto& out = rule.excludes;
-  if (contains(out.arches, arch) || std::ranges::any_of(out.caps, has)) return false;
+  if (lists(out.arches, arch) || std::ranges::any_of(out.caps, has)) return false;
   if (!out.min_kernel.empty()) {
     TRY(const auto least, parse_kernel_version(out.min_kernel));
     if (target.kernel >= least) return false;
   }
   const auto& in = rule.includes;
-  if (!in.arches.empty() && !contains(in.arches, arch)) return false;
+  if (!in.arches.empty() && !lists(in.arches, arch)) return false;
   if (!std::ranges::all_of(in.caps, has)) return false;
   if (!in.min_kernel.empty()) {
     TRY(const auto least, parse_kernel_version(in.min_kernel));

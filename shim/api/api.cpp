@@ -33,6 +33,14 @@ Result<Filters> filters_of(const http::Request& request,
   return wire::parse_filters(request.query.text("filters"), accepted);
 }
 
+Result<Time> time_of(const http::Request& request, const char* name) {
+  const auto text = request.query.text(name);
+  if (text.empty()) return Time{};
+  const auto t = parse_timestamp(text);
+  if (!t) return std::unexpected(t.error().within("invalid value for \"{}\"", name));
+  return *t;
+}
+
 Result<Size> size_of(const http::Request& request) {
   TRY(const auto h, request.query.number("h"));
   TRY(const auto w, request.query.number("w"));

@@ -29,6 +29,8 @@ Task<json::Value> json_body(CallPtr call, bool required);
 // The `filters` parameter, with only these keys.
 Result<Filters> filters_of(const http::Request& request,
                            std::span<const std::string_view> accepted);
+// A parameter that is a time ("since"); without it Time{}.
+Result<Time> time_of(const http::Request& request, const char* name);
 // h and w of a resize.
 struct Size {
   std::uint16_t height = 0, width = 0;

@@ -67,7 +67,7 @@ Task<> run_copy_out(Engine& engine, std::string name, std::string path, UniqueFd
                                      std::move(told));
 }
 
-Task<Reply> get(Api& api, CallPtr call) {
+Task<Reply> get_archive(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
   ArchiveOperation operation = [&engine = api.engine, name = call->request.params[0], path](
                                    UniqueFd to, HeadSink head) {
@@ -76,7 +76,7 @@ Task<Reply> get(Api& api, CallPtr call) {
   co_return co_await send_archive(call, api.io, std::move(operation), true);
 }
 
-Task<Reply> head(Api& api, CallPtr call) {
+Task<Reply> head_archive(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
   call->end_when_client_leaves();
   CO_TRY(const auto stat, co_await api.engine.stat_path(call->request.params[0], std::move(path)));
@@ -85,7 +85,7 @@ Task<Reply> head(Api& api, CallPtr call) {
   co_return reply;
 }
 
-Task<Reply> put(Api& api, CallPtr call) {
+Task<Reply> put_archive(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
   CopyInOptions options;
   options.keep_kinds = call->request.query.flag("noOverwriteDirNonDir");
@@ -141,9 +141,9 @@ Task<Reply> commit(Api& api, CallPtr call) {
 }  // namespace
 
 void add_archive_routes(http::Router& router, Api& api) {
-  route(router, api, "HEAD", "/containers/{}/archive", head);
-  route(router, api, "GET", "/containers/{}/archive", get);
-  route(router, api, "PUT", "/containers/{}/archive", put);
+  route(router, api, "HEAD", "/containers/{}/archive", head_archive);
+  route(router, api, "GET", "/containers/{}/archive", get_archive);
+  route(router, api, "PUT", "/containers/{}/archive", put_archive);
   route(router, api, "GET", "/containers/{}/changes", changes);
   route(router, api, "GET", "/containers/{}/export", export_one);
   route(router, api, "POST", "/commit", commit);

@@ -11,11 +11,11 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kListFilters[] = {
+constexpr std::string_view kContainerFilters[] = {
     "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
     "label",    "name",   "network", "publish", "since",  "status", "volume"};
 
-Task<Reply> create(Api& api, CallPtr call) {
+Task<Reply> create_container(Api& api, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto request, wire::parse_create(body, call->request.version));
   request.name = call->request.query.text("name");
@@ -70,13 +70,13 @@ Result<std::string> list_text(Api& api, const ListOptions& options, const Sizes&
   return out;
 }
 
-Task<Reply> list(Api& api, CallPtr call) {
+Task<Reply> list_containers(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   ListOptions options;
   options.all = query.flag("all");
   CO_TRY(const auto limit, query.number("limit"));
   options.limit = limit.value_or(0);
-  CO_TRY(options.filters, filters_of(call->request, kListFilters));
+  CO_TRY(options.filters, filters_of(call->request, kContainerFilters));
   Sizes sizes;
   if (query.flag("size")) {
     call->end_when_client_leaves();
@@ -88,7 +88,7 @@ Task<Reply> list(Api& api, CallPtr call) {
   co_return http::json_reply(std::move(text));
 }
 
-Task<Reply> inspect(Api& api, CallPtr call) {
+Task<Reply> inspect_container(Api& api, CallPtr call) {
   CO_TRY(const auto view, api.engine.inspect(call->request.params[0]));
   Sizes sizes;
   if (call->request.query.flag("size")) {
@@ -100,7 +100,7 @@ Task<Reply> inspect(Api& api, CallPtr call) {
       json::serialize(wire::container_json(view, call->request.version, size_in(sizes, view.id))));
 }
 
-Task<Reply> start(Api& api, CallPtr call) {
+Task<Reply> start_container(Api& api, CallPtr call) {
   if (call->request.query.has("checkpoint") && !call->request.query.text("checkpoint").empty())
     co_return fail(Errc::invalid_argument, "checkpoint is only supported in experimental mode");
   CO_TRY(const auto body, co_await call->read_body(kBodyLimit));
@@ -119,34 +119,34 @@ Result<StopOptions> stop_options(const http::Request& request) {
   return options;
 }
 
-Task<Reply> stop(Api& api, CallPtr call) {
+Task<Reply> stop_container(Api& api, CallPtr call) {
   CO_TRY(auto options, stop_options(call->request));
   CO_CHECK(co_await api.engine.stop(call->request.params[0], std::move(options)));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> restart(Api& api, CallPtr call) {
+Task<Reply> restart_container(Api& api, CallPtr call) {
   CO_TRY(auto options, stop_options(call->request));
   CO_CHECK(co_await api.engine.restart(call->request.params[0], std::move(options)));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> kill(Api& api, CallPtr call) {
+Task<Reply> kill_container(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.kill(call->request.params[0], call->request.query.text("signal")));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> pause(Api& api, CallPtr call) {
+Task<Reply> pause_container(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.pause(call->request.params[0]));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> unpause(Api& api, CallPtr call) {
+Task<Reply> unpause_container(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.unpause(call->request.params[0]));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> update(Api& api, CallPtr call) {
+Task<Reply> update_container(Api& api, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto asked, wire::parse_update(body));
   CO_TRY(const auto warnings,
@@ -156,12 +156,12 @@ Task<Reply> update(Api& api, CallPtr call) {
   co_return http::json_reply(json::serialize(o));
 }
 
-Task<Reply> rename(Api& api, CallPtr call) {
+Task<Reply> rename_container(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.rename(call->request.params[0], call->request.query.text("name")));
   co_return http::empty_reply(204);
 }
 
-Task<Reply> remove(Api& api, CallPtr call) {
+Task<Reply> remove_container(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   if (query.flag("link")) {
     std::string name = call->request.params[0];
@@ -178,7 +178,7 @@ Task<Reply> remove(Api& api, CallPtr call) {
   co_return http::empty_reply(204);
 }
 
-Task<Reply> resize(Api& api, CallPtr call) {
+Task<Reply> resize_container(Api& api, CallPtr call) {
   CO_TRY(const auto size, size_of(call->request));
   CO_CHECK(co_await api.engine.resize(call->request.params[0], size.height, size.width));
   co_return http::empty_reply(200);
@@ -187,20 +187,20 @@ Task<Reply> resize(Api& api, CallPtr call) {
 }  // namespace
 
 void add_container_routes(http::Router& router, Api& api) {
-  route(router, api, "POST", "/containers/create", create);
-  route(router, api, "GET", "/containers/json", list);
-  route(router, api, "GET", "/containers/{}/json", inspect);
-  route(router, api, "POST", "/containers/{}/start", start);
-  route(router, api, "POST", "/containers/{}/stop", stop);
-  route(router, api, "POST", "/containers/{}/restart", restart);
-  route(router, api, "POST", "/containers/{}/kill", kill);
-  route(router, api, "POST", "/containers/{}/pause", pause);
-  route(router, api, "POST", "/containers/{}/unpause", unpause);
-  route(router, api, "POST", "/containers/{}/update", update);
-  route(router, api, "POST", "/containers/{}/rename", rename);
-  route(router, api, "POST", "/containers/{}/resize", resize);
-  route(router, api, "DELETE", "/containers/{}", remove);
-  route(router, api, "DELETE", "/containers/{}/{}", remove);
+  route(router, api, "POST", "/containers/create", create_container);
+  route(router, api, "GET", "/containers/json", list_containers);
+  route(router, api, "GET", "/containers/{}/json", inspect_container);
+  route(router, api, "POST", "/containers/{}/start", start_container);
+  route(router, api, "POST", "/containers/{}/stop", stop_container);
+  route(router, api, "POST", "/containers/{}/restart", restart_container);
+  route(router, api, "POST", "/containers/{}/kill", kill_container);
+  route(router, api, "POST", "/containers/{}/pause", pause_container);
+  route(router, api, "POST", "/containers/{}/unpause", unpause_container);
+  route(router, api, "POST", "/containers/{}/update", update_container);
+  route(router, api, "POST", "/containers/{}/rename", rename_container);
+  route(router, api, "POST", "/containers/{}/resize", resize_container);
+  route(router, api, "DELETE", "/containers/{}", remove_container);
+  route(router, api, "DELETE", "/containers/{}/{}", remove_container);
 }
 
 }  // namespace coracle::api

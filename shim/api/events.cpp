@@ -9,14 +9,6 @@ constexpr std::string_view kFilters[] = {"config", "container", "daemon", "event
                                          "label",  "network",   "node",   "plugin", "scope",
                                          "secret", "service",   "type",   "volume"};
 
-Result<Time> time_of(const http::Request& request, const char* name) {
-  const auto text = request.query.text(name);
-  if (text.empty()) return Time{};
-  const auto t = parse_timestamp(text);
-  if (!t) return std::unexpected(t.error().within("invalid value for \"{}\"", name));
-  return *t;
-}
-
 // How the stream is written. From 1.52 on a client may ask for one of three kinds.
 struct Framing {
   const char* type = "application/json";

@@ -14,7 +14,7 @@ void describe(auto& field, StartBody& s) {
   field("Detach", s.detach)("Tty", s.tty)("ConsoleSize", s.console_size);
 }
 
-Task<Reply> create(Api& api, CallPtr call) {
+Task<Reply> create_exec(Api& api, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto request, json::from_json<ExecRequest>(body));
   if (request.cmd.items.empty())
@@ -29,7 +29,7 @@ Task<Reply> create(Api& api, CallPtr call) {
   co_return http::json_reply(json::serialize(o), 201);
 }
 
-Task<Reply> start(Api& api, CallPtr call) {
+Task<Reply> start_exec(Api& api, CallPtr call) {
   CO_TRY(const auto json, co_await json_body(call, false));
   StartBody body;
   if (!json.is_null()) {
@@ -52,13 +52,13 @@ Task<Reply> start(Api& api, CallPtr call) {
   co_return http::sent_reply();
 }
 
-Task<Reply> resize(Api& api, CallPtr call) {
+Task<Reply> resize_exec(Api& api, CallPtr call) {
   CO_TRY(const auto size, size_of(call->request));
   CO_CHECK(co_await api.engine.exec_resize(call->request.params[0], size.height, size.width));
   co_return http::empty_reply(200);
 }
 
-Task<Reply> inspect(Api& api, CallPtr call) {
+Task<Reply> inspect_exec(Api& api, CallPtr call) {
   CO_TRY(const auto view, api.engine.exec_inspect(call->request.params[0]));
   co_return http::json_reply(json::serialize(wire::exec_json(view)));
 }
@@ -66,10 +66,10 @@ Task<Reply> inspect(Api& api, CallPtr call) {
 }  // namespace
 
 void add_exec_routes(http::Router& router, Api& api) {
-  route(router, api, "POST", "/containers/{}/exec", create);
-  route(router, api, "POST", "/exec/{}/start", start);
-  route(router, api, "POST", "/exec/{}/resize", resize);
-  route(router, api, "GET", "/exec/{}/json", inspect);
+  route(router, api, "POST", "/containers/{}/exec", create_exec);
+  route(router, api, "POST", "/exec/{}/start", start_exec);
+  route(router, api, "POST", "/exec/{}/resize", resize_exec);
+  route(router, api, "GET", "/exec/{}/json", inspect_exec);
 }
 
 }  // namespace coracle::api

@@ -7,11 +7,11 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kListFilters[] = {"before",    "dangling", "label", "label!",
-                                             "reference", "since",    "until"};
+constexpr std::string_view kImageFilters[] = {"before",    "dangling", "label", "label!",
+                                              "reference", "since",    "until"};
 
-Task<Reply> list(Api& api, CallPtr call) {
-  CO_TRY(auto filters, filters_of(call->request, kListFilters));
+Task<Reply> list_images(Api& api, CallPtr call) {
+  CO_TRY(auto filters, filters_of(call->request, kImageFilters));
   // The parameter of before filters.
   if (const auto name = call->request.query.text("filter"); !name.empty())
     filters["reference"].push_back(name);
@@ -23,13 +23,13 @@ Task<Reply> list(Api& api, CallPtr call) {
   co_return http::json_reply(json::serialize(out));
 }
 
-Task<Reply> inspect(Api& api, CallPtr call) {
+Task<Reply> inspect_image(Api& api, CallPtr call) {
   CO_TRY(const auto image, api.engine.image(call->request.params[0]));
   co_return http::json_reply(
       json::serialize(wire::image_json(image, api.engine.info().driver, call->request.version)));
 }
 
-Task<Reply> history(Api& api, CallPtr call) {
+Task<Reply> image_history(Api& api, CallPtr call) {
   CO_TRY(const auto image, api.engine.image(call->request.params[0]));
   co_return http::json_reply(json::serialize(wire::history_json(image)));
 }
@@ -53,7 +53,7 @@ Task<std::string> run_pull(Api& api, storage::Reference ref, storage::RegistryAu
   co_return std::string();
 }
 
-Task<Reply> pull(Api& api, CallPtr call) {
+Task<Reply> pull_image(Api& api, CallPtr call) {
   CO_TRY(auto ref, pull_reference(call->request));
   CO_TRY(auto platform, wire::parse_platform(call->request.query.text("platform")));
   auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
@@ -71,7 +71,7 @@ Task<std::string> run_import(Api& api, std::shared_ptr<UniqueFd> from,
   co_return json::serialize(o) + "\r\n";
 }
 
-Task<Reply> import(Api& api, CallPtr call) {
+Task<Reply> import_image(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   if (query.text("fromSrc") != "-")
     co_return fail(Errc::unsupported,
@@ -95,9 +95,9 @@ Task<Reply> import(Api& api, CallPtr call) {
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
-Task<Reply> create(Api& api, CallPtr call) {
-  if (!call->request.query.text("fromImage").empty()) return pull(api, std::move(call));
-  return import(api, std::move(call));
+Task<Reply> create_image(Api& api, CallPtr call) {
+  if (!call->request.query.text("fromImage").empty()) return pull_image(api, std::move(call));
+  return import_image(api, std::move(call));
 }
 
 Task<std::string> run_load(Api& api, std::shared_ptr<UniqueFd> from, storage::ProgressSink sink) {
@@ -105,7 +105,7 @@ Task<std::string> run_load(Api& api, std::shared_ptr<UniqueFd> from, storage::Pr
   co_return std::string();
 }
 
-Task<Reply> load(Api& api, CallPtr call) {
+Task<Reply> load_images(Api& api, CallPtr call) {
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));
   Operation operation = [&api, from](storage::ProgressSink sink) {
@@ -126,13 +126,13 @@ Task<Reply> save_one(Api& api, CallPtr call) {
   return save_names(api, call, {call->request.params[0]});
 }
 
-Task<Reply> save(Api& api, CallPtr call) {
+Task<Reply> save_images(Api& api, CallPtr call) {
   std::vector<std::string> names = call->request.query.list("names");
   if (names.empty()) co_return fail(Errc::invalid_argument, "no image is named");
   co_return co_await save_names(api, call, std::move(names));
 }
 
-Task<Reply> tag(Api& api, CallPtr call) {
+Task<Reply> tag_image(Api& api, CallPtr call) {
   const auto& query = call->request.query;
   CO_CHECK(co_await api.engine.tag(call->request.params[0], query.text("repo"), query.text("tag")));
   co_return http::empty_reply(201);
@@ -157,7 +157,7 @@ Result<> check_platforms(const Api& api, const std::string& name,
               image.os, image.architecture);
 }
 
-Task<Reply> remove(Api& api, CallPtr call) {
+Task<Reply> remove_image(Api& api, CallPtr call) {
   const auto platforms = call->request.query.list("platforms");
   CO_CHECK(check_platforms(api, call->request.params[0], platforms));
   CO_TRY(const auto removed, co_await api.engine.remove_image(call->request.params[0],
@@ -168,15 +168,15 @@ Task<Reply> remove(Api& api, CallPtr call) {
 }  // namespace
 
 void add_image_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/images/json", list);
-  route(router, api, "GET", "/images/get", save);
+  route(router, api, "GET", "/images/json", list_images);
+  route(router, api, "GET", "/images/get", save_images);
   route(router, api, "GET", "/images/{*}/get", save_one);
-  route(router, api, "GET", "/images/{*}/json", inspect);
-  route(router, api, "GET", "/images/{*}/history", history);
-  route(router, api, "POST", "/images/create", create);
-  route(router, api, "POST", "/images/load", load);
-  route(router, api, "POST", "/images/{*}/tag", tag);
-  route(router, api, "DELETE", "/images/{*}", remove);
+  route(router, api, "GET", "/images/{*}/json", inspect_image);
+  route(router, api, "GET", "/images/{*}/history", image_history);
+  route(router, api, "POST", "/images/create", create_image);
+  route(router, api, "POST", "/images/load", load_images);
+  route(router, api, "POST", "/images/{*}/tag", tag_image);
+  route(router, api, "DELETE", "/images/{*}", remove_image);
 }
 
 }  // namespace coracle::api

@@ -6,18 +6,18 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kListFilters[] = {"dangling", "driver", "id",  "label",
-                                             "name",     "scope",  "type"};
+constexpr std::string_view kNetworkFilters[] = {"dangling", "driver", "id",  "label",
+                                                "name",     "scope",  "type"};
 
-Task<Reply> list(Api& api, CallPtr call) {
-  CO_TRY(const auto filters, filters_of(call->request, kListFilters));
+Task<Reply> list_networks(Api& api, CallPtr call) {
+  CO_TRY(const auto filters, filters_of(call->request, kNetworkFilters));
   CO_TRY(const auto networks, api.engine.networks(filters));
   boost::json::array out;
   for (const auto& n : networks) out.push_back(wire::network_json(n, false, call->request.version));
   co_return http::json_reply(json::serialize(out));
 }
 
-Task<Reply> inspect(Api& api, CallPtr call) {
+Task<Reply> inspect_network(Api& api, CallPtr call) {
   CO_TRY(const auto network, api.engine.network(call->request.params[0]));
   const auto scope = call->request.query.text("scope");
   if (!scope.empty() && scope != "local")
@@ -29,9 +29,9 @@ Task<Reply> inspect(Api& api, CallPtr call) {
 }  // namespace
 
 void add_network_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/networks", list);
-  route(router, api, "GET", "/networks/", list);
-  route(router, api, "GET", "/networks/{}", inspect);
+  route(router, api, "GET", "/networks", list_networks);
+  route(router, api, "GET", "/networks/", list_networks);
+  route(router, api, "GET", "/networks/{}", inspect_network);
 }
 
 }  // namespace coracle::api

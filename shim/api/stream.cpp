@@ -85,14 +85,6 @@ std::optional<std::uint64_t> tail_of(const std::string& text) {
   return n;
 }
 
-Result<Time> time_of(const http::Request& request, const char* name) {
-  const auto text = request.query.text(name);
-  if (text.empty()) return Time{};
-  const auto t = parse_timestamp(text);
-  if (!t) return std::unexpected(t.error().within("invalid value for \"{}\"", name));
-  return *t;
-}
-
 Result<LogOptions> log_options(const http::Request& request) {
   LogOptions o;
   o.out = request.query.flag("stdout");

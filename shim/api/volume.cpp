@@ -7,10 +7,10 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kListFilters[] = {"dangling", "driver", "label", "name"};
+constexpr std::string_view kVolumeFilters[] = {"dangling", "driver", "label", "name"};
 
-Task<Reply> list(Api& api, CallPtr call) {
-  CO_TRY(const auto filters, filters_of(call->request, kListFilters));
+Task<Reply> list_volumes(Api& api, CallPtr call) {
+  CO_TRY(const auto filters, filters_of(call->request, kVolumeFilters));
   CO_TRY(const auto volumes, api.engine.volumes(filters));
   boost::json::array all;
   for (const auto& v : volumes) all.push_back(wire::volume_json(v));
@@ -20,12 +20,12 @@ Task<Reply> list(Api& api, CallPtr call) {
   co_return http::json_reply(json::serialize(o));
 }
 
-Task<Reply> inspect(Api& api, CallPtr call) {
+Task<Reply> inspect_volume(Api& api, CallPtr call) {
   CO_TRY(const auto volume, api.engine.volume(call->request.params[0]));
   co_return http::json_reply(json::serialize(wire::volume_json(volume)));
 }
 
-Task<Reply> create(Api& api, CallPtr call) {
+Task<Reply> create_volume(Api& api, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   const auto* object = body.if_object();
   const auto* cluster = object == nullptr ? nullptr : object->if_contains("ClusterVolumeSpec");
@@ -38,7 +38,7 @@ Task<Reply> create(Api& api, CallPtr call) {
   co_return http::json_reply(json::serialize(wire::volume_json(volume)), 201);
 }
 
-Task<Reply> remove(Api& api, CallPtr call) {
+Task<Reply> remove_volume(Api& api, CallPtr call) {
   CO_CHECK(co_await api.engine.remove_volume(call->request.params[0],
                                              call->request.query.flag("force")));
   co_return http::empty_reply(204);
@@ -47,10 +47,10 @@ Task<Reply> remove(Api& api, CallPtr call) {
 }  // namespace
 
 void add_volume_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/volumes", list);
-  route(router, api, "POST", "/volumes/create", create);
-  route(router, api, "GET", "/volumes/{}", inspect);
-  route(router, api, "DELETE", "/volumes/{}", remove);
+  route(router, api, "GET", "/volumes", list_volumes);
+  route(router, api, "POST", "/volumes/create", create_volume);
+  route(router, api, "GET", "/volumes/{}", inspect_volume);
+  route(router, api, "DELETE", "/volumes/{}", remove_volume);
 }
 
 }  // namespace coracle::api

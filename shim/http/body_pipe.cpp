@@ -9,7 +9,7 @@
 
 namespace coracle::http {
 namespace {
-constexpr std::size_t kPiece = std::size_t{64} << 10;
+constexpr std::size_t kBodyPiece = std::size_t{64} << 10;
 }
 
 Result<BodyPipe> make_body_pipe() {
@@ -21,7 +21,7 @@ Result<BodyPipe> make_body_pipe() {
 
 Task<> fill_body_pipe(asio::io_context& io, UniqueFd write_side, BodyReader next) {
   asio::posix::stream_descriptor out(io, write_side.release());
-  std::string piece(kPiece, '\0');
+  std::string piece(kBodyPiece, '\0');
   std::size_t dropped = 0;
   bool reader_gone = false;
   while (dropped < kDrain) {

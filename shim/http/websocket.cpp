@@ -16,7 +16,7 @@ namespace {
 namespace websocket = boost::beast::websocket;
 using Socket = asio::local::stream_protocol::socket;
 
-constexpr std::size_t kPiece = std::size_t{16} << 10;
+constexpr std::size_t kFramePiece = std::size_t{16} << 10;
 
 struct Tunnel {
   Tunnel(asio::io_context& io, int client, int engine)
@@ -34,7 +34,7 @@ std::string lower(std::string text) {
 }
 
 Coro<void> from_client(TunnelPtr t) {
-  std::array<char, kPiece> piece;
+  std::array<char, kFramePiece> piece;
   const auto buffer = asio::buffer(piece);
   for (;;) {
     const auto [ec, n] = co_await t->ws.async_read_some(buffer, kToken);
@@ -48,7 +48,7 @@ Coro<void> from_client(TunnelPtr t) {
 }
 
 Coro<void> to_client(TunnelPtr t) {
-  std::array<char, kPiece> piece;
+  std::array<char, kFramePiece> piece;
   const auto buffer = asio::buffer(piece);
   for (;;) {
     const auto [ec, n] = co_await t->inner.async_read_some(buffer, kToken);

@@ -18,7 +18,7 @@ struct Field {
 constexpr Field kName{0, 100}, kMode{100, 8}, kUid{108, 8}, kGid{116, 8}, kSize{124, 12},
     kTime{136, 12}, kSum{148, 8}, kType{156, 1}, kLink{157, 100}, kMagic{257, 8}, kMajor{329, 8},
     kMinor{337, 8}, kPrefix{345, 155};
-constexpr std::array kNumbers{kMode, kUid, kGid, kSize, kTime, kMajor, kMinor};
+constexpr std::array kNumberFields{kMode, kUid, kGid, kSize, kTime, kMajor, kMinor};
 constexpr std::string_view kTypes = "0123456700lxgLKSVDM";
 
 const std::vector<std::string>& names() {
@@ -196,7 +196,7 @@ void set_some_field(std::string& tar, std::size_t header, Random& random) {
       return;
     default: break;
   }
-  const Field field = kNumbers[random.below(kNumbers.size())];
+  const Field field = kNumberFields[random.below(kNumberFields.size())];
   if (random.one_in(3)) {  // base 256
     std::string bytes(field.size, random.one_in(2) ? '\xff' : '\0');
     bytes[0] = random.one_in(2) ? '\xff' : '\x80';

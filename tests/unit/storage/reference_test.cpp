@@ -5,7 +5,7 @@
 namespace coracle::storage {
 namespace {
 
-const std::string kDigest = "sha256:" + std::string(64, 'a');
+const std::string kSomeDigest = "sha256:" + std::string(64, 'a');
 
 std::string canonical_of(const std::string& text) {
   const auto r = parse_reference(text, true);
@@ -22,14 +22,14 @@ TEST(Reference, TakesNamesApartAsDockerDoes) {
   EXPECT_EQ("[::1]:5000/x:latest", canonical_of("[::1]:5000/x"));
   EXPECT_EQ("UPPER/x:latest", canonical_of("UPPER/x"));
   EXPECT_EQ("docker.io/library/a__b-c.d---e:_T.-", canonical_of("a__b-c.d---e:_T.-"));
-  EXPECT_EQ("docker.io/library/x@" + kDigest, canonical_of("x@" + kDigest));
+  EXPECT_EQ("docker.io/library/x@" + kSomeDigest, canonical_of("x@" + kSomeDigest));
 }
 
 TEST(Reference, ShowsTheFamiliarForm) {
   for (const std::string name : {"alpine:3", "me/x:1", "127.0.0.1:5000/x:1", "library/a/b:1"})
     EXPECT_EQ(name, parse_reference(name, true)->familiar());
   EXPECT_EQ("alpine:3", parse_reference("docker.io/library/alpine:3", true)->familiar());
-  EXPECT_EQ("x@" + kDigest, parse_reference("x@" + kDigest, true)->familiar());
+  EXPECT_EQ("x@" + kSomeDigest, parse_reference("x@" + kSomeDigest, true)->familiar());
   EXPECT_EQ("alpine", parse_reference("alpine", false)->familiar());
 }
 
