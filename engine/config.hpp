@@ -7,7 +7,7 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/types.hpp"
-#include "storage/storage.hpp"
+#include "storage/config.hpp"
 
 namespace coracle {
 

@@ -53,9 +53,11 @@ class EngineImpl : public Engine {
  public:
   EngineImpl(asio::io_context& io, Workers& workers, EngineConfig config)
       : p_(io, workers, std::move(config)),
+        volumes_(p_),
+        logs_(p_),
         execs_(p_),
         health_(p_, execs_),
-        life_(p_, hooks_of(execs_, health_)),
+        life_(p_, volumes_, hooks_of(execs_, health_)),
         images_(p_) {}
 
   Task<> prepare();
@@ -143,12 +145,12 @@ class EngineImpl : public Engine {
   Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
                 std::string leftover) override {
     CO_TRY(auto c, p_.table.find(checked.id));
-    co_return co_await attach_client(p_, std::move(c), std::move(options), std::move(client),
+    co_return co_await attach_client(p_, logs_, std::move(c), std::move(options), std::move(client),
                                      std::move(leftover));
   }
   Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override {
     CO_TRY(auto c, p_.table.find(name));
-    co_return co_await open_logs(p_, std::move(c), options);
+    co_return co_await logs_.open(std::move(c), options);
   }
 
   // -- files of a container
@@ -222,7 +224,7 @@ class EngineImpl : public Engine {
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override {
     return images_.load(std::move(from), std::move(progress));
   }
-  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) override {
+  Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override {
     return images_.import(std::move(from), std::move(options));
   }
   Task<> save(std::vector<std::string> names, UniqueFd to) override {
@@ -231,7 +233,7 @@ class EngineImpl : public Engine {
   Task<> tag(std::string name, std::string repo, std::string tag) override {
     return images_.tag(std::move(name), std::move(repo), std::move(tag));
   }
-  Task<storage::Storage::Removed> remove_image(std::string name, bool force) override {
+  Task<storage::Removed> remove_image(std::string name, bool force) override {
     return images_.remove(std::move(name), force);
   }
   Task<> login(storage::RegistryAuth auth) override { return p_.storage->login(std::move(auth)); }
@@ -239,7 +241,7 @@ class EngineImpl : public Engine {
   // -- volumes and networks
   [[nodiscard]] Result<std::vector<storage::Volume>> volumes(
       const Filters& filters) const override {
-    return list_volumes(p_, filters);
+    return volumes_.list(filters);
   }
   [[nodiscard]] Result<storage::Volume> volume(const std::string& name) const override {
     return p_.storage->find_volume(name);
@@ -247,11 +249,11 @@ class EngineImpl : public Engine {
   Task<storage::Volume> create_volume(std::string name, std::string driver,
                                       std::map<std::string, std::string> options,
                                       std::map<std::string, std::string> labels) override {
-    return owned("create volume", coracle::create_volume(p_, std::move(name), std::move(driver),
-                                                         std::move(options), std::move(labels)));
+    return owned("create volume", volumes_.create(std::move(name), std::move(driver),
+                                                  std::move(options), std::move(labels)));
   }
   Task<> remove_volume(std::string name, bool force) override {
-    return owned("remove volume", coracle::remove_volume(p_, std::move(name), force));
+    return owned("remove volume", volumes_.remove(std::move(name), force));
   }
   [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override {
     return list_networks(p_, filters);
@@ -293,11 +295,13 @@ class EngineImpl : public Engine {
     return Later<T>(p_.io, p_.scope, what, std::move(task)).get();
   }
   Parts p_;
+  Volumes volumes_;
+  Logs logs_;
   Execs execs_;
   HealthChecks health_;
   Lifecycle life_;
   Images images_;
-  Prune prune_{p_, life_, images_};
+  Prune prune_{p_, life_, images_, volumes_};
 };
 
 std::string helper_or_empty(const char* name) {

@@ -15,7 +15,11 @@
 #include "engine/streams.hpp"
 #include "engine/types.hpp"
 #include "engine/usage.hpp"
-#include "storage/storage.hpp"
+#include "storage/credentials.hpp"
+#include "storage/image.hpp"
+#include "storage/mount_plan.hpp"
+#include "storage/progress.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle {
 
@@ -120,10 +124,10 @@ class Engine {
   virtual Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                                     storage::Platform platform, storage::ProgressSink progress) = 0;
   virtual Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) = 0;
-  virtual Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) = 0;
+  virtual Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) = 0;
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
   virtual Task<> tag(std::string name, std::string repo, std::string tag) = 0;
-  virtual Task<storage::Storage::Removed> remove_image(std::string name, bool force) = 0;
+  virtual Task<storage::Removed> remove_image(std::string name, bool force) = 0;
   // Tries a login at a registry. errors: unauthorized with the registry's text
   virtual Task<> login(storage::RegistryAuth auth) = 0;
 

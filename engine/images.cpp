@@ -146,7 +146,7 @@ Task<std::vector<storage::Image>> Images::load(UniqueFd from, storage::ProgressS
   co_return images;
 }
 
-Task<storage::Image> Images::import(UniqueFd from, storage::Storage::ImportOptions options) {
+Task<storage::Image> Images::import(UniqueFd from, storage::ImportOptions options) {
   CO_TRY(auto image, co_await p_.storage->import(std::move(from), std::move(options)));
   auto attributes = image.config.labels;
   attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
@@ -216,7 +216,7 @@ Result<> Images::may_remove(const storage::Image& image, const Users& users,
   return {};
 }
 
-Task<storage::Storage::Removed> Images::remove(std::string name, bool force) {
+Task<storage::Removed> Images::remove(std::string name, bool force) {
   CO_TRY(const auto image, p_.storage->find(name));
   const auto users = users_of(image.id);
   CO_CHECK(may_remove(image, users, name, force));

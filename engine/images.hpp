@@ -20,10 +20,10 @@ class Images {
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                             storage::Platform platform, storage::ProgressSink progress);
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress);
-  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options);
+  Task<storage::Image> import(UniqueFd from, storage::ImportOptions options);
   Task<> save(std::vector<std::string> names, UniqueFd to);
   Task<> tag(std::string name, std::string repo, std::string tag);
-  Task<storage::Storage::Removed> remove(std::string name, bool force);
+  Task<storage::Removed> remove(std::string name, bool force);
 
  private:
   struct Users {

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <optional>
 
@@ -47,12 +46,6 @@ std::optional<ProcessIdentity> read_netstack(const std::string& exec_root) {
   auto who = json::from_text<ProcessIdentity>(*text);
   if (!who || who->pid == 0) return std::nullopt;
   return *std::move(who);
-}
-
-std::string user_namespace(const std::string& process) {
-  std::array<char, 64> text{};
-  const auto n = ::readlink(("/proc/" + process + "/ns/user").c_str(), text.data(), text.size());
-  return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
 }
 
 // What is left of a process, if it is our child: the keeper that we started, or its netstack, which
@@ -167,11 +160,6 @@ Coro<void> watch_keeper(Parts& p) {
     const auto next = read_keeper(p.config.exec_root);
     log::info("keeper replaced pid={}", next ? next->pid : 0);
   }
-}
-
-bool of_another_keeper(const ProcessIdentity& who) {
-  // One that may not be asked is outside of our namespace: inside we may all.
-  return user_namespace(std::to_string(who.pid)) != user_namespace("self");
 }
 
 }  // namespace coracle

@@ -16,8 +16,5 @@ struct Parts;
 std::string keeper_trouble(const std::string& exec_root);
 // Replaces it whenever it has ended, until we end.
 Coro<void> watch_keeper(Parts& parts);
-// Does this process (a monitor) live in a user namespace that is not ours? Then an earlier
-// keeper's, which could not be taken over.
-bool of_another_keeper(const ProcessIdentity& who);
 
 }  // namespace coracle

@@ -8,13 +8,12 @@
 
 #include "engine/base/async.hpp"
 #include "engine/config.hpp"
-#include "engine/container/log_reader.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"
 #include "engine/spec/seccomp_profile.hpp"
-#include "engine/volume_users.hpp"
 #include "netstack/client.hpp"
+#include "storage/storage.hpp"
 
 namespace coracle {
 
@@ -39,9 +38,7 @@ struct Parts {
         config(std::move(config_)),
         store(config.data_root, config.exec_root),
         netstack(io_, config.exec_root + "/" + netstack::kSocketName),
-        volume_users(io_),
         network_ready(io_),
-        log_watch(io_, scope),
         scope(io_) {}
 
   asio::io_context& io;
@@ -56,13 +53,11 @@ struct Parts {
   Time networks_created;
   std::shared_ptr<EventLog> events;
   ContainerTable table;
-  VolumeUsers volume_users;
   std::string monitor_program, init_program;  // "" when it is missing
   // Endpoints of containers that are gone have been given up: only now may new ones be attached.
   bool network_is_ready = false;
   Signal network_ready;
   bool closing = false;
-  LogWatch log_watch;
   Scope scope;  // last: its coroutines use what stands above
 };
 

@@ -8,7 +8,6 @@
 #include "engine/container/pattern.hpp"
 #include "engine/disk_usage.hpp"
 #include "engine/until.hpp"
-#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -66,8 +65,8 @@ Result<PruneRule> prune_rule(const Filters& filters, Time at) {
 }
 
 Task<Pruned> Prune::containers(Filters filters) {
-  if (containers_) co_return already_running();
-  const Once once(containers_);
+  if (containers_run_) co_return already_running();
+  const Once once(containers_run_);
   CO_TRY(const auto rule, prune_rule(filters, now()));
   std::vector<std::string> ids;
   for (const auto& [id, c] : p_.table.all()) {
@@ -125,8 +124,8 @@ Task<PrunedImages> Prune::images(Filters filters) {
 }
 
 Task<Pruned> Prune::volumes(Filters filters) {
-  if (volumes_) co_return already_running();
-  const Once once(volumes_);
+  if (volumes_run_) co_return already_running();
+  const Once once(volumes_run_);
   CO_TRY(const auto rule, prune_rule(filters, now()));
   CO_TRY(const auto all, switch_of(filters, "all"));
   Pruned pruned;
@@ -138,7 +137,7 @@ Task<Pruned> Prune::volumes(Filters filters) {
     ThreadOwner owner{Lane::trees, "volumes"};
     const auto size = co_await run_on_thread(p_.io, std::move(job), std::move(owner));
     // It asks again who uses it: a container may have taken it during the walk.
-    auto gone = co_await remove_volume(p_, volume.name, false);
+    auto gone = co_await volumes_.remove(volume.name, false);
     if (!gone) {
       if (gone.error().code != Errc::conflict)
         log::warn("volume not pruned name={} reason={}", volume.name, gone.error().message);

@@ -5,13 +5,15 @@
 #include "engine/images.hpp"
 #include "engine/parts.hpp"
 #include "engine/usage.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 
 // One prune of a kind at a time.
 class Prune {
  public:
-  Prune(Parts& parts, Lifecycle& life, Images& images) : p_(parts), life_(life), images_(images) {}
+  Prune(Parts& parts, Lifecycle& life, Images& images, Volumes& volumes)
+      : p_(parts), life_(life), images_(images), volumes_(volumes) {}
 
   // Filters: until, label, label!. All: errors invalid_argument; conflict "a prune operation is
   // already running"
@@ -25,7 +27,8 @@ class Prune {
   Parts& p_;
   Lifecycle& life_;
   Images& images_;
-  bool containers_ = false, images_run_ = false, volumes_ = false;  // under way
+  Volumes& volumes_;
+  bool containers_run_ = false, images_run_ = false, volumes_run_ = false;  // under way
 };
 
 // The filters of a prune, taken apart. Pure.

@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "engine/types.hpp"
-#include "storage/storage.hpp"
+#include "storage/image.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle {
 
@@ -48,7 +49,7 @@ struct Pruned {
   std::int64_t reclaimed = 0;  // bytes
 };
 struct PrunedImages {
-  storage::Storage::Removed removed;
+  storage::Removed removed;
   std::int64_t reclaimed = 0;
 };
 

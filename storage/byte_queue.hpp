@@ -13,11 +13,11 @@
 #include <string_view>
 
 #include "engine/base/result.hpp"
-#include "storage/layer_store.hpp"
+#include "storage/byte_source.hpp"
 
 namespace coracle::storage {
 
-class ByteQueue final : public LayerSource {
+class ByteQueue final : public ByteSource {
  public:
   enum class Push : std::uint8_t {
     taken,

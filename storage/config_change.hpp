@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
+#include "storage/image.hpp"
 
 namespace coracle::storage {
 

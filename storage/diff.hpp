@@ -13,7 +13,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 #include "engine/base/walk.hpp"
-#include "storage/storage.hpp"
+#include "storage/mount_plan.hpp"
 
 namespace coracle::storage {
 

@@ -7,7 +7,7 @@
 
 namespace coracle::storage {
 
-Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options, Stores stores,
+Result<Image> import_image(ByteSource& source, const ImportOptions& options, Stores stores,
                            const StopFlag& stop) {
   ConfigFile config;
   CHECK(apply_changes(config.config, options.changes));

@@ -2,15 +2,15 @@
 #pragma once
 
 #include "engine/base/result.hpp"
+#include "storage/image.hpp"
 #include "storage/image_load.hpp"
-#include "storage/storage.hpp"
 
 namespace coracle::storage {
 
 // The bytes are kept as they come (gzip, zstd, plain; anything else inflated).
 //   errors  invalid_argument (no tar; a change that is none), the stores'
 //   stop    set: ends soon, with an error, and leaves nothing
-Result<Image> import_image(ByteSource& source, const Storage::ImportOptions& options, Stores stores,
+Result<Image> import_image(ByteSource& source, const ImportOptions& options, Stores stores,
                            const StopFlag& stop);
 
 }  // namespace coracle::storage

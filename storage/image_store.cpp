@@ -301,7 +301,7 @@ Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
   return strike(canonical(name), image_id);
 }
 
-Result<Storage::Removed> ImageStore::remove(const std::string& name, bool force, bool keep) {
+Result<Removed> ImageStore::remove(const std::string& name, bool force, bool keep) {
   const std::lock_guard one(writing_);
   Entry entry;
   {
@@ -309,7 +309,7 @@ Result<Storage::Removed> ImageStore::remove(const std::string& name, bool force,
     TRY(const auto id, resolve(name));
     entry = entries_.at(id);
   }
-  Storage::Removed out;
+  Removed out;
   ImageRecord& record = entry.record;
   const bool by_id = name.starts_with("sha256:") || hex_of(record.id).starts_with(name);
   const auto reference = parse_reference(name, true);

@@ -17,9 +17,10 @@
 #include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "storage/blob_store.hpp"
+#include "storage/damaged.hpp"
+#include "storage/image.hpp"
 #include "storage/layer_store.hpp"
 #include "storage/manifest.hpp"
-#include "storage/storage.hpp"
 #include "storage/trash.hpp"
 
 namespace coracle::storage {
@@ -71,7 +72,7 @@ class ImageStore {
   Result<Image> add(const NewImage& image);
   Result<> tag(const std::string& image_id, const Reference& to);
   // As Storage::remove(), without the sweeping of layers and blobs.
-  Result<Storage::Removed> remove(const std::string& name, bool force, bool keep);
+  Result<Removed> remove(const std::string& name, bool force, bool keep);
 
   // Of every image: chain ids and blobs, for gc.
   [[nodiscard]] std::vector<std::string> reachable() const;

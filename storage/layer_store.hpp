@@ -25,7 +25,8 @@
 #include "engine/base/result.hpp"
 #include "storage/blob_store.hpp"
 #include "storage/byte_source.hpp"
-#include "storage/manifest.hpp"
+#include "storage/damaged.hpp"
+#include "storage/descriptor.hpp"
 #include "storage/pins.hpp"
 #include "storage/trash.hpp"
 

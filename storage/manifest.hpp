@@ -13,7 +13,8 @@
 
 #include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
+#include "storage/descriptor.hpp"
+#include "storage/image.hpp"
 
 namespace coracle::storage {
 
@@ -29,21 +30,6 @@ constexpr const char* kDockerList = "application/vnd.docker.distribution.manifes
 constexpr const char* kDockerConfig = "application/vnd.docker.container.image.v1+json";
 constexpr const char* kDockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 }  // namespace media
-
-inline void describe(auto& field, Platform& p) {
-  field("architecture", p.architecture)("os", p.os)("variant", p.variant);
-}
-
-struct Descriptor {
-  std::string media_type, digest;
-  std::int64_t size = 0;
-  std::optional<Platform> platform;
-  std::optional<std::map<std::string, std::string>> annotations;
-};
-void describe(auto& field, Descriptor& d) {
-  field("mediaType", d.media_type)("digest", d.digest)("size", d.size)("platform", d.platform)(
-      "annotations", d.annotations);
-}
 
 struct Manifest {
   int schema_version = 2;

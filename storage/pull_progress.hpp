@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "storage/storage.hpp"
+#include "storage/progress.hpp"
 
 namespace coracle::storage {
 

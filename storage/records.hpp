@@ -12,7 +12,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
-#include "storage/storage.hpp"
+#include "storage/damaged.hpp"
 #include "storage/trash.hpp"
 
 namespace coracle::storage {

@@ -1,13 +1,22 @@
-// Image names by Docker's grammar: [domain/]path[:tag][@digest]. The value type Reference and
-// parse_reference() stand in the face, storage/storage.hpp; here is what storage itself needs.
+// Image names by Docker's grammar: [domain/]path[:tag][@digest].
 #pragma once
 
 #include <string>
 
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
 
 namespace coracle::storage {
+
+// An image name, taken apart. Familiar: "alpine" -> domain "docker.io", path "library/alpine", tag
+// "latest".
+struct Reference {
+  std::string domain, path, tag, digest;            // tag or digest may be empty
+  [[nodiscard]] std::string familiar_name() const;  // "alpine", "127.0.0.1:5000/x"
+  [[nodiscard]] std::string familiar() const;       // with ":tag" or "@digest"
+};
+// errors: invalid_argument "invalid reference format" (with Docker's reasons)
+//   add_latest  gives a name without tag and digest the tag "latest"
+Result<Reference> parse_reference(const std::string& text, bool add_latest);
 
 constexpr const char* kDefaultDomain = "docker.io";
 constexpr const char* kDefaultTag = "latest";

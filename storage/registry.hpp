@@ -13,11 +13,14 @@
 #include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/blob_store.hpp"
+#include "storage/config.hpp"
+#include "storage/credentials.hpp"
+#include "storage/image.hpp"
 #include "storage/image_store.hpp"
 #include "storage/layer_fetch.hpp"
 #include "storage/layer_store.hpp"
+#include "storage/progress.hpp"
 #include "storage/registry_client.hpp"
-#include "storage/storage.hpp"
 #include "storage/transfer.hpp"
 
 namespace coracle::storage {

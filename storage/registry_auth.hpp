@@ -19,7 +19,8 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
+#include "storage/config.hpp"
+#include "storage/credentials.hpp"
 #include "storage/transfer.hpp"
 
 namespace coracle::storage {

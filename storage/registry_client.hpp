@@ -11,8 +11,10 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
+#include "storage/config.hpp"
+#include "storage/credentials.hpp"
+#include "storage/reference.hpp"
 #include "storage/registry_auth.hpp"
-#include "storage/storage.hpp"
 #include "storage/transfer.hpp"
 
 namespace coracle::storage {

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
+#include "storage/mount_plan.hpp"
 
 namespace coracle::storage {
 

@@ -5,189 +5,23 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
+#include "storage/config.hpp"
+#include "storage/credentials.hpp"
+#include "storage/damaged.hpp"
+#include "storage/image.hpp"
+#include "storage/mount_plan.hpp"
+#include "storage/progress.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle::storage {
-
-struct Config {
-  std::string root;  // data-root/storage
-  std::string
-      driver;  // "", auto, overlay, fuse-overlayfs, copy ("overlay2" = overlay, "vfs" = copy)
-  std::vector<std::string>
-      mirrors;  // registry mirrors for the default registry: "http://127.0.0.1:5000"
-  std::vector<std::string>
-      insecure_registries;  // host[:port] or CIDR; loopback is always among them
-  bool one_id = false;      // no id range: every owner in a layer becomes ours
-};
-
-// ---- images
-// -----------------------------------------------------------------------------------------------
-
-struct Healthcheck {
-  std::vector<std::string> test;
-  std::int64_t interval_ns = 0, timeout_ns = 0, start_period_ns = 0, start_interval_ns = 0;
-  std::int32_t retries = 0;
-  bool operator==(const Healthcheck&) const = default;
-};
-void describe(auto& field, Healthcheck& h) {
-  field("Test", h.test)("Interval", h.interval_ns)("Timeout", h.timeout_ns)(
-      "StartPeriod", h.start_period_ns)("StartInterval", h.start_interval_ns)("Retries", h.retries);
-}
-
-struct Empty {
-  bool operator==(const Empty&) const = default;
-};
-void describe(auto& /*field*/, Empty& /*e*/) {}
-
-// `config` of an image's configuration (OCI image-spec; Docker's names).
-struct ImageConfig {
-  std::string user;
-  std::map<std::string, Empty> exposed_ports;
-  std::vector<std::string> env, entrypoint, cmd;
-  std::map<std::string, Empty> volumes;
-  std::string working_dir;
-  std::map<std::string, std::string> labels;
-  std::string stop_signal;
-  std::optional<Healthcheck> healthcheck;
-  std::vector<std::string> shell, on_build;
-};
-void describe(auto& field, ImageConfig& c) {
-  field("User", c.user)("ExposedPorts", c.exposed_ports)("Env", c.env)("Entrypoint", c.entrypoint)(
-      "Cmd", c.cmd)("Volumes", c.volumes)("WorkingDir", c.working_dir)("Labels", c.labels)(
-      "StopSignal", c.stop_signal)("Healthcheck", c.healthcheck)("Shell", c.shell)("OnBuild",
-                                                                                   c.on_build);
-}
-
-struct HistoryEntry {
-  Time created;
-  std::string created_by, comment, author;
-  bool empty_layer = false;
-};
-void describe(auto& field, HistoryEntry& h) {
-  field("created", h.created)("created_by", h.created_by)("comment", h.comment)("author", h.author)(
-      "empty_layer", h.empty_layer);
-}
-
-// An image as the store has it.
-struct Image {
-  std::string id;                         // "sha256:…" of the configuration
-  std::vector<std::string> repo_tags;     // familiar form: "alpine:3", "127.0.0.1:5000/x:1"; sorted
-  std::vector<std::string> repo_digests;  // "alpine@sha256:…"
-  Time created;
-  std::string author, comment, architecture, variant, os;
-  ImageConfig config;
-  std::vector<std::string> diff_ids;  // lowest first
-  std::vector<HistoryEntry> history;
-  std::int64_t size = 0;                  // bytes unpacked, all layers
-  std::vector<std::int64_t> layer_sizes;  // as diff_ids
-  std::string parent;
-  Time last_tag_time;
-};
-
-// An image name, taken apart. Familiar: "alpine" -> domain "docker.io", path "library/alpine", tag
-// "latest".
-struct Reference {
-  std::string domain, path, tag, digest;            // tag or digest may be empty
-  [[nodiscard]] std::string familiar_name() const;  // "alpine", "127.0.0.1:5000/x"
-  [[nodiscard]] std::string familiar() const;       // with ":tag" or "@digest"
-};
-// errors: invalid_argument "invalid reference format" (with Docker's reasons)
-//   add_latest  gives a name without tag and digest the tag "latest"
-Result<Reference> parse_reference(const std::string& text, bool add_latest);
-
-struct RegistryAuth {
-  std::string username, password, identity_token, registry_token, server_address;
-};
-
-struct Platform {
-  std::string os, architecture, variant;  // "" = this host's
-};
-
-// One line of progress, in Docker's own words (spec §5.3, §10.1).
-struct Progress {
-  std::string id;      // layer's short id, or the tag; may be empty
-  std::string status;  // "Pulling fs layer", "Downloading", …; empty for a `stream` line
-  std::string stream;  // load, build: text with its newline
-  std::int64_t current = 0, total = 0;  // 0, 0: no bar
-};
-// Called on the loop's thread.
-using ProgressSink = std::function<void(const Progress&)>;
-
-// ---- writable layers
-// --------------------------------------------------------------------------------------
-
-// How a root file system is to be mounted; the monitor carries it out (engine/monitor/protocol
-// RootMount).
-struct MountPlan {
-  std::string type;                // overlay, fuse-overlayfs, bind
-  std::vector<std::string> lower;  // topmost first; bind: one
-  std::string upper, work;
-  std::string program;  // fuse-overlayfs: its path
-};
-
-struct Change {
-  std::string path;  // "/etc/motd"
-  int kind = 0;      // 0 modified, 1 added, 2 deleted
-};
-
-struct LayerUsage {
-  std::int64_t bytes = 0;    // apparent size of files and links; hard links once
-  std::int64_t entries = 0;  // files, directories, links
-};
-
-// What a commit makes of a writable layer.
-struct CommitOptions {
-  std::optional<Reference> tag;
-  std::string comment, author, created_by;
-  ImageConfig config;
-  std::vector<std::string> changes;  // Dockerfile instructions (CMD, ENV, …), applied to it
-  ImageConfig defaults;              // what is open after that: the container's own
-};
-
-// ---- volumes
-// ----------------------------------------------------------------------------------------------
-
-// errors: invalid_argument, "create X: …" in Docker's words
-Result<> check_volume_name(const std::string& name);
-
-struct Volume {
-  std::string name, driver = "local", mountpoint;
-  std::map<std::string, std::string> labels, options;
-  Time created;
-  bool anonymous = false;
-  // It is mounted while containers use it (a tmpfs): mount_volume before the first starts,
-  // unmount_volume after the last has ended.
-  [[nodiscard]] bool needs_mount() const;
-  // Words of `o` that are attributes of each bind of it: ro, nosuid, nodev, noexec, …
-  [[nodiscard]] std::vector<std::string> attributes() const;
-};
-void describe(auto& field, Volume& v) {
-  field("name", v.name)("driver", v.driver)("mountpoint", v.mountpoint)("labels", v.labels)(
-      "options", v.options)("created", v.created)("anonymous", v.anonymous);
-}
-
-// What an empty volume is to be filled with.
-struct VolumeFill {
-  std::string name;
-  std::string subpath;  // a directory of the volume, or ""
-  std::string image_id;
-  std::string path;     // of the image; one that it has not, or that is no directory, gives nothing
-  bool in_use = false;  // a container has it mounted: the directory may not be another one then
-};
-
-struct Damaged {
-  std::string path, reason;
-};
 
 class Storage {
  public:
@@ -215,9 +49,6 @@ class Storage {
   // Bytes (unpacked) of all layers that images have, each once (LayersSize of system df).
   [[nodiscard]] virtual std::int64_t layers_size() const = 0;
   virtual Task<> tag(std::string image_id, Reference to) = 0;
-  struct Removed {
-    std::vector<std::string> untagged, deleted;
-  };
   // Takes a name away; an image that has none left goes, with the layers that nobody else needs (in
   // the background). The rules about containers are the engine's. `name` as find() takes it: an id
   // with one name, or with force, takes all its names.
@@ -234,14 +65,7 @@ class Storage {
   // Reads docker-archive or OCI layout, plain or compressed, from a pipe until its end.
   // Progress: stream "Loaded image: x:1\n".
   virtual Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) = 0;
-  // A tar (any compression) becomes a one-layer image.   changes  Dockerfile instructions (CMD,
-  // ENV, …)
-  struct ImportOptions {
-    std::optional<Reference> tag;
-    std::string message;
-    std::vector<std::string> changes;
-    Platform platform;
-  };
+  // A tar, any compression.
   virtual Task<Image> import(UniqueFd from, ImportOptions options) = 0;
   // Writes a tar that is OCI layout and docker-archive in one; ends by closing `to`.
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;

@@ -12,8 +12,9 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/result.hpp"
-#include "storage/storage.hpp"
+#include "storage/damaged.hpp"
 #include "storage/trash.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle::storage {
 

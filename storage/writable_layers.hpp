@@ -9,10 +9,12 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
+#include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
+#include "storage/damaged.hpp"
 #include "storage/diff.hpp"
+#include "storage/mount_plan.hpp"
 #include "storage/snapshot.hpp"
-#include "storage/storage.hpp"
 #include "storage/trash.hpp"
 
 namespace coracle::storage {

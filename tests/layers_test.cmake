@@ -33,7 +33,7 @@ expect(passes storage/layer.cpp "\"engine/base/fd.hpp\"")
 expect(passes engine/container/logs.cpp "\"engine/monitor/protocol.hpp\"")
 expect(passes engine/images.cpp "\"storage/storage.hpp\"")
 expect(passes shim/http/server.cpp "<boost/beast/http.hpp>")
-expect(passes shim/main.cpp "\"storage/storage.hpp\"")
+
 expect(fails engine/base/file.cpp "\"engine/types.hpp\"")
 expect(fails storage/layer.cpp "\"engine/types.hpp\"")
 expect(fails netstack/main.cpp "\"storage/storage.hpp\"")

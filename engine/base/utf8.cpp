@@ -69,7 +69,7 @@ bool is_plain(unsigned c, JsonStyle style) {
 }
 
 void append_escape(std::string& out, unsigned c, JsonStyle style) {
-  constexpr const char* kHex = "0123456789abcdef";
+  constexpr const char* kHexDigits = "0123456789abcdef";
   switch (c) {
     case '"': out += "\\\""; return;
     case '\\': out += "\\\\"; return;
@@ -82,8 +82,8 @@ void append_escape(std::string& out, unsigned c, JsonStyle style) {
     default: break;
   }
   out += "\\u00";
-  out += kHex[c >> 4U];
-  out += kHex[c & 0xFU];
+  out += kHexDigits[c >> 4U];
+  out += kHexDigits[c & 0xFU];
 }
 
 }  // namespace

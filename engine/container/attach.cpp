@@ -3,18 +3,17 @@
 #include <sys/socket.h>
 
 #include "engine/container/client_stream.hpp"
-#include "engine/container/logs.hpp"
-#include "engine/container/start_input.hpp"
+#include "engine/container/detach_keys.hpp"
 
 namespace coracle {
 namespace {
 
 // The log up to now, as frames (or raw, with a terminal).
-Task<> replay(Parts& p, ContainerPtr c, AttachOptions options, const UniqueFd& client) {
+Task<> replay(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options, const UniqueFd& client) {
   LogOptions all;
   all.out = options.out;
   all.err = options.err;
-  CO_TRY(auto stream, co_await open_logs(p, c, all));
+  CO_TRY(auto stream, co_await logs.open(c, all));
   for (;;) {
     CO_TRY(const auto entries, co_await stream->next());
     if (entries.empty()) co_return Result<>{};
@@ -27,7 +26,7 @@ Task<> replay(Parts& p, ContainerPtr c, AttachOptions options, const UniqueFd& c
 
 }  // namespace
 
-Task<> attach_client(Parts& p, ContainerPtr c, AttachOptions options, UniqueFd client,
+Task<> attach_client(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options, UniqueFd client,
                      std::string leftover) {
   WaitingAttach waiting;
   waiting.attach.in = options.in && c->record.config.open_stdin;
@@ -38,7 +37,7 @@ Task<> attach_client(Parts& p, ContainerPtr c, AttachOptions options, UniqueFd c
   waiting.attach.leftover_base64 = base64_encode(leftover);
   if (options.logs) {
     co_await await_head_read(p.io, client);
-    CO_CHECK(co_await replay(p, c, options, client));
+    CO_CHECK(co_await replay(p, logs, c, options, client));
   }
   if (!options.stream) {
     ::shutdown(client.get(), SHUT_WR);

@@ -5,12 +5,13 @@
 #include <string>
 
 #include "engine/container/container.hpp"
+#include "engine/container/logs.hpp"
 #include "engine/parts.hpp"
 
 namespace coracle {
 
-Task<> attach_client(Parts& parts, ContainerPtr c, AttachOptions options, UniqueFd client,
-                     std::string leftover);
+Task<> attach_client(Parts& parts, Logs& logs, ContainerPtr c, AttachOptions options,
+                     UniqueFd client, std::string leftover);
 Task<> resize_terminal(Parts& parts, ContainerPtr c, std::uint16_t height, std::uint16_t width);
 
 }  // namespace coracle

@@ -11,10 +11,6 @@
 
 namespace coracle {
 
-// In a container's run directory while a commit has it paused: a daemon that finds it resumes the
-// container, since the one that was to do it has ended.
-constexpr const char* kPausedByCommitName = "paused-by-commit";
-
 Task<std::vector<storage::Change>> changes_of(Parts& parts, ContainerPtr c);
 
 // The new image's id. A running container is paused meanwhile, unless that is not wanted. Cancelled

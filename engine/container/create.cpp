@@ -17,7 +17,6 @@
 #include "engine/container/validate.hpp"
 #include "engine/later.hpp"
 #include "engine/spec/security_options.hpp"
-#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -199,7 +198,7 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
         options = asked->options;
       }
     }
-    auto volume = co_await make_volume(p_, m.name, driver, options, labels);
+    auto volume = co_await volumes_.make(m.name, driver, options, labels);
     // A 404 is the image's, for the client: it would pull it.
     if (!volume && volume.error().code == Errc::not_found)
       co_return std::unexpected(volume.error().as(Errc::invalid_argument));
@@ -213,7 +212,7 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
     fill.subpath = m.subpath;
     fill.image_id = image.id;
     fill.path = m.destination;
-    fill.in_use = p_.volume_users.mounted.contains(m.name);
+    fill.in_use = volumes_.is_mounted(m.name);
     auto filled = co_await p_.storage->fill_volume(std::move(fill));
     if (!filled && filled.error().code == Errc::not_found)
       co_return std::unexpected(filled.error().as(Errc::invalid_argument));
@@ -264,7 +263,7 @@ Task<Created> Lifecycle::create(CreateRequest request) {
     CO_CHECK(p_.table.take_name(request.name, c->id()));
     c->record.name = request.name;
   }
-  VolumeClaims claims(p_.volume_users, c->id());
+  Volumes::Claims claims(volumes_, c->id());
   for (const auto& m : c->record.mounts) {
     if (m.type == "volume" && !m.name.empty()) claims.add(m.name);
   }
@@ -276,7 +275,7 @@ Task<Created> Lifecycle::create(CreateRequest request) {
     (void)co_await p_.storage->remove_layer(c->id());
     for (std::size_t i = 0; i < c->record.mounts.size(); ++i)
       (void)co_await p_.storage->remove_layer(c->record.mounts[i].layer);
-    for (const auto& name : made_volumes) (void)co_await discard_volume(p_, name, c->id());
+    for (const auto& name : made_volumes) (void)co_await volumes_.discard(name, c->id());
     p_.scope.start("empty trash", empty_trash());
     co_return std::unexpected(made.error().within("create {}", c->name()));
   }

@@ -9,7 +9,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/container/client_stream.hpp"
-#include "engine/container/start_input.hpp"
+#include "engine/container/detach_keys.hpp"
 #include "engine/spec/generate.hpp"
 
 namespace coracle {

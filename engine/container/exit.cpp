@@ -15,7 +15,6 @@
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
 #include "engine/container/run_events.hpp"
-#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -124,7 +123,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   }
   was = Idle{};  // drops the network
   announce_left(p_, *c);
-  co_await unmount_volumes(p_, c);
+  co_await volumes_.unmount(c);
   c->changed.notify_all();
   if (!again) finish_followers(*c);
   const WaitResult result{end.code, end.error};

@@ -20,6 +20,7 @@
 #include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/streams.hpp"
+#include "engine/volumes.hpp"
 
 namespace coracle {
 
@@ -36,7 +37,7 @@ class Lifecycle {
     std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
     std::function<void(const ContainerPtr&)> removed;  // and are forgotten
   };
-  Lifecycle(Parts& parts, Hooks hooks);
+  Lifecycle(Parts& parts, Volumes& volumes, Hooks hooks);
 
   Task<Created> create(CreateRequest request);
   Task<> start(ContainerPtr c);
@@ -48,7 +49,7 @@ class Lifecycle {
   Task<std::vector<std::string>> update(ContainerPtr c, ContainerUpdate update);
   Task<> rename(ContainerPtr c, std::string to);
   Task<> remove(ContainerPtr c, bool force, bool volumes);
-  Task<> remove_link(std::string name);  // links.cpp
+  Task<> remove_link(std::string name);
   Result<std::unique_ptr<Waiter>> wait(const ContainerPtr& c, WaitCondition condition);
 
   // At open: loads every container, joins those that run, works off what ended meanwhile.
@@ -100,6 +101,7 @@ class Lifecycle {
   Coro<void> settle_unseen_end(ContainerPtr c, monitor::Identity identity);
 
   Parts& p_;
+  Volumes& volumes_;
   Hooks hooks_;
   MonitorSpawner monitors_;
   StartGate starting_;

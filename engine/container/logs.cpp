@@ -2,7 +2,6 @@
 
 #include "engine/container/log_journal.hpp"
 #include "engine/container/log_options.hpp"
-#include "engine/container/log_reader.hpp"
 
 namespace coracle {
 namespace {
@@ -24,7 +23,7 @@ class ReaderStream : public LogStream {
 
 }  // namespace
 
-Task<std::unique_ptr<LogStream>> open_logs(Parts& p, ContainerPtr c, LogOptions options) {
+Task<std::unique_ptr<LogStream>> Logs::open(ContainerPtr c, LogOptions options) {
   if (!options.out && !options.err)
     co_return fail(Errc::invalid_argument,
                    "you must choose at least one stream: must specify at least one of 'stdout' or "
@@ -38,12 +37,12 @@ Task<std::unique_ptr<LogStream>> open_logs(Parts& p, ContainerPtr c, LogOptions 
   std::shared_ptr<LogReader> reader;
   if (log.type == "journald") {
     auto check = [] { return check_journal(); };
-    CO_CHECK(co_await p.workers.run(std::move(check)));
+    CO_CHECK(co_await p_.workers.run(std::move(check)));
     auto journal = std::make_shared<LogJournal>(c->id(), options);
-    reader = std::make_shared<LogReader>(p.io, p.workers, std::move(journal), options);
+    reader = std::make_shared<LogReader>(p_.io, p_.workers, std::move(journal), options);
   } else {
-    auto path = log_file_of(log, p.store.dir(c->id()), c->id());
-    reader = std::make_shared<LogReader>(p.io, p.workers, p.log_watch, std::move(path), options);
+    auto path = log_file_of(log, p_.store.dir(c->id()), c->id());
+    reader = std::make_shared<LogReader>(p_.io, p_.workers, watch_, std::move(path), options);
   }
   if (!goes_on || c->removing) {
     reader->finish();

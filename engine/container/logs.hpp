@@ -4,13 +4,22 @@
 #include <memory>
 
 #include "engine/container/container.hpp"
+#include "engine/container/log_reader.hpp"
 #include "engine/parts.hpp"
 #include "engine/streams.hpp"
 
 namespace coracle {
 
-//   errors  invalid_argument; unsupported: the log driver cannot be read
-Task<std::unique_ptr<LogStream>> open_logs(Parts& parts, ContainerPtr c, LogOptions options);
+class Logs {
+ public:
+  explicit Logs(Parts& parts) : p_(parts), watch_(parts.io, parts.scope) {}
+  //   errors  invalid_argument; unsupported: the log driver cannot be read
+  Task<std::unique_ptr<LogStream>> open(ContainerPtr c, LogOptions options);
+
+ private:
+  Parts& p_;
+  LogWatch watch_;
+};
 
 // Its log is complete: those who follow read to the end.
 void finish_followers(Container& c);

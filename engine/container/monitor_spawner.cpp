@@ -7,9 +7,9 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
-#include "engine/container/monitor_environment.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/sealed_program.hpp"
+#include "engine/container/monitor_environment.hpp"
 
 namespace coracle {
 namespace {

@@ -5,7 +5,7 @@
 #include "engine/base/path.hpp"
 #include "engine/container/mount_request.hpp"
 #include "engine/spec/security_options.hpp"
-#include "storage/storage.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle {
 namespace {

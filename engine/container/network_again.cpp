@@ -8,8 +8,8 @@
 
 #include "engine/base/ident.hpp"
 #include "engine/base/log.hpp"
-#include "engine/container/start_input.hpp"
-#include "engine/keeper_watch.hpp"
+#include "engine/container/namespaces.hpp"
+#include "engine/rootless/keeper.hpp"
 #include "netstack/takeover.hpp"
 
 namespace coracle {
@@ -28,7 +28,7 @@ std::vector<ContainerPtr> unknown_ones(const Parts& p, const std::vector<netstac
   std::vector<ContainerPtr> out;
   for (const auto& [id, c] : p.table.all()) {
     if (c->running() != nullptr && c->state.endpoint && !known.contains(id) &&
-        !of_another_keeper(c->running()->identity.monitor))
+        !rootless::of_another_keeper(c->running()->identity.monitor))
       out.push_back(c);
   }
   return out;
@@ -36,7 +36,7 @@ std::vector<ContainerPtr> unknown_ones(const Parts& p, const std::vector<netstac
 
 Task<netstack::Endpoint> restore(Parts& p, const Container& c) {
   for (int i = 1;; ++i) {
-    CO_TRY(auto netns, open_netns_of(p, c.id()));
+    CO_TRY(auto netns, open_netns_of(p.table, c.id()));
     auto job = [socket = p.config.exec_root + "/" + netstack::kSocketName, had = *c.state.endpoint,
                 space = std::move(netns)]() mutable {
       return netstack::restore_endpoint(socket, std::move(had), space);
@@ -68,7 +68,8 @@ bool belongs_to_another(const Parts& p, const std::string& id, const netstack::E
   return std::ranges::any_of(p.table.all(), [&](const auto& entry) {
     const auto& c = entry.second;
     return c->id() != id && c->running() != nullptr && c->state.endpoint && !is_lost(*c) &&
-           clash(given, *c->state.endpoint) && !of_another_keeper(c->running()->identity.monitor);
+           clash(given, *c->state.endpoint) &&
+           !rootless::of_another_keeper(c->running()->identity.monitor);
   });
 }
 

@@ -10,13 +10,11 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
-#include "engine/container/commit.hpp"
 #include "engine/container/health.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/network_again.hpp"
-#include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
-#include "engine/volumes.hpp"
+#include "engine/rootless/keeper.hpp"
 
 namespace coracle {
 namespace {
@@ -67,7 +65,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   if (mode == "bridge" || mode == "none")
     running.network = NetworkLease(p_.netstack, p_.scope, c->id());
   c->held = std::move(running);
-  adopt_volumes(p_, *c);
+  volumes_.adopt(*c);
   const auto status = view->status == "paused" ? Status::paused : Status::running;
   if (c->state.status != status) {
     // The daemon ended between the container's start (or pause) and the note of it.
@@ -76,7 +74,8 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
     save(*c);
   }
   c->state.error.clear();
-  if ((mode == "bridge" || mode == "none") && of_another_keeper(c->running()->identity.monitor)) {
+  if ((mode == "bridge" || mode == "none") &&
+      rootless::of_another_keeper(c->running()->identity.monitor)) {
     c->state.error = fmt::format(
         "its keeper was killed and its namespaces could not be taken over: it runs on without the "
         "bridge network and its published ports until it is started again; docker restart {}",
@@ -156,7 +155,7 @@ Task<> Lifecycle::reattach() {
       log::error("container not taken over reason={}", done.error().message);
   }
   p_.scope.start("look through network", look_through_network());
-  p_.scope.start("look through volumes", look_through_volumes(p_));
+  p_.scope.start("look through volumes", volumes_.look_through());
   // Writable layers whose container was removed, or never came to be.
   for (const auto& id : p_.storage->layers()) {
     // "ID.image-N" is of an image that the container ID mounts.

@@ -9,7 +9,6 @@
 #include "engine/base/room.hpp"
 #include "engine/container/lifecycle.hpp"
 #include "engine/container/logs.hpp"
-#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -123,7 +122,7 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   if (volumes) {
     for (const auto& m : c->record.mounts) {
       if (m.type != "volume" || !m.anonymous) continue;
-      auto gone = co_await discard_volume(p_, m.name, c->id());
+      auto gone = co_await volumes_.discard(m.name, c->id());
       if (!gone && gone.error().code != Errc::not_found)
         log::warn("volume stays name={} reason={}", m.name, gone.error().message);
     }

@@ -19,6 +19,7 @@
 #include "engine/container/links.hpp"
 #include "engine/container/log_options.hpp"
 #include "engine/container/mount_sources.hpp"
+#include "engine/container/namespaces.hpp"
 #include "engine/container/network_again.hpp"
 #include "engine/container/network_files.hpp"
 #include "engine/container/ports.hpp"
@@ -26,7 +27,6 @@
 #include "engine/container/start_input.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/later.hpp"
-#include "engine/volumes.hpp"
 
 namespace coracle {
 namespace {
@@ -263,8 +263,9 @@ class Abandoned {
 
 }  // namespace
 
-Lifecycle::Lifecycle(Parts& parts, Hooks hooks)
+Lifecycle::Lifecycle(Parts& parts, Volumes& volumes, Hooks hooks)
     : p_(parts),
+      volumes_(volumes),
       hooks_(std::move(hooks)),
       monitors_(parts.io, parts.scope),
       starting_(parts.io, places_for_starts(), kGatePatience) {}
@@ -285,7 +286,7 @@ Task<> Lifecycle::start_now(ContainerPtr c) {
   const auto& e = done.error();
   log::warn("container not started id={} reason={}", c->id(), e.message);
   c->attaching.clear();
-  co_await unmount_volumes(p_, c);
+  co_await volumes_.unmount(c);
   if (c->state.status == Status::restarting) c->state.status = Status::exited;
   c->state.error = e.message;
   c->state.exit_code = exit_code_of(e);
@@ -335,10 +336,10 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   }
   const auto pass = co_await starting_.enter();
   if (p_.closing) co_return fail(Errc::unavailable, "the daemon is ending");
-  CO_CHECK(co_await mount_volumes(p_, c));
+  CO_CHECK(co_await volumes_.mount(c));
   CO_TRY(auto input, generate_input(p_, *c));
   if (mode.starts_with("container:")) {
-    CO_TRY(attachment.netns, open_netns_of(p_, mode.substr(10)));
+    CO_TRY(attachment.netns, open_netns_of(p_.table, mode.substr(10)));
   } else if (!network && mode != "host") {
     co_return fail(Errc::not_found, "failed to set up container networking: network {} not found",
                    mode);

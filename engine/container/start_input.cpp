@@ -10,7 +10,6 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
-#include "engine/base/text.hpp"
 #include "engine/container/host_devices.hpp"
 #include "engine/container/links.hpp"
 #include "engine/container/mount_sources.hpp"
@@ -207,45 +206,6 @@ Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& p, const Containe
     out.push_back(std::move(resolved));
   }
   return out;
-}
-
-Result<UniqueFd> open_netns_of(const Parts& p, const std::string& id) {
-  TRY(const auto other, p.table.find(id));
-  auto* running = other->running();
-  const auto process = running == nullptr ? Result<Pidfd>(fail(Errc::not_found, ""))
-                                          : Pidfd::open(running->identity.init);
-  if (!process)
-    return fail(Errc::conflict,
-                "cannot join network namespace of a non running container: container {} is {}",
-                other->name(), name_of(other->status()));
-  const std::string path = fmt::format("/proc/{}/ns/net", process->pid());
-  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return sys_error("open {}", path);
-  // It was opened by a number: which was that process's if it lives still.
-  if (process->ended())
-    return fail(Errc::conflict,
-                "cannot join network namespace of a non running container: container {} has ended",
-                other->name());
-  return fd;
-}
-
-Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text) {
-  std::vector<std::uint8_t> keys;
-  for (const auto& word : list_items(text.empty() ? "ctrl-p,ctrl-q" : text)) {
-    if (word.size() == 1) {
-      keys.push_back(static_cast<std::uint8_t>(word[0]));
-      continue;
-    }
-    const char c = word.size() == 6 && word.starts_with("ctrl-") ? word[5] : '\0';
-    if (c >= 'a' && c <= 'z') {
-      keys.push_back(static_cast<std::uint8_t>(c - 'a' + 1));
-    } else if (c == '@' || (c >= '[' && c <= '_')) {
-      keys.push_back(static_cast<std::uint8_t>(c == '@' ? 0 : c - '[' + 27));
-    } else {
-      return fail(Errc::invalid_argument, "Invalid detach keys ({}) provided", text);
-    }
-  }
-  return keys;
 }
 
 }  // namespace coracle

@@ -18,11 +18,4 @@ Result<GenerateInput> generate_input(const Parts& parts, const Container& c);
 // The container's own mounts with their sources, as generate_input() has them.
 Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& parts, const Container& c);
 
-// The network namespace of the container that `container:<id>` names.
-Result<UniqueFd> open_netns_of(const Parts& parts, const std::string& id);
-
-// A client's key sequence ("ctrl-p,ctrl-q", "a") as bytes; "" gives Docker's own.
-//   errors  invalid_argument
-Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text);
-
 }  // namespace coracle

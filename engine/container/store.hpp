@@ -11,6 +11,10 @@
 
 namespace coracle {
 
+// In a container's run directory while a commit has it paused: a daemon that finds it resumes the
+// container, since the one that was to do it has ended.
+constexpr const char* kPausedByCommitName = "paused-by-commit";
+
 class Store {
  public:
   Store(std::string data_root, std::string exec_root)

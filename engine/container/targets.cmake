@@ -10,17 +10,17 @@ add_library(engine STATIC
   container/client_stream.cpp container/logs.cpp container/log_reader.cpp container/log_files.cpp
   container/log_journal.cpp container/log_options.cpp
   container/host_devices.cpp container/root_view.cpp container/archive.cpp container/commit.cpp
-  container/keep_id_user.cpp container/links.cpp container/cdi_files.cpp container/yaml.cpp
+  container/keep_id_user.cpp container/links.cpp container/remove_link.cpp container/namespaces.cpp container/detach_keys.cpp container/cdi_files.cpp container/yaml.cpp
   container/view.cpp container/list.cpp
   container/list_filter.cpp container/pattern.cpp container/processes.cpp container/top.cpp container/sample.cpp container/stats.cpp
   until.cpp disk_usage.cpp prune.cpp check.cpp)
 target_sources(engine PUBLIC FILE_SET HEADERS BASE_DIRS ${CMAKE_SOURCE_DIR} FILES
-  types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp volume_users.hpp networks.hpp system.hpp keeper_watch.hpp
+  types.hpp engine.hpp update.hpp parts.hpp later.hpp events.hpp images.hpp volumes.hpp networks.hpp system.hpp keeper_watch.hpp
   container/state.hpp container/layer_use.hpp container/container.hpp container/table.hpp container/store.hpp
   container/record.hpp container/lifecycle.hpp container/health.hpp container/run_events.hpp container/monitor_link.hpp container/monitor_spawner.hpp container/monitor_environment.hpp container/start_gate.hpp
   container/network_lease.hpp container/network_again.hpp container/merge.hpp container/validate.hpp container/ports.hpp
   container/mounts.hpp container/mount_request.hpp container/mount_sources.hpp container/network_files.hpp container/start_input.hpp
-  container/host_devices.hpp container/keep_id_user.hpp container/links.hpp container/cdi_files.hpp container/yaml.hpp container/exec.hpp
+  container/host_devices.hpp container/keep_id_user.hpp container/links.hpp container/namespaces.hpp container/detach_keys.hpp container/cdi_files.hpp container/yaml.hpp container/exec.hpp
   container/attach.hpp container/client_stream.hpp container/logs.hpp container/log_reader.hpp
   container/log_files.hpp container/log_source.hpp container/log_journal.hpp container/log_options.hpp
   container/root_view.hpp container/archive.hpp container/commit.hpp archive.hpp

@@ -187,6 +187,12 @@ Result<Entered> enter_new_keeper(const std::string& root) {
   return entered;
 }
 
+std::string user_namespace(const std::string& process) {
+  std::array<char, 64> text{};
+  const auto n = ::readlink(("/proc/" + process + "/ns/user").c_str(), text.data(), text.size());
+  return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string();
+}
+
 }  // namespace
 
 Result<Entered> enter_keeper(const std::string& exec_root) {
@@ -216,6 +222,11 @@ Result<> replace_keeper(const std::string& exec_root, const Heritage& heritage) 
   if (find_keeper(exec_root)) return {};
   TRY(const auto control, start_adopting_keeper(exec_root, heritage));
   return {};
+}
+
+bool of_another_keeper(const ProcessIdentity& who) {
+  // One that may not be asked is outside of our namespace: inside we may all.
+  return user_namespace(std::to_string(who.pid)) != user_namespace("self");
 }
 
 }  // namespace coracle::rootless

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
+#include "engine/base/process.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::rootless {
@@ -42,5 +43,9 @@ Result<Heritage> ask_heritage(const std::string& exec_root);
 // From inside the namespaces: starts another keeper, unless one lives, which takes them over with
 // the same lifeline and, if it lives, its netstack. Blocks until it is published: for a worker.
 Result<> replace_keeper(const std::string& exec_root, const Heritage& heritage);
+
+// Does this process (a monitor) live in a user namespace that is not ours? Then an earlier
+// keeper's, which could not be taken over.
+bool of_another_keeper(const ProcessIdentity& who);
 
 }  // namespace coracle::rootless

@@ -64,7 +64,7 @@ Task<Reply> pull_image(Api& api, CallPtr call) {
 }
 
 Task<std::string> run_import(Api& api, std::shared_ptr<UniqueFd> from,
-                             storage::Storage::ImportOptions options) {
+                             storage::ImportOptions options) {
   CO_TRY(const auto image, co_await api.engine.import(std::move(*from), std::move(options)));
   boost::json::object o;
   o["status"] = image.id;
@@ -77,7 +77,7 @@ Task<Reply> import_image(Api& api, CallPtr call) {
     co_return fail(Errc::unsupported,
                    "importing from a URL is not supported by coracle yet; send the archive itself "
                    "(docker import - NAME)");
-  storage::Storage::ImportOptions options;
+  storage::ImportOptions options;
   options.message = query.text("message");
   options.changes = query.list("changes");
   CO_TRY(options.platform, wire::parse_platform(query.text("platform")));

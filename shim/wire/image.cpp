@@ -145,7 +145,7 @@ json::Value history_json(const storage::Image& image) {
   return out;
 }
 
-json::Value removed_json(const storage::Storage::Removed& removed) {
+json::Value removed_json(const storage::Removed& removed) {
   array out;
   for (const auto& name : removed.untagged) out.push_back(object{{"Untagged", name}});
   for (const auto& id : removed.deleted) out.push_back(object{{"Deleted", id}});

@@ -5,7 +5,8 @@
 
 #include "engine/types.hpp"
 #include "shim/http/message.hpp"
-#include "storage/storage.hpp"
+#include "storage/credentials.hpp"
+#include "storage/image.hpp"
 
 namespace coracle::wire {
 
@@ -17,7 +18,7 @@ json::Value image_summary(const storage::Image& image, std::size_t containers,
                           http::ApiVersion version);
 // GET /images/{i}/history
 json::Value history_json(const storage::Image& image);
-json::Value removed_json(const storage::Storage::Removed& removed);
+json::Value removed_json(const storage::Removed& removed);
 
 // The header X-Registry-Auth: base64 of JSON. Garbage is no credentials, not an error.
 storage::RegistryAuth parse_registry_auth(const std::string& header);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "shim/wire/container.hpp"
+#include "storage/mount_plan.hpp"
 
 namespace coracle::wire {
 

@@ -5,7 +5,7 @@
 
 #include "engine/types.hpp"
 #include "shim/http/message.hpp"
-#include "storage/storage.hpp"
+#include "storage/progress.hpp"
 
 namespace coracle::wire {
 

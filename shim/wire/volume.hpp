@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/base/json.hpp"
-#include "storage/storage.hpp"
+#include "storage/volume.hpp"
 
 namespace coracle::wire {
 

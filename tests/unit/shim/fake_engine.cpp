@@ -309,7 +309,7 @@ Task<std::vector<storage::Image>> FakeEngine::load(UniqueFd from, storage::Progr
   co_return std::vector<storage::Image>();
 }
 
-Task<storage::Image> FakeEngine::import(UniqueFd from, storage::Storage::ImportOptions options) {
+Task<storage::Image> FakeEngine::import(UniqueFd from, storage::ImportOptions options) {
   last = options.tag ? options.tag->familiar() : "";
   auto quiet = [](const storage::Progress&) {};
   storage::ProgressSink sink = quiet;
@@ -331,9 +331,9 @@ Task<> FakeEngine::save(std::vector<std::string>, UniqueFd to) {
 Task<> FakeEngine::tag(std::string name, std::string repo, std::string tag) {
   co_return co_await asked("tag " + name + " " + repo + " " + tag);
 }
-Task<storage::Storage::Removed> FakeEngine::remove_image(std::string name, bool force) {
+Task<storage::Removed> FakeEngine::remove_image(std::string name, bool force) {
   last = fmt::format("rmi {} {}", name, force);
-  co_return storage::Storage::Removed{{name}, {"sha256:1"}};
+  co_return storage::Removed{{name}, {"sha256:1"}};
 }
 Task<> FakeEngine::login(storage::RegistryAuth auth) {
   if (auth.password == "right") co_return Result<>{};

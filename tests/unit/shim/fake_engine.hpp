@@ -87,10 +87,10 @@ class FakeEngine final : public Engine {
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                             storage::Platform platform, storage::ProgressSink progress) override;
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
-  Task<storage::Image> import(UniqueFd from, storage::Storage::ImportOptions options) override;
+  Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
   Task<> tag(std::string name, std::string repo, std::string tag) override;
-  Task<storage::Storage::Removed> remove_image(std::string name, bool force) override;
+  Task<storage::Removed> remove_image(std::string name, bool force) override;
   Task<> login(storage::RegistryAuth auth) override;
   [[nodiscard]] Result<std::vector<storage::Volume>> volumes(const Filters& filters) const override;
   [[nodiscard]] Result<storage::Volume> volume(const std::string& name) const override;

@@ -159,7 +159,7 @@ TEST_F(Store, SavedAndLoadedAgainEveryDigestIsTheSame) {
 }
 
 TEST_F(Store, ImportTakesChanges) {
-  Storage::ImportOptions options;
+  ImportOptions options;
   options.tag = *parse_reference("imported", true);
   options.changes = {"CMD [\"sh\"]", "ENV A=b"};
   const auto image = run(io, store->import(fed(gzipped(kBase)), options));
@@ -363,7 +363,7 @@ TEST_F(Hostile, WorkWhoseClientHasLeftStopsAndLeavesNothing) {
       co_await asio::this_coro::throw_if_cancelled(false);
       if (as_import) {
         auto from = fed(bytes);
-        Storage::ImportOptions options;
+        ImportOptions options;
         const auto done = co_await store->import(std::move(from), std::move(options));
         if (!done) error = done.error();
       } else {

@@ -1,0 +1,20 @@
+// What a store is opened with.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace coracle::storage {
+
+struct Config {
+  std::string root;  // data-root/storage
+  std::string
+      driver;  // "", auto, overlay, fuse-overlayfs, copy ("overlay2" = overlay, "vfs" = copy)
+  std::vector<std::string>
+      mirrors;  // registry mirrors for the default registry: "http://127.0.0.1:5000"
+  std::vector<std::string>
+      insecure_registries;  // host[:port] or CIDR; loopback is always among them
+  bool one_id = false;      // no id range: every owner in a layer becomes ours
+};
+
+}  // namespace coracle::storage
