@@ -18,19 +18,6 @@
 
 namespace coracle::storage {
 
-namespace media {
-constexpr const char* kOciManifest = "application/vnd.oci.image.manifest.v1+json";
-constexpr const char* kOciIndex = "application/vnd.oci.image.index.v1+json";
-constexpr const char* kOciConfig = "application/vnd.oci.image.config.v1+json";
-constexpr const char* kOciLayer = "application/vnd.oci.image.layer.v1.tar";
-constexpr const char* kOciLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
-constexpr const char* kOciLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd";
-constexpr const char* kDockerManifest = "application/vnd.docker.distribution.manifest.v2+json";
-constexpr const char* kDockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
-constexpr const char* kDockerConfig = "application/vnd.docker.container.image.v1+json";
-constexpr const char* kDockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip";
-}  // namespace media
-
 struct Manifest {
   int schema_version = 2;
   std::string media_type;

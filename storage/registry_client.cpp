@@ -14,7 +14,7 @@ namespace coracle::storage {
 namespace {
 
 constexpr std::chrono::minutes kPingKept{10};
-constexpr std::size_t kMostBytes = std::size_t{16} << 20;  // of a manifest or configuration
+constexpr std::size_t kMostDocument = std::size_t{16} << 20;  // of a manifest or configuration
 constexpr const char* kHub = "docker.io";
 constexpr const char* kHubAddress = "https://registry-1.docker.io";
 
@@ -240,7 +240,7 @@ Task<HttpResponse> RegistryClient::get(Session session, std::string path,
     for (const auto& type : accept) request.headers.push_back("Accept: " + type);
     const std::string used = request.authorization;
     const std::string url = request.url;
-    auto answer = co_await transfer_.request(std::move(request), kMostBytes);
+    auto answer = co_await transfer_.request(std::move(request), kMostDocument);
     if (!answer)
       co_return std::unexpected(answer.error().as(Errc::internal).within("Get \"{}\"", url));
     if (answer->status != 401 || answer->foreign || round > 0) co_return answer;

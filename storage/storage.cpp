@@ -13,7 +13,6 @@
 // digest. What nothing reaches is swept (gc).
 #include "storage/storage.hpp"
 
-#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,7 +36,6 @@
 #include "storage/image_save.hpp"
 #include "storage/image_store.hpp"
 #include "storage/layer_store.hpp"
-#include "storage/merged_tree.hpp"
 #include "storage/peer_stream.hpp"
 #include "storage/pins.hpp"
 #include "storage/reference.hpp"
@@ -107,43 +105,12 @@ class Store final : public Storage {
     return writable_.plan(id);
   }
   [[nodiscard]] std::vector<std::string> layers() const override { return writable_.ids(); }
-  [[nodiscard]] Result<std::string> image_of_layer(const std::string& id) const override {
-    return writable_.image_of(id);
-  }
   [[nodiscard]] std::vector<Volume> volumes() const override { return volumes_.list(); }
   [[nodiscard]] Result<Volume> find_volume(const std::string& name) const override {
     return volumes_.find(name);
   }
 
   // ---- images
-
-  [[nodiscard]] std::map<std::string, std::int64_t> shared_sizes() const override {
-    const auto all = images_.images();
-    std::map<std::string, int> users;  // of each layer
-    for (const auto& image : all) {
-      for (const auto& chain : chain_ids(image.diff_ids)) ++users[chain];
-    }
-    std::map<std::string, std::int64_t> out;
-    for (const auto& image : all) {
-      auto& sum = out[image.id];
-      const auto chain = chain_ids(image.diff_ids);
-      for (std::size_t i = 0; i < chain.size() && i < image.layer_sizes.size(); ++i) {
-        if (users[chain[i]] > 1) sum += image.layer_sizes[i];
-      }
-    }
-    return out;
-  }
-  [[nodiscard]] std::int64_t layers_size() const override {
-    std::int64_t sum = 0;
-    std::set<std::string> counted;
-    for (const auto& image : images_.images()) {
-      const auto chain = chain_ids(image.diff_ids);
-      for (std::size_t i = 0; i < chain.size() && i < image.layer_sizes.size(); ++i) {
-        if (counted.insert(chain[i]).second) sum += image.layer_sizes[i];
-      }
-    }
-    return sum;
-  }
 
   Task<> tag(std::string image_id, Reference to) override {
     auto job = [this, image_id = std::move(image_id), to = std::move(to)] {
@@ -213,18 +180,6 @@ class Store final : public Storage {
     };
     ThreadOwner owner{Lane::peers, "save"};
     co_return co_await run_on_thread(io_, std::move(job), std::move(owner));
-  }
-
-  Task<std::string> read_image_file(std::string image_id, std::string path,
-                                    std::size_t limit) override {
-    CO_TRY(const auto image, images_.by_id(image_id));
-    auto pin = pin_image(image);
-    CO_CHECK(co_await have_unpacked(chain_ids(image.diff_ids)));
-    CO_TRY(auto stack, layers_.diff_paths(image.diff_ids));
-    auto job = [stack = std::move(stack), path = std::move(path), limit] {
-      return read_below(stack, path, limit);
-    };
-    co_return co_await workers_.run(std::move(job));
   }
 
   // ---- writable layers
@@ -365,19 +320,6 @@ class Store final : public Storage {
     auto image = writable_.image_of(id);
     if (!image && image.error().code == Errc::not_found) return "";
     return image;
-  }
-
-  static Result<std::string> read_below(const std::vector<std::string>& stack,
-                                        const std::string& path, std::size_t limit) {
-    TRY(const auto entry, lookup_path(stack, path));
-    if (!entry.dirs.empty()) return fail(Errc::invalid_argument, "{} is a directory", path);
-    // Not to wait at a fifo.
-    const UniqueFd fd = at::open(entry.parent, entry.name, O_RDONLY | O_NONBLOCK);
-    if (!fd) return sys_error("open {} of the image", path);
-    struct stat st {};
-    if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
-      return fail(Errc::invalid_argument, "{} of the image is no file", path);
-    return read_all(fd, limit);
   }
 
   // ---- layers that are there as blobs alone

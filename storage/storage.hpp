@@ -44,10 +44,6 @@ class Storage {
   // By name, name@digest, id, or a unique prefix of an id (with or without sha256:).
   //   errors  not_found "No such image: X"; invalid_argument (ambiguous prefix, bad name)
   [[nodiscard]] virtual Result<Image> find(const std::string& name) const = 0;
-  // Of each image, by id: bytes (unpacked) of layers that other images have too (SharedSize).
-  [[nodiscard]] virtual std::map<std::string, std::int64_t> shared_sizes() const = 0;
-  // Bytes (unpacked) of all layers that images have, each once (LayersSize of system df).
-  [[nodiscard]] virtual std::int64_t layers_size() const = 0;
   virtual Task<> tag(std::string image_id, Reference to) = 0;
   // Takes a name away; an image that has none left goes, with the layers that nobody else needs (in
   // the background). The rules about containers are the engine's. `name` as find() takes it: an id
@@ -92,8 +88,6 @@ class Storage {
   // The changes as a layer of a new image on top of the layer's own. What is written to meanwhile
   // is taken as it comes.   errors  not_found; invalid_argument (an instruction)
   virtual Task<Image> commit(std::string id, CommitOptions options) = 0;
-  // Image id that a layer was made from. errors: not_found
-  [[nodiscard]] virtual Result<std::string> image_of_layer(const std::string& id) const = 0;
 
   // -- volumes
   [[nodiscard]] virtual std::vector<Volume> volumes() const = 0;
@@ -115,10 +109,6 @@ class Storage {
   // The volumes that are mounted now; blocking, for the start: a daemon before this one may have
   // left some.
   [[nodiscard]] virtual std::vector<std::string> mounted_volumes() const = 0;
-  // A layer's upper directory's entry of `path` in an image's file system, read-only and without
-  // mounting: the file's text, for /etc/passwd and the like. errors: not_found
-  virtual Task<std::string> read_image_file(std::string image_id, std::string path,
-                                            std::size_t limit) = 0;
 
   // Ends background work (unlinking goes on at the next start).
   virtual Coro<void> close() = 0;

@@ -13,16 +13,14 @@ function(coracle_client name script)
     "CORACLE_BIN=${CMAKE_BINARY_DIR}/bin;PYTHONDONTWRITEBYTECODE=1;CORACLE_CLIENTS=${CORACLE_CLIENTS};${T_ENVIRONMENT}")
 endfunction()
 
-if(TARGET coracled)
-  foreach(version 20.10 26.1 28.5)
-    coracle_client(docker-${version} client ENVIRONMENT "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
-    # What is run with this host's own docker CLI anyway, with the others too.
-    foreach(subject life run tty)
-      coracle_client(docker-${version}_${subject} ${subject} ENVIRONMENT
-        "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
-    endforeach()
+foreach(version 20.10 26.1 28.5)
+  coracle_client(docker-${version} client ENVIRONMENT "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
+  # What is run with this host's own docker CLI anyway, with the others too.
+  foreach(subject life run tty)
+    coracle_client(docker-${version}_${subject} ${subject} ENVIRONMENT
+      "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
   endforeach()
-  coracle_client(python sdk_python)
-  coracle_client(dockerode sdk_node ARGUMENTS Dockerode)
-  coracle_client(testcontainers sdk_node ARGUMENTS Testcontainers)
-endif()
+endforeach()
+coracle_client(python sdk_python)
+coracle_client(dockerode sdk_node ARGUMENTS Dockerode)
+coracle_client(testcontainers sdk_node ARGUMENTS Testcontainers)

@@ -14,6 +14,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/path.hpp"
 #include "engine/base/process.hpp"
 #include "in_user_namespace.hpp"
 #include "scratch.hpp"
@@ -102,6 +103,16 @@ class Store : public testing::Test {
     if (!done) return std::unexpected(done.error());
     return bytes;
   }
+  // As a container of the image sees it; "" when it is not there.
+  std::string file_of(const std::string& image_id, const std::string& path) {
+    const auto made = run(io, store->create_layer("reader", image_id));
+    EXPECT_TRUE(made) << made.error().message;
+    const auto root = open_dir(store->mount_plan("reader").value().lower.front());
+    const auto file = open_in_root(*root, path, O_RDONLY);
+    auto text = file ? read_all(*file, 100).value_or("") : "";
+    EXPECT_TRUE(run(io, store->remove_layer("reader")));
+    return text;
+  }
   std::string blobs() { return names(scratch / "store/blobs/sha256"); }
 
   Scratch scratch;
@@ -126,11 +137,8 @@ TEST_F(Store, LoadsADockerArchiveAndReadsItsFiles) {
   EXPECT_EQ(14, image->size);
   EXPECT_EQ(image->id, store->find(image->id.substr(7, 12))->id);
   EXPECT_EQ(image->id, store->find(image->id)->id);
-  const auto read = [&](const std::string& path) {
-    return run(io, store->read_image_file(image->id, path, 100));
-  };
-  EXPECT_EQ("root:x:0:0", *read("/pw"));
-  EXPECT_EQ(Errc::not_found, read("/gone").error().code);
+  EXPECT_EQ("root:x:0:0", file_of(image->id, "/pw"));
+  EXPECT_EQ("", file_of(image->id, "/gone"));
   EXPECT_EQ("No such image: nope", store->find("nope").error().message);
 }
 
@@ -167,7 +175,7 @@ TEST_F(Store, ImportTakesChanges) {
   EXPECT_THAT(image->repo_tags, ElementsAre("imported:latest"));
   EXPECT_THAT(image->config.cmd, ElementsAre("sh"));
   EXPECT_EQ("Imported from -", image->comment);
-  EXPECT_EQ("root:x:0:0", *run(io, store->read_image_file(image->id, "etc/passwd", 100)));
+  EXPECT_EQ("root:x:0:0", file_of(image->id, "etc/passwd"));
   options.changes = {"FROM x"};
   EXPECT_FALSE(run(io, store->import(fed(kBase), options)));
   options.changes = {};
@@ -209,7 +217,6 @@ TEST_F(Store, AWritableLayerKeepsTheLayersBelow) {
   const auto id = store->find("x:1")->id;
   const auto made = run(io, store->create_layer("c1", id));
   ASSERT_TRUE(made) << made.error().message;
-  EXPECT_EQ(id, *store->image_of_layer("c1"));
   ASSERT_TRUE(store->mount_plan("c1"));
   const auto removed = run(io, store->remove("x:1", true));
   ASSERT_TRUE(removed);
@@ -482,7 +489,7 @@ TEST_F(KilledStore, AtAnyStepOfLoadTheNextLoadWorks) {
     const auto loaded = load(docker_archive(config, R"(["x:1"])"));
     ASSERT_TRUE(loaded) << point << loaded.error().message;
     EXPECT_EQ(sha256_of(config), store->find("x:1")->id);
-    EXPECT_EQ("root:x:0:0", *run(io, store->read_image_file(sha256_of(config), "/pw", 100)));
+    EXPECT_EQ("root:x:0:0", file_of(sha256_of(config), "/pw"));
     ASSERT_TRUE(run(io, store->remove("x:1", false)));
     reopen();
     close();

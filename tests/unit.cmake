@@ -1,0 +1,120 @@
+# The test programs, from the bottom of the tree. A program runs as an unprivileged user (tests/run sees to that).
+find_package(ZLIB REQUIRED)
+
+coracle_test(base_test
+  SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/walk_test.cpp
+    unit/engine/base/room_test.cpp unit/engine/base/channel_test.cpp unit/engine/base/json_test.cpp
+    unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp
+    unit/engine/base/process_test.cpp unit/engine/base/descendants_test.cpp unit/engine/base/async_test.cpp
+    unit/engine/base/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/sealed_program_test.cpp
+  LIBS base)
+# Trees 100,000 levels deep.
+set_tests_properties(base_test PROPERTIES TIMEOUT 900)
+
+coracle_test(spec_test SOURCES unit/engine/spec/seccomp_profile_test.cpp LIBS spec)
+coracle_test(generate_test
+  SOURCES unit/engine/spec/generate_test.cpp unit/engine/spec/capabilities_test.cpp
+    unit/engine/spec/security_options_test.cpp unit/engine/spec/keep_id_test.cpp unit/engine/spec/cdi_test.cpp
+  LIBS spec_generate)
+
+coracle_test(runtime_test
+  SOURCES unit/engine/runtime/plan_test.cpp unit/engine/runtime/user_lookup_test.cpp
+    unit/engine/runtime/seccomp_test.cpp unit/engine/runtime/privileges_test.cpp unit/engine/runtime/exec_watch_test.cpp
+  LIBS runtime spec_static)
+# Real namespaces: the program enters a user namespace with the whole subordinate range first.
+coracle_test(runtime_integration_test
+  SOURCES integration/runtime_test.cpp integration/runtime_exec_test.cpp integration/container_fixture.cpp
+    integration/user_namespace.cpp
+  LIBS runtime spec_static)
+# The same on a host without id ranges: one id is mapped, setgroups(2) is denied.
+add_test(NAME runtime_one_id_test COMMAND runtime_integration_test
+  --gtest_filter=Launch.RunsAProgram*:Launch.GivesDockers*:Launch.GivesATerminal*:Launch.MountsAnOverlay*:Launch.MakesDockersDev:Launch.CopiesTheImage*:Join.RunsBeside*:Join.HasA*)
+set_tests_properties(runtime_one_id_test PROPERTIES TIMEOUT 300 ENVIRONMENT CORACLE_TEST_ONE_ID=1)
+
+coracle_test(log_writer_test SOURCES unit/engine/monitor/log_writer_test.cpp LIBS monitor)
+coracle_test(process_tree_test SOURCES unit/engine/monitor/process_tree_test.cpp LIBS monitor)
+# The reader is the engine's; here it is tested against the writer, which is not linked with it elsewhere.
+coracle_test(log_reader_test
+  SOURCES unit/engine/container/log_reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/container/log_reader.cpp
+    ${CMAKE_SOURCE_DIR}/engine/container/log_files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/log_writer.cpp
+    ${CMAKE_SOURCE_DIR}/engine/monitor/log_file.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/journal_writer.cpp
+    ${CMAKE_SOURCE_DIR}/engine/types.cpp
+  LIBS base z)
+coracle_test(monitor_test SOURCES integration/monitor_test.cpp integration/monitor_harness.cpp LIBS base_core)
+add_dependencies(monitor_test coracle-monitor)
+coracle_test(oci_command_test SOURCES integration/oci_command_test.cpp LIBS base_core)
+add_dependencies(oci_command_test coracle-monitor)
+
+# The pure parts, and the keeper with real namespaces (through a small program, since entering is for life).
+coracle_test(rootless_test
+  SOURCES unit/engine/rootless/idmap_test.cpp unit/engine/rootless/hints_test.cpp unit/engine/rootless/vault_test.cpp
+    ${CMAKE_SOURCE_DIR}/engine/rootless/vault.cpp ${CMAKE_SOURCE_DIR}/engine/rootless/supervisor.cpp
+    ${CMAKE_SOURCE_DIR}/netstack/takeover.cpp
+  LIBS rootless base_core)
+add_executable(keeper_probe integration/keeper_probe.cpp)
+target_link_libraries(keeper_probe PRIVATE rootless base_core)
+coracle_test(keeper_test SOURCES integration/keeper_test.cpp LIBS rootless base_core)
+add_dependencies(keeper_test keeper_probe coracle-keeper)
+
+coracle_test(storage_test
+  SOURCES unit/storage/reference_test.cpp unit/storage/manifest_test.cpp unit/storage/unpack_test.cpp
+    unit/storage/tar_reader_test.cpp unit/storage/peer_stream_test.cpp unit/storage/layer_store_test.cpp
+    unit/storage/storage_test.cpp unit/storage/in_user_namespace.cpp
+  LIBS storage ZLIB::ZLIB PkgConfig::ZSTD)
+coracle_test(unpacker_test
+  SOURCES unit/storage/unpacker_test.cpp ${CMAKE_SOURCE_DIR}/storage/unpacker/sandbox.cpp
+    unit/storage/in_user_namespace.cpp
+  LIBS storage base_sandbox ZLIB::ZLIB PkgConfig::ZSTD)
+coracle_test(snapshot_test
+  SOURCES unit/storage/snapshot_test.cpp unit/storage/merged_tree_test.cpp unit/storage/diff_test.cpp
+    unit/storage/volume_store_test.cpp unit/storage/snapshot_kill_test.cpp unit/storage/deep_tree_test.cpp
+    unit/storage/in_user_namespace.cpp
+  LIBS storage)
+# Trees 100,000 levels deep.
+set_tests_properties(snapshot_test PROPERTIES TIMEOUT 900)
+coracle_test(registry_auth_test
+  SOURCES unit/storage/registry_auth_test.cpp unit/storage/byte_queue_test.cpp LIBS storage)
+coracle_test(registry_test
+  SOURCES integration/registry_test.cpp integration/registry_credentials_test.cpp integration/registry_server_test.cpp
+    unit/storage/in_user_namespace.cpp
+  LIBS storage)
+target_include_directories(registry_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+foreach(test storage_test unpacker_test registry_test)
+  add_dependencies(${test} coracle-unpack)
+endforeach()
+
+coracle_test(netstack_test
+  SOURCES unit/netstack/address_test.cpp unit/netstack/dns_test.cpp unit/netstack/egress_test.cpp
+    unit/netstack/sandbox_test.cpp unit/netstack/shares_test.cpp
+  LIBS netstack_core)
+coracle_test(netstack_integration_test
+  SOURCES integration/netstack_test.cpp integration/netstack_shares_test.cpp integration/netstack_client_test.cpp
+    integration/netstack_harness.cpp
+  LIBS netstack_core netstack_client)
+add_dependencies(netstack_integration_test coracle-netstack)
+# Not a test: prints figures. Measure with the release preset.
+add_executable(netstack_bench EXCLUDE_FROM_ALL bench/netstack_bench.cpp integration/netstack_harness.cpp)
+target_link_libraries(netstack_bench PRIVATE netstack_core)
+add_dependencies(netstack_bench coracle-netstack)
+
+# The engine's pure rules; its running is tested through coracled (tests/conformance).
+coracle_test(engine_test
+  SOURCES unit/engine/container/state_test.cpp unit/engine/container/merge_test.cpp
+    unit/engine/container/ports_test.cpp unit/engine/container/mounts_test.cpp
+    unit/engine/container/validate_test.cpp unit/engine/container/log_options_test.cpp
+    unit/engine/container/table_test.cpp unit/engine/container/list_test.cpp
+    unit/engine/container/network_files_test.cpp unit/engine/container/start_gate_test.cpp
+    unit/engine/container/layer_use_test.cpp unit/engine/container/yaml_test.cpp unit/engine/container/links_test.cpp
+    unit/engine/container/store_test.cpp unit/engine/container/health_test.cpp unit/engine/container/usage_test.cpp
+    unit/engine/events_test.cpp unit/engine/types_test.cpp
+  LIBS engine)
+
+# Routing, parsing, versions, errors, streams over real sockets, with an engine made for the tests.
+coracle_test(shim_test
+  SOURCES unit/shim/fake_engine.cpp unit/shim/http_client.cpp
+    unit/shim/http/message_test.cpp unit/shim/http/server_test.cpp unit/shim/http/malformed_test.cpp
+    unit/shim/api/container_test.cpp unit/shim/api/stream_test.cpp unit/shim/api/image_test.cpp
+    unit/shim/api/archive_test.cpp unit/shim/api/system_test.cpp
+    unit/shim/wire/create_test.cpp unit/shim/wire/container_test.cpp unit/shim/wire/text_test.cpp
+    unit/shim/wire/usage_test.cpp unit/shim/wire/filters_test.cpp unit/shim/config_test.cpp
+  LIBS shim engine storage)
