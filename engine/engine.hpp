@@ -10,22 +10,22 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
-#include "engine/config.hpp"
-#include "engine/stats.hpp"
-#include "engine/streams.hpp"
-#include "engine/types.hpp"
-#include "engine/usage.hpp"
-#include "storage/credentials.hpp"
-#include "storage/image.hpp"
-#include "storage/mount_plan.hpp"
-#include "storage/progress.hpp"
-#include "storage/volume.hpp"
+#include "engine/face/config.hpp"
+#include "engine/face/stats.hpp"
+#include "engine/face/streams.hpp"
+#include "engine/face/types.hpp"
+#include "engine/face/usage.hpp"
+#include "storage/content/progress.hpp"
+#include "storage/images/image.hpp"
+#include "storage/registry/credentials.hpp"
+#include "storage/snapshots/mount_plan.hpp"
+#include "storage/volumes/volume.hpp"
 
 namespace coracle {
 
-struct ContainerUpdate;  // engine/update.hpp
+struct ContainerUpdate;  // engine/face/update.hpp
 
-struct PathStat;  // engine/archive.hpp
+struct PathStat;  // engine/face/archive.hpp
 struct CopyInOptions;
 struct CommitRequest;
 

@@ -12,7 +12,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
-#include "engine/container/pattern.hpp"
+#include "engine/request/filter.hpp"
 
 namespace coracle {
 namespace {

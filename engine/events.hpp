@@ -14,8 +14,8 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/streams.hpp"
-#include "engine/types.hpp"
+#include "engine/face/streams.hpp"
+#include "engine/face/types.hpp"
 
 namespace coracle {
 

@@ -5,8 +5,8 @@
 
 #include <fnmatch.h>
 
-#include "engine/container/pattern.hpp"
-#include "engine/until.hpp"
+#include "engine/request/filter.hpp"
+#include "engine/request/until.hpp"
 
 namespace coracle {
 namespace {

@@ -10,7 +10,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
-#include "engine/container/network_again.hpp"
+#include "engine/network/restore.hpp"
 #include "engine/parts.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "engine/rootless/protocol.hpp"

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "engine/base/async.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 
 namespace coracle {
 

@@ -7,10 +7,10 @@
 #include <string>
 
 #include "engine/base/async.hpp"
-#include "engine/config.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"
+#include "engine/face/config.hpp"
 #include "engine/spec/seccomp_profile.hpp"
 #include "netstack/client.hpp"
 #include "storage/storage.hpp"

@@ -4,10 +4,10 @@
 
 #include "engine/base/log.hpp"
 #include "engine/base/own_thread.hpp"
-#include "engine/container/list.hpp"
-#include "engine/container/pattern.hpp"
-#include "engine/disk_usage.hpp"
-#include "engine/until.hpp"
+#include "engine/inspect/disk_usage.hpp"
+#include "engine/inspect/list.hpp"
+#include "engine/request/filter.hpp"
+#include "engine/request/until.hpp"
 
 namespace coracle {
 namespace {

@@ -1,11 +1,11 @@
 // docker container|image|volume prune: what nothing uses, by filters, and how much that was.
 #pragma once
 
-#include "engine/container/lifecycle.hpp"
+#include "engine/face/usage.hpp"
 #include "engine/images.hpp"
+#include "engine/lifecycle/lifecycle.hpp"
 #include "engine/parts.hpp"
-#include "engine/usage.hpp"
-#include "engine/volumes.hpp"
+#include "engine/volumes/volumes.hpp"
 
 namespace coracle {
 

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "engine/base/result.hpp"
-#include "netstack/address.hpp"
+#include "netstack/base/address.hpp"
 
 namespace coracle::netstack {
 

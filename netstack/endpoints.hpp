@@ -4,8 +4,8 @@
 //   1. the address is taken and the host's ports are bound: what can be refused is refused first
 //   2. a namespace comes from the pool
 //   3. a worker gives its eth0 the MAC, the address and the route, and lets it speak on the bridge
-//   4. the container becomes a tenant (netstack/shares.hpp), the ports are served, the keeper is
-//   given everything for our successor, the caller his answer
+//   4. the container becomes a tenant (netstack/base/shares.hpp), the ports are served, the keeper
+//   is given everything for our successor, the caller his answer
 // A second attach of the same container finds the endpoint, or waits for the first.
 #pragma once
 
@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "netstack/address_pool.hpp"
-#include "netstack/namespaces.hpp"
-#include "netstack/port_forward.hpp"
-#include "netstack/source_guard.hpp"
+#include "netstack/bridge/namespaces.hpp"
+#include "netstack/bridge/source_guard.hpp"
+#include "netstack/relay/port_forward.hpp"
 #include "netstack/vault.hpp"
 
 namespace coracle::netstack {

@@ -20,15 +20,15 @@
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
-#include "engine/base/process.hpp"
-#include "netstack/bridge.hpp"
-#include "netstack/dns.hpp"
-#include "netstack/egress.hpp"
+#include "engine/base/process/process.hpp"
+#include "netstack/base/log_limit.hpp"
+#include "netstack/bridge/bridge.hpp"
+#include "netstack/dns/dns.hpp"
 #include "netstack/endpoints.hpp"
-#include "netstack/log_limit.hpp"
+#include "netstack/relay/egress.hpp"
 #include "netstack/sandbox.hpp"
 #include "netstack/server.hpp"
-#include "netstack/slirp.hpp"
+#include "netstack/slirp/slirp.hpp"
 
 namespace coracle::netstack {
 namespace {

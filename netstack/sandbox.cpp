@@ -19,7 +19,7 @@
 #include <seccomp.h>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/sandbox.hpp"
+#include "engine/base/process/sandbox.hpp"
 
 namespace coracle::netstack {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "engine/base/channel.hpp"
+#include "netstack/base/loop.hpp"
 #include "netstack/endpoints.hpp"
-#include "netstack/loop.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {

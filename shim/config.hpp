@@ -16,7 +16,7 @@ struct DaemonConfig {
   std::string storage_driver, log_level = "info";
   std::vector<std::string> mirrors, insecure_registries;
   std::vector<std::string> cdi_spec_dirs;  // never empty after load()
-  std::string log_driver;  // of containers that name none; "": json-file
+  std::string log_driver;                  // of containers that name none; "": json-file
   std::map<std::string, std::string> log_options;
   bool debug = false;
   std::vector<std::string> warnings;  // about the defaults that had to be taken

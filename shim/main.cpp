@@ -23,7 +23,7 @@
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/rootless/keeper.hpp"

@@ -11,13 +11,13 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
-#include "engine/base/trash_dir.hpp"
-#include "storage/digest.hpp"
-#include "storage/image_store.hpp"
-#include "storage/layer_store.hpp"
-#include "storage/manifest.hpp"
-#include "storage/volume_store.hpp"
-#include "storage/writable_layers.hpp"
+#include "engine/base/tree/trash_dir.hpp"
+#include "storage/content/digest.hpp"
+#include "storage/images/manifest.hpp"
+#include "storage/images/store.hpp"
+#include "storage/snapshots/layer_store.hpp"
+#include "storage/snapshots/writable_layers.hpp"
+#include "storage/volumes/store.hpp"
 
 namespace coracle::storage {
 namespace {

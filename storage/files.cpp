@@ -5,9 +5,9 @@
 #include <cerrno>
 
 #include "engine/base/path.hpp"
-#include "storage/byte_source.hpp"
-#include "storage/peer_stream.hpp"
-#include "storage/tar_tree.hpp"
+#include "storage/archive/peer_stream.hpp"
+#include "storage/content/byte_source.hpp"
+#include "storage/snapshots/tar_tree.hpp"
 #include "storage/unpacker/client.hpp"
 
 namespace coracle::storage {

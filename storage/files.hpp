@@ -11,7 +11,7 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "engine/base/walk.hpp"
+#include "engine/base/tree/walk.hpp"
 
 namespace coracle::storage {
 
@@ -19,7 +19,7 @@ namespace coracle::storage {
 // the last part of the path is not followed unless a slash (or "/.") stands behind it.
 // Ends soon after `stop` is set; `to` becomes non-blocking.
 //   errors  not_found; those of the file system, with the path; a path longer than kLongestPath
-//           (storage/diff.hpp); unavailable or ECANCELED, when it was stopped
+//           (storage/snapshots/diff.hpp); unavailable or ECANCELED, when it was stopped
 Result<> write_tree(const UniqueFd& root, const std::string& path, const std::string& as,
                     const UniqueFd& to, const std::atomic<bool>& stop);
 

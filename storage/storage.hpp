@@ -13,13 +13,13 @@
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "storage/config.hpp"
-#include "storage/credentials.hpp"
-#include "storage/damaged.hpp"
-#include "storage/image.hpp"
-#include "storage/mount_plan.hpp"
-#include "storage/progress.hpp"
-#include "storage/volume.hpp"
+#include "storage/content/config.hpp"
+#include "storage/content/damaged.hpp"
+#include "storage/content/progress.hpp"
+#include "storage/images/image.hpp"
+#include "storage/registry/credentials.hpp"
+#include "storage/snapshots/mount_plan.hpp"
+#include "storage/volumes/volume.hpp"
 
 namespace coracle::storage {
 

@@ -7,21 +7,21 @@ endif()
 set(FUZZ_PARSERS
   engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/channel.cpp
   engine/base/json.cpp engine/base/ident.cpp engine/base/utf8.cpp engine/base/text.cpp
-  storage/archive.cpp storage/byte_source.cpp storage/config_change.cpp storage/digest.cpp storage/image_load.cpp
-  storage/inflate.cpp storage/manifest.cpp storage/places.cpp storage/reference.cpp storage/registry_auth.cpp
-  storage/tar_header.cpp storage/tar_reader.cpp storage/unpack.cpp storage/volume_options.cpp
-  netstack/address.cpp netstack/dns_packet.cpp netstack/egress.cpp
-  engine/types.cpp engine/until.cpp engine/rootless/idmap.cpp engine/rootless/vault.cpp
+  storage/archive/archive.cpp storage/content/byte_source.cpp storage/images/config_change.cpp storage/content/digest.cpp storage/images/load.cpp
+  storage/content/inflate.cpp storage/images/manifest.cpp storage/archive/places.cpp storage/images/reference.cpp storage/registry/auth.cpp
+  storage/archive/tar_header.cpp storage/archive/tar_reader.cpp storage/archive/unpack.cpp storage/volumes/options.cpp
+  netstack/base/address.cpp netstack/dns/dns_packet.cpp netstack/relay/egress.cpp
+  engine/face/types.cpp engine/request/until.cpp engine/rootless/idmap.cpp engine/rootless/vault.cpp
   engine/spec/capabilities.cpp engine/spec/cdi.cpp engine/spec/generate.cpp engine/spec/keep_id.cpp
   engine/spec/seccomp_profile.cpp engine/spec/security_options.cpp
-  engine/runtime/plan.cpp engine/runtime/report.cpp engine/runtime/user_lookup.cpp
-  engine/container/list_filter.cpp engine/container/log_files.cpp engine/container/merge.cpp
-  engine/container/mount_request.cpp engine/container/mounts.cpp engine/container/network_files.cpp
-  engine/container/ports.cpp engine/container/validate.cpp engine/container/yaml.cpp
+  engine/runtime/mounts/plan.cpp engine/runtime/report.cpp engine/runtime/user_lookup.cpp
+  engine/inspect/list_filter.cpp engine/logs/files.cpp engine/request/merge.cpp
+  engine/request/mount_request.cpp engine/request/mounts.cpp engine/bundle/etc_files.cpp
+  engine/request/ports.cpp engine/request/validate.cpp engine/bundle/yaml.cpp
   shim/http/connection.cpp shim/http/hijack.cpp shim/http/message.cpp shim/http/problem.cpp shim/http/router.cpp
   shim/wire/create.cpp shim/wire/filters.cpp shim/wire/image.cpp)
 list(TRANSFORM FUZZ_PARSERS PREPEND ${CMAKE_SOURCE_DIR}/)
-# As in engine/spec/targets.cmake: a source's properties are those of the folder that compiles it.
+# As in engine/CMakeLists.txt: a source's properties are those of the folder that compiles it.
 set_source_files_properties(${CMAKE_SOURCE_DIR}/engine/spec/seccomp_profile.cpp PROPERTIES
   OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/engine/spec/default_seccomp.json COMPILE_OPTIONS "-Wa,-I${CMAKE_SOURCE_DIR}/engine/spec")
 add_library(fuzz_parsers OBJECT ${FUZZ_PARSERS}

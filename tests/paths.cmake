@@ -11,12 +11,12 @@ set(CALLS "openat|openat2|linkat|renameat|renameat2|mkdirat|mkfifoat|unlinkat|sy
 set(WRAPPERS "engine/base/at[.]cpp")
 set(EXCEPTIONS
   # Paths of our own, from the root: AT_FDCWD.
-  "engine/container/host_devices.cpp|faccessat(AT_FDCWD, path.c_str(), R_OK"
-  "engine/monitor/log_file.cpp|utimensat(AT_FDCWD, unfinished().c_str()"
-  "storage/volume_store.cpp|statx(AT_FDCWD, dir.c_str(), AT_SYMLINK_NOFOLLOW"
+  "engine/bundle/host_devices.cpp|faccessat(AT_FDCWD, path.c_str(), R_OK"
+  "engine/monitor/streams/log_file.cpp|utimensat(AT_FDCWD, unfinished().c_str()"
+  "storage/volumes/store.cpp|statx(AT_FDCWD, dir.c_str(), AT_SYMLINK_NOFOLLOW"
   # The open file itself: an empty path.
-  "engine/container/root_view.cpp|readlinkat(found->get(), \"\""
-  "storage/places.cpp|readlinkat(link.get(), \"\""
+  "engine/files/root_view.cpp|readlinkat(found->get(), \"\""
+  "storage/archive/places.cpp|readlinkat(link.get(), \"\""
   "engine/base/private_dir.cpp|readlinkat(next.get(), \"\""
   # The folder above.
   "engine/base/private_dir.cpp|openat(in.get(), \"..\", O_PATH"

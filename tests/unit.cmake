@@ -2,11 +2,11 @@
 find_package(ZLIB REQUIRED)
 
 coracle_test(base_test
-  SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/walk_test.cpp
+  SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/tree/walk_test.cpp
     unit/engine/base/room_test.cpp unit/engine/base/channel_test.cpp unit/engine/base/json_test.cpp
     unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp
-    unit/engine/base/process_test.cpp unit/engine/base/descendants_test.cpp unit/engine/base/async_test.cpp
-    unit/engine/base/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/sealed_program_test.cpp
+    unit/engine/base/process/process_test.cpp unit/engine/base/process/descendants_test.cpp unit/engine/base/async_test.cpp
+    unit/engine/base/process/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/process/sealed_program_test.cpp
   LIBS base)
 # Trees 100,000 levels deep.
 set_tests_properties(base_test PROPERTIES TIMEOUT 900)
@@ -18,7 +18,7 @@ coracle_test(generate_test
   LIBS spec_generate)
 
 coracle_test(runtime_test
-  SOURCES unit/engine/runtime/plan_test.cpp unit/engine/runtime/user_lookup_test.cpp
+  SOURCES unit/engine/runtime/mounts/plan_test.cpp unit/engine/runtime/user_lookup_test.cpp
     unit/engine/runtime/seccomp_test.cpp unit/engine/runtime/privileges_test.cpp unit/engine/runtime/exec_watch_test.cpp
   LIBS runtime spec_static)
 # Real namespaces: the program enters a user namespace with the whole subordinate range first.
@@ -31,14 +31,14 @@ add_test(NAME runtime_one_id_test COMMAND runtime_integration_test
   --gtest_filter=Launch.RunsAProgram*:Launch.GivesDockers*:Launch.GivesATerminal*:Launch.MountsAnOverlay*:Launch.MakesDockersDev:Launch.CopiesTheImage*:Join.RunsBeside*:Join.HasA*)
 set_tests_properties(runtime_one_id_test PROPERTIES TIMEOUT 300 ENVIRONMENT CORACLE_TEST_ONE_ID=1)
 
-coracle_test(log_writer_test SOURCES unit/engine/monitor/log_writer_test.cpp LIBS monitor)
+coracle_test(log_writer_test SOURCES unit/engine/monitor/streams/log_writer_test.cpp LIBS monitor)
 coracle_test(process_tree_test SOURCES unit/engine/monitor/process_tree_test.cpp LIBS monitor)
 # The reader is the engine's; here it is tested against the writer, which is not linked with it elsewhere.
 coracle_test(log_reader_test
-  SOURCES unit/engine/container/log_reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/container/log_reader.cpp
-    ${CMAKE_SOURCE_DIR}/engine/container/log_files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/log_writer.cpp
-    ${CMAKE_SOURCE_DIR}/engine/monitor/log_file.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/journal_writer.cpp
-    ${CMAKE_SOURCE_DIR}/engine/types.cpp
+  SOURCES unit/engine/logs/reader_test.cpp ${CMAKE_SOURCE_DIR}/engine/logs/reader.cpp
+    ${CMAKE_SOURCE_DIR}/engine/logs/files.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/streams/log_writer.cpp
+    ${CMAKE_SOURCE_DIR}/engine/monitor/streams/log_file.cpp ${CMAKE_SOURCE_DIR}/engine/monitor/streams/journal_writer.cpp
+    ${CMAKE_SOURCE_DIR}/engine/face/types.cpp
   LIBS base z)
 coracle_test(monitor_test SOURCES integration/monitor_test.cpp integration/monitor_harness.cpp LIBS base_core)
 add_dependencies(monitor_test coracle-monitor)
@@ -57,8 +57,8 @@ coracle_test(keeper_test SOURCES integration/keeper_test.cpp LIBS rootless base_
 add_dependencies(keeper_test keeper_probe coracle-keeper)
 
 coracle_test(storage_test
-  SOURCES unit/storage/reference_test.cpp unit/storage/manifest_test.cpp unit/storage/unpack_test.cpp
-    unit/storage/tar_reader_test.cpp unit/storage/peer_stream_test.cpp unit/storage/layer_store_test.cpp
+  SOURCES unit/storage/images/reference_test.cpp unit/storage/images/manifest_test.cpp unit/storage/archive/unpack_test.cpp
+    unit/storage/archive/tar_reader_test.cpp unit/storage/archive/peer_stream_test.cpp unit/storage/snapshots/layer_store_test.cpp
     unit/storage/storage_test.cpp unit/storage/in_user_namespace.cpp
   LIBS storage ZLIB::ZLIB PkgConfig::ZSTD)
 coracle_test(unpacker_test
@@ -66,26 +66,25 @@ coracle_test(unpacker_test
     unit/storage/in_user_namespace.cpp
   LIBS storage base_sandbox ZLIB::ZLIB PkgConfig::ZSTD)
 coracle_test(snapshot_test
-  SOURCES unit/storage/snapshot_test.cpp unit/storage/merged_tree_test.cpp unit/storage/diff_test.cpp
-    unit/storage/volume_store_test.cpp unit/storage/snapshot_kill_test.cpp unit/storage/deep_tree_test.cpp
+  SOURCES unit/storage/snapshots/snapshot_test.cpp unit/storage/snapshots/merged_tree_test.cpp unit/storage/snapshots/diff_test.cpp
+    unit/storage/volumes/store_test.cpp unit/storage/snapshot_kill_test.cpp unit/storage/deep_tree_test.cpp
     unit/storage/in_user_namespace.cpp
   LIBS storage)
 # Trees 100,000 levels deep.
 set_tests_properties(snapshot_test PROPERTIES TIMEOUT 900)
 coracle_test(registry_auth_test
-  SOURCES unit/storage/registry_auth_test.cpp unit/storage/byte_queue_test.cpp LIBS storage)
+  SOURCES unit/storage/registry/auth_test.cpp unit/storage/content/byte_queue_test.cpp LIBS storage)
 coracle_test(registry_test
   SOURCES integration/registry_test.cpp integration/registry_credentials_test.cpp integration/registry_server_test.cpp
     unit/storage/in_user_namespace.cpp
   LIBS storage)
-target_include_directories(registry_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
 foreach(test storage_test unpacker_test registry_test)
   add_dependencies(${test} coracle-unpack)
 endforeach()
 
 coracle_test(netstack_test
-  SOURCES unit/netstack/address_test.cpp unit/netstack/dns_test.cpp unit/netstack/egress_test.cpp
-    unit/netstack/sandbox_test.cpp unit/netstack/shares_test.cpp
+  SOURCES unit/netstack/base/address_test.cpp unit/netstack/dns/dns_test.cpp unit/netstack/relay/egress_test.cpp
+    unit/netstack/sandbox_test.cpp unit/netstack/base/shares_test.cpp
   LIBS netstack_core)
 coracle_test(netstack_integration_test
   SOURCES integration/netstack_test.cpp integration/netstack_shares_test.cpp integration/netstack_client_test.cpp
@@ -99,14 +98,14 @@ add_dependencies(netstack_bench coracle-netstack)
 
 # The engine's pure rules; its running is tested through coracled (tests/conformance).
 coracle_test(engine_test
-  SOURCES unit/engine/container/state_test.cpp unit/engine/container/merge_test.cpp
-    unit/engine/container/ports_test.cpp unit/engine/container/mounts_test.cpp
-    unit/engine/container/validate_test.cpp unit/engine/container/log_options_test.cpp
-    unit/engine/container/table_test.cpp unit/engine/container/list_test.cpp
-    unit/engine/container/network_files_test.cpp unit/engine/container/start_gate_test.cpp
-    unit/engine/container/layer_use_test.cpp unit/engine/container/yaml_test.cpp unit/engine/container/links_test.cpp
-    unit/engine/container/store_test.cpp unit/engine/container/health_test.cpp unit/engine/container/usage_test.cpp
-    unit/engine/events_test.cpp unit/engine/types_test.cpp
+  SOURCES unit/engine/container/state_test.cpp unit/engine/request/merge_test.cpp
+    unit/engine/request/ports_test.cpp unit/engine/request/mounts_test.cpp
+    unit/engine/request/validate_test.cpp unit/engine/request/log_options_test.cpp
+    unit/engine/container/table_test.cpp unit/engine/inspect/list_test.cpp
+    unit/engine/bundle/etc_files_test.cpp unit/engine/lifecycle/start_gate_test.cpp
+    unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/network/links_test.cpp
+    unit/engine/container/store_test.cpp unit/engine/exec/health_test.cpp unit/engine/inspect/disk_usage_test.cpp
+    unit/engine/events_test.cpp unit/engine/face/types_test.cpp
   LIBS engine)
 
 # Routing, parsing, versions, errors, streams over real sockets, with an engine made for the tests.

@@ -17,7 +17,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/later.hpp"
+#include "engine/base/later.hpp"
 
 namespace coracle {
 

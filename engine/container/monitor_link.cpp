@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "engine/base/log.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/container/monitor_environment.hpp"
 
 namespace coracle {

@@ -8,7 +8,7 @@
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
-#include "engine/base/sealed_program.hpp"
+#include "engine/base/process/sealed_program.hpp"
 #include "engine/container/monitor_environment.hpp"
 
 namespace coracle {

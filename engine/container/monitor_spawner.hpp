@@ -8,7 +8,7 @@
 #include <string>
 
 #include "engine/base/async.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/container/monitor_link.hpp"
 
 namespace coracle {
@@ -32,7 +32,7 @@ class MonitorSpawner {
   asio::io_context& io_;
   Scope& scope_;
   std::string path_;
-  UniqueFd sealed_;      // the program, so that no container can write it (base/sealed_program)
+  UniqueFd sealed_;  // the program, so that no container can write it (base/process/sealed_program)
   std::string program_;  // what it is executed as
   UniqueFd socket_;      // empty: there is none
   Pidfd process_;

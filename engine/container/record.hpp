@@ -9,7 +9,7 @@
 
 #include "engine/base/ident.hpp"
 #include "engine/base/json.hpp"
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle {

@@ -10,7 +10,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/room.hpp"
-#include "engine/base/trash_dir.hpp"
+#include "engine/base/tree/trash_dir.hpp"
 
 namespace coracle {
 namespace {

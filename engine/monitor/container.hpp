@@ -14,16 +14,16 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/freezer.hpp"
 #include "engine/monitor/guard.hpp"
-#include "engine/monitor/log_writer.hpp"
 #include "engine/monitor/loop.hpp"
 #include "engine/monitor/oom.hpp"
 #include "engine/monitor/process_tree.hpp"
 #include "engine/monitor/protocol.hpp"
-#include "engine/monitor/stdio.hpp"
+#include "engine/monitor/streams/log_writer.hpp"
+#include "engine/monitor/streams/stdio.hpp"
 #include "engine/runtime/launch.hpp"
 
 namespace coracle::monitor {

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/process_tree.hpp"
 

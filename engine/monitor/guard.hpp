@@ -8,8 +8,8 @@
 #include <string>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/members.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/members.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/monitor/loop.hpp"
 
 namespace coracle::monitor {

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/monitor/oci_command.hpp"
 #include "engine/monitor/session.hpp"
 #include "engine/monitor/spawner.hpp"
@@ -62,7 +62,7 @@ Result<> run(const std::string& number, char* option) {
 int main(int argc, char** argv) {
   try {
     ignore_sigpipe();
-    // By a descriptor it is executed under a number (base/sealed_program).
+    // By a descriptor it is executed under a number (base/process/sealed_program).
     ::prctl(PR_SET_NAME, "coracle-monitor", 0, 0, 0);
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (arguments.size() != 2 || (arguments[0] != "--control-fd" && arguments[0] != kSpawner))

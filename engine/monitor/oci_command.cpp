@@ -26,9 +26,9 @@
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
+#include "engine/base/process/sealed_program.hpp"
 #include "engine/base/result.hpp"
-#include "engine/base/sealed_program.hpp"
 #include "engine/runtime/launch.hpp"
 #include "engine/spec/oci.hpp"
 

@@ -11,7 +11,7 @@
 #include <csignal>
 #include <utility>
 
-#include "engine/base/descendants.hpp"
+#include "engine/base/process/descendants.hpp"
 
 namespace coracle::monitor {
 namespace {

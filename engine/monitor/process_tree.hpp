@@ -1,7 +1,7 @@
 // The processes of a container, as its monitor sees and signals them. With a pid namespace of its
 // own they are those in it; without one (--pid host, --pid container:X) the monitor's descendants,
 // since it is a child subreaper, and what has left the tree but not the container's other
-// namespaces (base/members).
+// namespaces (base/process/members).
 //
 // A number that was read from /proc may be another process's a moment later, and a container
 // decides how soon. So a signal is sent by a descriptor alone: it is opened, the process is asked
@@ -16,8 +16,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/members.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/members.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::monitor {

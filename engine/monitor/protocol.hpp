@@ -56,8 +56,8 @@
 #include <vector>
 
 #include "engine/base/json.hpp"
-#include "engine/base/process.hpp"
-#include "engine/runtime/root_mount.hpp"
+#include "engine/base/process/process.hpp"
+#include "engine/runtime/mounts/root_mount.hpp"
 
 namespace coracle::monitor {
 

@@ -28,7 +28,7 @@
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/rootless/protocol.hpp"
 #include "engine/rootless/start_keeper.hpp"
 #include "engine/rootless/survivor.hpp"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::rootless {

@@ -38,7 +38,7 @@
 #include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/rootless/hints.hpp"
 #include "engine/rootless/keeper_log.hpp"
 #include "engine/rootless/protocol.hpp"
@@ -403,8 +403,7 @@ void Keeper::end() {
     ::umount2(join_path(proc_path(directory_), kBridgeName).c_str(), MNT_DETACH);
     at::unlink(directory_, kBridgeName);
   }
-  for (const char* name :
-       {kRecordName, kSocketName, kNetstackRecordName, netstack::kSocketName})
+  for (const char* name : {kRecordName, kSocketName, kNetstackRecordName, netstack::kSocketName})
     at::unlink(directory_, name);
   if (const UniqueFd guests = at::open_dir(directory_, kGuestFolder))
     at::unlink(guests, kGuestSocketFile);

@@ -41,7 +41,7 @@
 #include <vector>
 
 #include "engine/base/json.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 
 namespace coracle::rootless {
 

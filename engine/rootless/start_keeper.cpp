@@ -13,7 +13,7 @@
 
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/rootless/hints.hpp"
 #include "engine/rootless/idmap.hpp"
 #include "engine/rootless/protocol.hpp"

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/rootless/vault.hpp"
 
 namespace coracle::rootless {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/rootless/keeper.hpp"
 

@@ -13,7 +13,7 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/base/members.hpp"
+#include "engine/base/process/members.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::rootless {

@@ -16,7 +16,7 @@
 
 #include <utility>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::runtime {

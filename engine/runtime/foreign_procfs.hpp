@@ -8,7 +8,7 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "engine/runtime/mount_api.hpp"
+#include "engine/runtime/mounts/mount_api.hpp"
 
 namespace coracle::runtime {
 

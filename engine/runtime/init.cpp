@@ -22,9 +22,9 @@
 #include "engine/base/path.hpp"
 #include "engine/runtime/become.hpp"
 #include "engine/runtime/foreign_procfs.hpp"
+#include "engine/runtime/mounts/root_file_system.hpp"
+#include "engine/runtime/mounts/rootfs.hpp"
 #include "engine/runtime/report.hpp"
-#include "engine/runtime/root_file_system.hpp"
-#include "engine/runtime/rootfs.hpp"
 
 namespace coracle::runtime {
 namespace {

@@ -10,8 +10,8 @@
 #include "engine/runtime/child.hpp"
 #include "engine/runtime/exec_watch.hpp"
 #include "engine/runtime/launch.hpp"
-#include "engine/runtime/plan.hpp"
-#include "engine/runtime/rootfs.hpp"
+#include "engine/runtime/mounts/plan.hpp"
+#include "engine/runtime/mounts/rootfs.hpp"
 #include "engine/runtime/seccomp.hpp"
 
 namespace coracle::runtime {

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/runtime/launch.hpp"
 #include "engine/runtime/seccomp.hpp"

@@ -22,8 +22,8 @@
 #include "engine/base/path.hpp"
 #include "engine/runtime/child.hpp"
 #include "engine/runtime/init.hpp"
+#include "engine/runtime/mounts/root_file_system.hpp"
 #include "engine/runtime/report.hpp"
-#include "engine/runtime/root_file_system.hpp"
 
 namespace coracle::runtime {
 namespace {

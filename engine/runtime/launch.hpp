@@ -22,10 +22,10 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/runtime/exec_watch.hpp"
-#include "engine/runtime/root_mount.hpp"
+#include "engine/runtime/mounts/root_mount.hpp"
 #include "engine/runtime/seccomp.hpp"
 #include "engine/spec/oci.hpp"
 

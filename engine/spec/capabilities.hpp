@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 
 namespace coracle {
 

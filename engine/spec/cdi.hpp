@@ -1,5 +1,5 @@
 // CDI (Container Device Interface) specifications: what a vendor says a container needs to use a
-// device: variables, nodes, mounts, hooks. Pure: the texts come from container/cdi_files.
+// device: variables, nodes, mounts, hooks. Pure: the texts come from bundle/cdi_files.
 // Format: CNCF container-device-interface, SPEC.md, versions up to 1.0.
 #pragma once
 

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
+#include "engine/face/types.hpp"
 #include "engine/spec/capabilities.hpp"
 #include "engine/spec/oci.hpp"
 #include "engine/spec/seccomp_profile.hpp"
-#include "engine/types.hpp"
 
 namespace coracle {
 

@@ -1,5 +1,5 @@
 // Files of a container: cp (archive), diff (changes), export, commit.
-#include "engine/archive.hpp"
+#include "engine/face/archive.hpp"
 
 #include <sys/stat.h>
 

@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "engine/update.hpp"
+#include "engine/face/update.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/image.hpp"
 #include "shim/wire/list_text.hpp"

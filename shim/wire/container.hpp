@@ -4,12 +4,12 @@
 #include <optional>
 #include <string>
 
-#include "engine/types.hpp"
-#include "engine/usage.hpp"
+#include "engine/face/types.hpp"
+#include "engine/face/usage.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle {
-struct ContainerUpdate;  // engine/update.hpp
+struct ContainerUpdate;  // engine/face/update.hpp
 }
 
 namespace coracle::wire {

@@ -1,7 +1,7 @@
 // The bodies of POST /containers/create and /containers/{}/update.
 #include <algorithm>
 
-#include "engine/update.hpp"
+#include "engine/face/update.hpp"
 #include "shim/wire/container.hpp"
 
 namespace coracle::wire {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 
 namespace coracle::wire {
 

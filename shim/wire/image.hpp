@@ -3,10 +3,10 @@
 
 #include <string>
 
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 #include "shim/http/message.hpp"
-#include "storage/credentials.hpp"
-#include "storage/image.hpp"
+#include "storage/images/image.hpp"
+#include "storage/registry/credentials.hpp"
 
 namespace coracle::wire {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "shim/wire/container.hpp"
-#include "storage/mount_plan.hpp"
+#include "storage/snapshots/mount_plan.hpp"
 
 namespace coracle::wire {
 

@@ -1,7 +1,7 @@
 // Networks in Docker's JSON.
 #pragma once
 
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle::wire {

@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 #include "shim/http/message.hpp"
-#include "storage/progress.hpp"
+#include "storage/content/progress.hpp"
 
 namespace coracle::wire {
 

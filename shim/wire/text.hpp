@@ -4,7 +4,7 @@
 #include <chrono>
 #include <string>
 
-#include "engine/types.hpp"
+#include "engine/face/types.hpp"
 
 namespace coracle::wire {
 

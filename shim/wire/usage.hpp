@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "engine/stats.hpp"
-#include "engine/usage.hpp"
+#include "engine/face/stats.hpp"
+#include "engine/face/usage.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle::wire {

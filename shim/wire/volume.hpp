@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/base/json.hpp"
-#include "storage/volume.hpp"
+#include "storage/volumes/volume.hpp"
 
 namespace coracle::wire {
 

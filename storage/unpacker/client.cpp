@@ -11,7 +11,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/json.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "storage/unpacker/protocol.hpp"
 
 namespace coracle::storage {

@@ -8,8 +8,8 @@
 
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "storage/byte_source.hpp"
-#include "storage/unpack.hpp"
+#include "storage/archive/unpack.hpp"
+#include "storage/content/byte_source.hpp"
 
 namespace coracle::storage {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "engine/base/json.hpp"
-#include "engine/base/process.hpp"
-#include "storage/byte_source.hpp"
+#include "engine/base/process/process.hpp"
+#include "storage/content/byte_source.hpp"
 #include "storage/unpacker/protocol.hpp"
 #include "storage/unpacker/sandbox.hpp"
 

@@ -12,7 +12,7 @@
 #include <string>
 
 #include "engine/base/json.hpp"
-#include "storage/unpack.hpp"
+#include "storage/archive/unpack.hpp"
 
 namespace coracle::storage::unpacker {
 

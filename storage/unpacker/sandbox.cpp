@@ -10,7 +10,7 @@
 
 #include <seccomp.h>
 
-#include "engine/base/sandbox.hpp"
+#include "engine/base/process/sandbox.hpp"
 
 namespace coracle::storage::unpacker {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/base/file.hpp"
-#include "netstack/egress.hpp"
+#include "netstack/relay/egress.hpp"
 #include "tests/integration/netstack_harness.hpp"
 
 namespace coracle::netstack::test {

@@ -1,9 +1,9 @@
 // storage: tar and compression, as images and clients of `docker cp` bring them.
 #include <memory>
 
-#include "storage/byte_source.hpp"
-#include "storage/tar_reader.hpp"
-#include "storage/unpack.hpp"
+#include "storage/archive/tar_reader.hpp"
+#include "storage/archive/unpack.hpp"
+#include "storage/content/byte_source.hpp"
 #include "tests/fuzz/playground.hpp"
 #include "tests/fuzz/tar_mutate.hpp"
 #include "tests/fuzz/target.hpp"

@@ -4,10 +4,10 @@
 #include <array>
 #include <charconv>
 
-#include "engine/container/network_files.hpp"
-#include "engine/container/yaml.hpp"
+#include "engine/bundle/etc_files.hpp"
+#include "engine/bundle/yaml.hpp"
 #include "engine/rootless/idmap.hpp"
-#include "engine/runtime/plan.hpp"
+#include "engine/runtime/mounts/plan.hpp"
 #include "engine/runtime/user_lookup.hpp"
 #include "engine/spec/cdi.hpp"
 #include "engine/spec/seccomp_profile.hpp"

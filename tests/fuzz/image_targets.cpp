@@ -1,11 +1,11 @@
 // storage: what registries and archives say about an image, and the names of images.
 #include <algorithm>
 
-#include "storage/config_change.hpp"
-#include "storage/manifest.hpp"
-#include "storage/reference.hpp"
-#include "storage/registry_auth.hpp"
-#include "storage/volume_options.hpp"
+#include "storage/images/config_change.hpp"
+#include "storage/images/manifest.hpp"
+#include "storage/images/reference.hpp"
+#include "storage/registry/auth.hpp"
+#include "storage/volumes/options.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {
@@ -55,8 +55,8 @@ void reference(std::string_view input) {
   MUST(latest.has_value());
   const auto again = from_canonical(canonical(*latest));
   MUST(again.has_value() && canonical(*again) == canonical(*latest));
-  // What is shown may read as another one, or as none: docker.io/x.y/a is x.y/a, by Docker, too. Keys
-  // are canonical.
+  // What is shown may read as another one, or as none: docker.io/x.y/a is x.y/a, by Docker, too.
+  // Keys are canonical.
   (void)parse_reference(latest->familiar(), true);
 }
 

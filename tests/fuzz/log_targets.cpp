@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "engine/base/file.hpp"
-#include "engine/container/log_files.hpp"
+#include "engine/logs/files.hpp"
 #include "tests/fuzz/playground.hpp"
 #include "tests/fuzz/target.hpp"
 

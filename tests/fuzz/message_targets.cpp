@@ -10,9 +10,9 @@
 #include "engine/runtime/report.hpp"
 #include "netstack/protocol.hpp"
 #include "netstack/takeover.hpp"
-#include "storage/image_store.hpp"
-#include "storage/volume_store.hpp"
-#include "storage/writable_layers.hpp"
+#include "storage/images/store.hpp"
+#include "storage/snapshots/writable_layers.hpp"
+#include "storage/volumes/store.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {

@@ -1,9 +1,9 @@
 // netstack: what containers, and servers that they ask, put on the wire; resolv.conf; addresses.
 #include <array>
 
-#include "netstack/address.hpp"
-#include "netstack/dns_packet.hpp"
-#include "netstack/egress.hpp"
+#include "netstack/base/address.hpp"
+#include "netstack/dns/dns_packet.hpp"
+#include "netstack/relay/egress.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {

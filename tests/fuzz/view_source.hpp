@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-#include "storage/byte_source.hpp"
+#include "storage/content/byte_source.hpp"
 
 namespace coracle::fuzz {
 

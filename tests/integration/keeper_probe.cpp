@@ -10,7 +10,7 @@
 #include <cstdio>
 
 #include "engine/base/file.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/rootless/keeper.hpp"
 
 namespace {

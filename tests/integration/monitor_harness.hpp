@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/base/channel.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/spec/oci.hpp"
 

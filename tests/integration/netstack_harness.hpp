@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack::test {

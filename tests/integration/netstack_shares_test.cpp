@@ -25,7 +25,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
-#include "netstack/egress.hpp"
+#include "netstack/relay/egress.hpp"
 #include "tests/integration/netstack_harness.hpp"
 
 namespace coracle::netstack::test {

@@ -17,8 +17,8 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
-#include "netstack/dns_packet.hpp"
-#include "netstack/egress.hpp"
+#include "netstack/dns/dns_packet.hpp"
+#include "netstack/relay/egress.hpp"
 #include "netstack/takeover.hpp"
 #include "tests/integration/netstack_harness.hpp"
 

@@ -15,7 +15,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/spec/oci.hpp"
 
 namespace coracle {

@@ -2,8 +2,8 @@
 // credentials are the registry's own alone, and headers, redirects, layers are bounded.
 #include <gtest/gtest.h>
 
-#include "integration/registry_fixture.hpp"
-#include "storage/registry.hpp"
+#include "storage/registry/registry.hpp"
+#include "tests/integration/registry_fixture.hpp"
 
 namespace coracle::test {
 namespace {

@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/ident.hpp"
-#include "integration/small_http.hpp"
-#include "integration/test_image.hpp"
-#include "unit/storage/in_user_namespace.hpp"
+#include "tests/integration/small_http.hpp"
+#include "tests/integration/test_image.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
 
 namespace coracle::test {
 

@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/process.hpp"
-#include "integration/small_http.hpp"
-#include "integration/test_image.hpp"
-#include "unit/storage/in_user_namespace.hpp"
+#include "engine/base/process/process.hpp"
+#include "tests/integration/small_http.hpp"
+#include "tests/integration/test_image.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
 
 namespace coracle::test {
 namespace {
@@ -32,7 +32,8 @@ class DockerRegistry : public testing::Test {
     host = "127.0.0.1:" + std::to_string(port);
     mkdirs(scratch / "registry");
     put(scratch / "config.yml",
-        "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  filesystem:\n    rootdirectory: " +
+        "version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\nstorage:\n  "
+        "filesystem:\n    rootdirectory: " +
             (scratch / "registry") + "\nhttp:\n  addr: " + host + "\n");
     SpawnOptions options;
     options.program = kProgram;

@@ -1,11 +1,11 @@
 // Pulls from a small server that does what registries do on bad days.
-#include "storage/registry.hpp"
+#include "storage/registry/registry.hpp"
 
 #include <ctime>
 
 #include <gtest/gtest.h>
 
-#include "integration/registry_fixture.hpp"
+#include "tests/integration/registry_fixture.hpp"
 
 namespace coracle::test {
 namespace {

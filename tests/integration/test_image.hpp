@@ -7,12 +7,12 @@
 
 #include <gtest/gtest.h>
 
-#include "storage/blob_store.hpp"
-#include "storage/digest.hpp"
-#include "storage/image_store.hpp"
-#include "storage/layer_store.hpp"
-#include "storage/registry.hpp"
-#include "unit/storage/scratch.hpp"
+#include "storage/content/blob_store.hpp"
+#include "storage/content/digest.hpp"
+#include "storage/images/store.hpp"
+#include "storage/registry/registry.hpp"
+#include "storage/snapshots/layer_store.hpp"
+#include "tests/unit/storage/scratch.hpp"
 
 namespace coracle::test {
 

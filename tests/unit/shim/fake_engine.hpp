@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/archive.hpp"
 #include "engine/engine.hpp"
-#include "engine/update.hpp"
+#include "engine/face/archive.hpp"
+#include "engine/face/update.hpp"
 
 namespace coracle::test {
 

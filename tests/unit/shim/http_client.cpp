@@ -9,7 +9,7 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "shim/api/api.hpp"
 #include "shim/http/server.hpp"
 

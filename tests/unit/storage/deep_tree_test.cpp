@@ -11,12 +11,12 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/path.hpp"
-#include "in_user_namespace.hpp"
-#include "storage/copy_tree.hpp"
-#include "storage/diff.hpp"
 #include "storage/files.hpp"
-#include "storage/merged_tree.hpp"
-#include "storage/tar_tree.hpp"
+#include "storage/snapshots/copy_tree.hpp"
+#include "storage/snapshots/diff.hpp"
+#include "storage/snapshots/merged_tree.hpp"
+#include "storage/snapshots/tar_tree.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -71,7 +71,8 @@ TEST_P(DeepTree, IsWalkedByAllThatWalks) {
   step("export", [&] {
     const auto merged = open_merged({source.upper, source.lower.front()});
     ASSERT_TRUE(merged);
-    expect_too_long(write_merged(*merged, false, [](std::string_view) { return Result<>{}; }), "export");
+    expect_too_long(write_merged(*merged, false, [](std::string_view) { return Result<>{}; }),
+                    "export");
   });
   step("cp", [&] {
     const auto root = open_dir(source.upper);

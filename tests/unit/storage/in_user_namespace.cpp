@@ -1,4 +1,4 @@
-#include "in_user_namespace.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
 
 #include <fcntl.h>
 #include <pwd.h>

@@ -4,10 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/process.hpp"
-#include "scratch.hpp"
-#include "storage/volume_store.hpp"
-#include "storage/writable_layers.hpp"
+#include "engine/base/process/process.hpp"
+#include "storage/snapshots/writable_layers.hpp"
+#include "storage/volumes/store.hpp"
+#include "tests/unit/storage/scratch.hpp"
 
 namespace coracle::storage {
 namespace {

@@ -15,12 +15,12 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/path.hpp"
-#include "engine/base/process.hpp"
-#include "in_user_namespace.hpp"
-#include "scratch.hpp"
-#include "storage/digest.hpp"
-#include "storage/manifest.hpp"
-#include "tar.hpp"
+#include "engine/base/process/process.hpp"
+#include "storage/content/digest.hpp"
+#include "storage/images/manifest.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
+#include "tests/unit/storage/scratch.hpp"
+#include "tests/unit/storage/tar.hpp"
 
 namespace coracle::storage {
 namespace {

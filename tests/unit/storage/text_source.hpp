@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "storage/byte_source.hpp"
+#include "storage/content/byte_source.hpp"
 
 namespace coracle::storage {
 

@@ -17,13 +17,13 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/path.hpp"
-#include "engine/base/sandbox.hpp"
-#include "in_user_namespace.hpp"
-#include "scratch.hpp"
+#include "engine/base/process/sandbox.hpp"
 #include "storage/unpacker/client.hpp"
 #include "storage/unpacker/sandbox.hpp"
-#include "tar.hpp"
-#include "text_source.hpp"
+#include "tests/unit/storage/in_user_namespace.hpp"
+#include "tests/unit/storage/scratch.hpp"
+#include "tests/unit/storage/tar.hpp"
+#include "tests/unit/storage/text_source.hpp"
 
 namespace coracle::storage {
 namespace {

@@ -104,7 +104,8 @@ TEST(Json, WhatAnOlderVersionWroteWithSuchBytesIsReadAsGoReadsIt) {
 }
 
 TEST(Json, ANumberBeyondADoubleIsAnErrorSinceItCannotBeWrittenAgain) {
-  for (const char* text : {"1E30000000", "[1,{\"a\":-1e400}]"}) EXPECT_FALSE(json::parse(text)) << text;
+  for (const char* text : {"1E30000000", "[1,{\"a\":-1e400}]"})
+    EXPECT_FALSE(json::parse(text)) << text;
   EXPECT_TRUE(json::parse("[1e300,{\"a\":0.5}]"));
 }
 

@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/base/process.hpp"
+#include "engine/base/process/process.hpp"
 #include "tests/unit/engine/base/scratch.hpp"
 
 namespace coracle {

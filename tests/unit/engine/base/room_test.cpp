@@ -9,7 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "engine/base/trash_dir.hpp"
+#include "engine/base/tree/trash_dir.hpp"
 #include "tests/unit/engine/base/scratch.hpp"
 
 namespace coracle {

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/descendants.hpp"
+#include "engine/base/process/descendants.hpp"
 
 namespace coracle::monitor {
 namespace {

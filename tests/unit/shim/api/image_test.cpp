@@ -121,7 +121,8 @@ TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
 TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
   auto client = connect();
   client.send(
-      "POST /images/load HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+      "POST /images/load HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: "
+      "100-continue\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 100);
   for (int i = 0; i < 50; ++i) client.send("2710\r\n" + std::string(10'000, 'c') + "\r\n");
   client.send("0\r\n\r\n");

@@ -26,9 +26,10 @@ TEST_F(Streams, WaitSendsItsHeadOnceItIsArmed) {
 
 TEST_F(Streams, AClientThatLeavesEndsItsWaitLogsAndEvents) {
   engine().log_entries = {{false, Time{1}, "a line\n", {}}};
-  for (const char* request : {"POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n",
-                              "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
-                              "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"}) {
+  for (const char* request :
+       {"POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"}) {
     auto client = connect();
     client.send(request);
     EXPECT_EQ(client.read(true).status, 200);

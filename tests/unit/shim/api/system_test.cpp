@@ -66,7 +66,8 @@ TEST_F(System, MakesVolumes) {
 TEST_F(System, StreamsEventsWithTheFieldsOfOld) {
   auto client = connect();
   client.send(
-      "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D HTTP/1.1\r\nHost: x\r\n\r\n");
+      "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D HTTP/1.1\r\nHost: "
+      "x\r\n\r\n");
   EXPECT_EQ(client.read(true).headers.at("content-type"), "application/json");
   engine().happen();
   client.half_close();

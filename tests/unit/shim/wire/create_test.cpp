@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "engine/update.hpp"
+#include "engine/face/update.hpp"
 #include "shim/wire/container.hpp"
 
 namespace coracle::wire {

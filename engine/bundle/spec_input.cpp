@@ -1,0 +1,211 @@
+#include "engine/bundle/spec_input.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include <string.h>
+
+#include "engine/base/file.hpp"
+#include "engine/base/path.hpp"
+#include "engine/bundle/host_devices.hpp"
+#include "engine/bundle/mount_sources.hpp"
+#include "engine/network/links.hpp"
+#include "engine/spec/security_options.hpp"
+
+namespace coracle {
+namespace {
+
+// It is opened by the monitor, when it is mounted; here only for the error.
+Result<> check_subpath(const std::string& mountpoint, const std::string& path) {
+  TRY(const auto root, open_dir(mountpoint));
+  const auto inside = open_in_root(root, path, O_PATH);
+  if (!inside && inside.error().code == Errc::not_found)
+    return fail(Errc::not_found, "cannot access path {}/{}: no such file or directory", mountpoint,
+                path);
+  if (!inside)
+    return std::unexpected(inside.error().within("cannot access path {}/{}", mountpoint, path));
+  return {};
+}
+
+Result<> resolve_volume(const Parts& p, const MountRecord& m, ResolvedMount& out) {
+  TRY(const auto volume, p.storage->find_volume(m.name));
+  out.source = volume.mountpoint;
+  for (auto& word : volume.attributes()) {
+    if (word == "ro") {
+      out.rw = false;
+    } else {
+      out.options.push_back(std::move(word));
+    }
+  }
+  if (!m.subpath.empty()) CHECK(check_subpath(volume.mountpoint, m.subpath));
+  return {};
+}
+
+// The layer's own directory is empty and stays on top: an overlay needs two.
+Result<> resolve_image(const Parts& p, const MountRecord& m, ResolvedMount& out) {
+  TRY(auto plan, p.storage->mount_plan(m.layer));
+  out.type = plan.type;
+  if (plan.type == "bind") {
+    out.source = plan.lower.front();
+    return {};
+  }
+  out.source = plan.type == "fuse-overlayfs" ? plan.program : plan.type;
+  out.lower = std::move(plan.lower);
+  if (!plan.upper.empty()) out.lower.insert(out.lower.begin(), plan.upper);
+  return {};
+}
+
+Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
+  ResolvedMount out;
+  out.type = m.type;
+  out.destination = m.destination;
+  out.rw = m.rw;
+  out.recursive = m.recursive;
+  out.recursive_read_only = m.recursive_read_only;
+  out.propagation = m.propagation;
+  out.subpath = m.subpath;
+  out.options = m.options;
+  if (m.type == "bind")
+    out.source = names_our_socket(p.config, m.source) ? socket_for_guests(p.config) : m.source;
+  if (m.type == "volume") CHECK(resolve_volume(p, m, out));
+  if (m.type == "image") CHECK(resolve_image(p, m, out));
+  return out;
+}
+
+// A link is followed; a directory stands for all nodes below it.
+Result<> add_device(const DeviceMapping& d, std::vector<ResolvedDevice>& out) {
+  const auto refuse = [&](const char* why) {
+    return fail(Errc::internal,
+                "error gathering device information while adding custom device \"{}\": {}",
+                d.path_on_host, why);
+  };
+  struct stat st {};
+  if (::stat(d.path_on_host.c_str(), &st) != 0)
+    return refuse(errno == ENOENT ? "no such file or directory" : ::strerrordesc_np(errno));
+  const auto inside =
+      clean_path(d.path_in_container.empty() ? d.path_on_host : d.path_in_container);
+  const auto permissions = d.cgroup_permissions.empty() ? "rwm" : d.cgroup_permissions;
+  if (!S_ISDIR(st.st_mode)) {
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return refuse("not a device node");
+    out.push_back({d.path_on_host, inside, permissions});
+    return {};
+  }
+  const auto directory = clean_path(d.path_on_host);
+  for (const auto& path : devices_below(directory))
+    out.push_back({path, inside + path.substr(directory.size()), permissions});
+  return {};
+}
+
+Result<std::vector<ResolvedDevice>> resolve_devices(const HostConfig& host) {
+  std::vector<ResolvedDevice> out;
+  if (host.privileged) {
+    for (const auto& path : host_devices()) out.push_back({path, path, "rwm"});
+  }
+  for (const auto& d : host.resources.devices) CHECK(add_device(d, out));
+  return out;
+}
+
+// Another container's first process while it runs, and /proc/PID, by which its namespaces are
+// named.
+struct Other {
+  ContainerPtr container;
+  ProcessIdentity process;
+  [[nodiscard]] std::string proc() const { return "/proc/" + std::to_string(process.pid); }
+};
+Result<Other> running_other(const Parts& p, const std::string& ref, const char* what) {
+  const auto found = p.table.find(ref);
+  if (!found) return std::unexpected(found.error().within("failed to join {} namespace", what));
+  auto* running = (*found)->running();
+  if (running == nullptr || !Pidfd::open(running->identity.init))
+    return fail(Errc::conflict, "failed to join {} namespace: container {} is not running", what,
+                ref);
+  return Other{*found, running->identity.init};
+}
+
+Result<> join_pids(const Parts& p, GenerateInput& in) {
+  if (!in.host.pid_mode.starts_with("container:")) return {};
+  TRY(const auto other, running_other(p, in.host.pid_mode.substr(10), "PID"));
+  if (other.container->record.host.pid_mode == "host") {
+    in.host.pid_mode = "host";  // the host's own, which cannot be entered, and need not
+    return {};
+  }
+  in.pid_path = other.proc() + "/ns/pid";
+  in.joined.push_back(other.process);
+  return {};
+}
+
+Result<> join_ipc(const Parts& p, GenerateInput& in) {
+  if (!in.host.ipc_mode.starts_with("container:")) return {};
+  const auto ref = in.host.ipc_mode.substr(10);
+  TRY(const auto other, running_other(p, ref, "IPC"));
+  const auto& mode = other.container->record.host.ipc_mode;
+  if (mode == "host") {
+    in.host.ipc_mode = "host";
+    return {};
+  }
+  if (mode == "private" || mode == "none")
+    return fail(Errc::invalid_argument,
+                "failed to join IPC namespace: container {}: non-shareable IPC (hint: use "
+                "IpcMode:shareable for the donor container)",
+                ref);
+  in.ipc_path = other.proc() + "/ns/ipc";
+  in.shm_path = other.proc() + "/root/dev/shm";
+  in.joined.push_back(other.process);
+  return {};
+}
+
+}  // namespace
+
+Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
+  GenerateInput in;
+  in.id = c.id();
+  in.config = c.record.config;
+  in.host = c.record.host;
+  TRY(in.mounts, resolve_mounts(p, c));
+  TRY(in.devices, resolve_devices(c.record.host));
+  in.hosts_path = p.store.file(c.id(), "hosts");
+  in.hostname_path = p.store.file(c.id(), "hostname");
+  in.resolv_conf_path = p.store.file(c.id(), "resolv.conf");
+  const auto& mode = c.record.host.network_mode;
+  if (mode.starts_with("container:")) {
+    const std::string other = mode.substr(10);
+    in.hosts_path = p.store.file(other, "hosts");
+    in.hostname_path = p.store.file(other, "hostname");
+    in.resolv_conf_path = p.store.file(other, "resolv.conf");
+  }
+  in.network_host = mode == "host";
+  in.network_joined = !in.network_host;
+  CHECK(join_pids(p, in));
+  CHECK(join_ipc(p, in));
+  TRY(auto links, link_env(p, c));
+  in.config.env.insert(in.config.env.begin(), links.begin(), links.end());
+  if (c.record.host.init.value_or(false)) {
+    if (p.init_program.empty())
+      return fail(Errc::unsupported, "--init: coracle-init is not installed beside coracled");
+    in.init_program = p.init_program;
+  }
+  TRY(const auto security, parse_security_options(c.record.host.security_opt));
+  const auto profile = security.seccomp.value_or("builtin");
+  if (profile == "builtin") {
+    in.seccomp_profile = c.record.host.privileged ? "" : std::string(default_seccomp_profile());
+  } else if (profile != "unconfined") {
+    in.seccomp_profile = profile;
+  }
+  in.target = p.host.seccomp;
+  in.hard_limits = p.host.hard_limits;
+  return in;
+}
+
+Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& p, const Container& c) {
+  std::vector<ResolvedMount> out;
+  for (const auto& m : c.record.mounts) {
+    TRY(auto resolved, resolve(p, m));
+    out.push_back(std::move(resolved));
+  }
+  return out;
+}
+
+}  // namespace coracle

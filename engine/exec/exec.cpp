@@ -1,0 +1,264 @@
+#include "engine/exec/exec.hpp"
+
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/file.hpp"
+#include "engine/base/log.hpp"
+#include "engine/exec/client_stream.hpp"
+#include "engine/exec/detach_keys.hpp"
+#include "engine/spec/generate.hpp"
+
+namespace coracle {
+namespace {
+
+constexpr std::int64_t kKeepNs = std::int64_t{10} * 60 * 1'000'000'000;
+
+std::string command_line(const ExecRequest& request) {
+  std::string line;
+  for (const auto& word : request.cmd.items) line += " " + word;
+  return line;
+}
+
+// The container's specification, from memory or, after a restart of the daemon, from its bundle.
+Result<std::shared_ptr<const oci::Spec>> spec_of(const Parts& p, Container& c) {
+  auto* running = c.running();
+  if (running == nullptr) return fail(Errc::conflict, "container {} is not running", c.id());
+  if (running->spec) return running->spec;
+  TRY(const auto text, read_file(p.store.bundle(c.id()) + "/config.json"));
+  TRY(auto spec, json::from_text<oci::Spec>(text));
+  spec.linux.seccomp.reset();
+  spec.mounts.clear();
+  running->spec = std::make_shared<const oci::Spec>(std::move(spec));
+  return running->spec;
+}
+
+std::int32_t code_of_failure(const Error& e) {
+  const auto has = [&](const char* part) { return e.message.find(part) != std::string::npos; };
+  if (has("executable file not found") || has("no such file or directory") ||
+      has("No such file or directory"))
+    return 127;
+  return 126;
+}
+
+monitor::ConsoleSize console(const std::vector<std::uint32_t>& size) {
+  monitor::ConsoleSize out;
+  if (size.size() == 2) {
+    out.height = static_cast<std::uint16_t>(size[0]);
+    out.width = static_cast<std::uint16_t>(size[1]);
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<Execs::InstancePtr> Execs::find(const std::string& id) const {
+  const auto found = all_.find(id);
+  if (found != all_.end()) return found->second;
+  return fail(Errc::not_found, "No such exec instance: {}", id);
+}
+
+void Execs::forget_old() {
+  const auto before = now().ns - kKeepNs;
+  std::erase_if(all_, [&](const auto& entry) {
+    const auto& exec = *entry.second;
+    const bool old = exec.ended_at.ns != 0 && exec.ended_at.ns < before;
+    if (old) std::erase(exec.container->exec_ids, entry.first);
+    return old;
+  });
+}
+
+Task<std::string> Execs::create(ContainerPtr c, ExecRequest request) {
+  CO_CHECK(c->permits(Operation::exec));
+  if (request.cmd.items.empty() || request.cmd.items[0].empty())
+    co_return fail(Errc::invalid_argument, "No exec command specified");
+  if (auto keys = parse_detach_keys(request.detach_keys); !keys)
+    co_return std::unexpected(keys.error());
+  forget_old();
+  auto exec = std::make_shared<Instance>();
+  exec->view.id = random_id();
+  exec->view.container_id = c->id();
+  exec->view.request = std::move(request);
+  exec->container = c;
+  all_[exec->view.id] = exec;
+  c->exec_ids.push_back(exec->view.id);
+  announce(p_, *c, "exec_create:" + command_line(exec->view.request), {{"execID", exec->view.id}});
+  co_return exec->view.id;
+}
+
+Result<ExecView> Execs::check_start(const std::string& id) const {
+  TRY(const auto exec, find(id));
+  if (exec->started) return fail(Errc::conflict, "exec command {} has already run", id);
+  CHECK(exec->container->permits(Operation::exec));
+  return exec->view;
+}
+
+Result<ExecView> Execs::inspect(const std::string& id) const {
+  TRY(const auto exec, find(id));
+  return exec->view;
+}
+
+Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw) {
+  const auto& request = exec->view.request;
+  auto c = exec->container;
+  exec->started = true;
+  CO_TRY(const auto spec, spec_of(p_, *c));
+  CO_TRY(const auto process, exec_process(*spec, request));
+  monitor::Request message;
+  message.op = "exec";
+  monitor::Exec e;
+  e.exec_id = exec->view.id;
+  e.process = json::to_json(process);
+  e.tty = request.tty;
+  e.console = console(request.console_size);
+  e.attached = static_cast<bool>(client);
+  e.attach.exec_id = exec->view.id;
+  e.attach.in = request.attach_stdin;
+  e.attach.out = request.attach_stdout;
+  e.attach.err = request.attach_stderr;
+  e.attach.raw = raw;
+  CO_TRY(e.attach.detach_keys, parse_detach_keys(request.detach_keys));
+  e.attach.leftover_base64 = base64_encode(leftover);
+  e.note = json::to_text(request);
+  message.exec = std::move(e);
+  std::vector<UniqueFd> fds;
+  if (client) fds.push_back(std::move(client));
+  exec->view.running = true;
+  auto link = c->running()->monitor;
+  // Told before the start, as dockerd does: its end may be heard of before the reply.
+  announce(p_, *c, "exec_start:" + command_line(request), {{"execID", exec->view.id}});
+  auto answer = co_await link->request(std::move(message), std::move(fds));
+  CO_CHECK(answer);
+  exec->view.pid = answer->pid;
+  co_return Result<>{};
+}
+
+Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_size,
+                             UniqueFd client, std::string leftover) {
+  co_await await_head_read(p_.io, client);
+  CO_CHECK(check_start(id));
+  CO_TRY(auto exec, find(id));
+  if (console_size.size() == 2) exec->view.request.console_size = std::move(console_size);
+  CO_TRY(auto copy, duplicate(client));
+  const bool raw = exec->view.request.tty;
+  auto done = co_await run(exec, std::move(client), std::move(leftover), raw);
+  if (done) co_return done;
+  const auto code = code_of_failure(done.error());
+  finish(*exec, code, now());
+  // The connection is a stream already: the reason is told in it.
+  auto text = "OCI runtime exec failed: " + done.error().message + "\r\n";
+  if (!exec->view.request.tty) text = stream_frame(1, text);
+  (void)co_await write_to_client(p_.io, copy, std::move(text));
+  ::shutdown(copy.get(), SHUT_RDWR);
+  co_return Result<>{};
+}
+
+Task<> Execs::start_detached(std::string id) {
+  CO_CHECK(check_start(id));
+  CO_TRY(auto exec, find(id));
+  auto done = co_await run(exec, UniqueFd{}, std::string{}, false);
+  if (done) co_return done;
+  finish(*exec, code_of_failure(done.error()), now());
+  const auto code =
+      done.error().code == Errc::unavailable ? Errc::unavailable : Errc::invalid_argument;
+  co_return std::unexpected(done.error().within("OCI runtime exec failed").as(code));
+}
+
+Task<> Execs::start_probe(std::string id, UniqueFd output) {
+  CO_CHECK(check_start(id));
+  CO_TRY(auto exec, find(id));
+  auto done = co_await run(exec, std::move(output), std::string{}, true);
+  if (!done) finish(*exec, code_of_failure(done.error()), now());
+  co_return done;
+}
+
+Coro<void> Execs::send_kill(std::shared_ptr<MonitorLink> link, std::string id) {
+  monitor::Request message;
+  message.op = "signal";
+  message.exec_id = std::move(id);
+  message.signal = SIGKILL;
+  (void)co_await link->request(std::move(message));
+}
+
+void Execs::kill(const std::string& id) {
+  const auto exec = find(id);
+  if (!exec || !(*exec)->view.running) return;
+  if (auto* running = (*exec)->container->running())
+    p_.scope.start("kill exec", send_kill(running->monitor, id));
+}
+
+void Execs::forget(const std::string& id) {
+  const auto exec = find(id);
+  if (!exec) return;
+  std::erase((*exec)->container->exec_ids, id);
+  all_.erase(id);
+}
+
+Task<> Execs::resize(std::string id, std::uint16_t height, std::uint16_t width) {
+  CO_TRY(auto exec, find(id));
+  auto* running = exec->container->running();
+  if (!exec->view.running || running == nullptr)
+    co_return fail(Errc::conflict, "exec {} is not running", id);
+  monitor::Request message;
+  message.op = "resize";
+  message.exec_id = id;
+  message.size.height = height;
+  message.size.width = width;
+  auto link = running->monitor;
+  CO_CHECK(co_await link->request(std::move(message)));
+  co_return Result<>{};
+}
+
+void Execs::finish(Instance& exec, std::int32_t code, Time at) {
+  exec.view.running = false;
+  exec.view.exit_code = code;
+  exec.ended_at = at;
+}
+
+void Execs::event(const ContainerPtr& c, const monitor::Answer& answer) {
+  if (answer.event == "detached") {
+    announce(p_, *c, "exec_detach", {{"execID", answer.exec_id}});
+    return;
+  }
+  if (answer.event != "exit") return;
+  if (const auto found = all_.find(answer.exec_id); found != all_.end())
+    finish(*found->second, answer.code, now());
+  announce(p_, *c, "exec_die",
+           {{"execID", answer.exec_id}, {"exitCode", std::to_string(answer.code)}}, answer.time);
+  // Only now its streams are closed: who sees the end finds Running false.
+  if (auto* running = c->running()) running->monitor->acknowledge(answer.n);
+}
+
+void Execs::reattached(const ContainerPtr& c, const std::vector<monitor::ExecView>& execs) {
+  for (const auto& known : execs) {
+    auto exec = std::make_shared<Instance>();
+    exec->container = c;
+    exec->started = true;
+    exec->view.id = known.exec_id;
+    exec->view.container_id = c->id();
+    exec->view.pid = known.pid;
+    exec->view.running = known.running;
+    if (auto request = json::from_text<ExecRequest>(known.note))
+      exec->view.request = *std::move(request);
+    if (!known.running) finish(*exec, known.code, known.ended.ns != 0 ? known.ended : now());
+    all_[known.exec_id] = exec;
+    c->exec_ids.push_back(known.exec_id);
+  }
+}
+
+void Execs::ended(const ContainerPtr& c) {
+  for (const auto& id : c->exec_ids) {
+    const auto found = all_.find(id);
+    if (found != all_.end() && found->second->view.running) finish(*found->second, 137, now());
+  }
+}
+
+void Execs::removed(const ContainerPtr& c) {
+  for (const auto& id : c->exec_ids) all_.erase(id);
+  c->exec_ids.clear();
+}
+
+}  // namespace coracle

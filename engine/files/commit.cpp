@@ -1,0 +1,146 @@
+#include "engine/files/commit.hpp"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "engine/base/file.hpp"
+#include "engine/base/later.hpp"
+#include "engine/base/log.hpp"
+
+namespace coracle {
+namespace {
+
+std::vector<std::string> items_of(const std::optional<StringList>& list) {
+  return list ? list->items : std::vector<std::string>{};
+}
+
+// What of a container's configuration an image has too.
+storage::ImageConfig image_config(const ContainerConfig& c) {
+  storage::ImageConfig out;
+  out.user = c.user;
+  for (const auto& [port, nothing] : c.exposed_ports) out.exposed_ports[port];
+  out.env = c.env;
+  out.entrypoint = items_of(c.entrypoint);
+  out.cmd = items_of(c.cmd);
+  for (const auto& [path, nothing] : c.volumes) out.volumes[path];
+  out.working_dir = c.working_dir;
+  out.labels = c.labels;
+  out.stop_signal = c.stop_signal;
+  if (c.healthcheck && !c.healthcheck->test.empty()) {
+    const auto& h = *c.healthcheck;
+    storage::Healthcheck check;
+    check.test = h.test;
+    check.interval_ns = h.interval_ns;
+    check.timeout_ns = h.timeout_ns;
+    check.start_period_ns = h.start_period_ns;
+    check.start_interval_ns = h.start_interval_ns;
+    check.retries = h.retries;
+    out.healthcheck = std::move(check);
+  }
+  out.shell = items_of(c.shell);
+  out.on_build = c.on_build;
+  return out;
+}
+
+std::string command_line(const ContainerConfig& c) {
+  std::string out;
+  for (const auto& word : items_of(c.cmd)) out += (out.empty() ? "" : " ") + word;
+  return out;
+}
+
+Result<> may_be_committed(const Container& c) {
+  if (c.status() == Status::removing)
+    return fail(Errc::conflict, "You cannot commit container {} which is being removed", c.id());
+  if (c.status() == Status::dead)
+    return fail(Errc::conflict, "You cannot commit container {} which is Dead", c.id());
+  return {};
+}
+
+std::string mark_of(const Parts& p, const Container& c) {
+  return p.store.run_dir(c.id()) + "/" + kPausedByCommitName;
+}
+
+// Whether the container has been paused for it.
+Task<bool> freeze(Parts& p, Lifecycle& life, ContainerPtr c, bool wanted) {
+  if (!wanted || c->status() != Status::running) co_return false;
+  const auto mark = mark_of(p, *c);
+  CO_CHECK(write_file_atomic(mark, "", 0600, Durability::unsynced));
+  const auto paused = co_await life.pause(c);
+  if (paused) co_return true;
+  ::unlink(mark.c_str());
+  if (c->status() == Status::running) co_return std::unexpected(paused.error());
+  co_return false;
+}
+
+Task<> thaw(Parts& p, Lifecycle& life, ContainerPtr c) {
+  if (c->status() == Status::paused) {
+    const auto thawed = co_await life.unpause(c);
+    if (!thawed)
+      log::warn("container stays paused after a commit id={} reason={}", c->id(),
+                thawed.error().message);
+  }
+  ::unlink(mark_of(p, *c).c_str());
+  co_return Result<>{};
+}
+
+// Pausing and resuming are carried to their end whatever becomes of the client: the engine's scope
+// has them, and the wait for them does not hear a cancellation.
+template <class T>
+Task<T> to_its_end(Parts& p, Task<T> task) {
+  Later<T> later(p.io, p.scope, "pause for a commit", std::move(task));
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  auto result = co_await later.get();
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_return result;
+}
+
+}  // namespace
+
+Task<std::vector<storage::Change>> changes_of(Parts& p, ContainerPtr c) {
+  auto use = c->uses.begin();
+  use->pins = false;
+  auto work = p.storage->changes(c->id());
+  co_return co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+}
+
+Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
+                                   CommitRequest request) {
+  CO_CHECK(may_be_committed(*c));
+  storage::CommitOptions options;
+  std::string name;
+  if (!request.repo.empty()) {
+    const auto text = request.tag.empty() ? request.repo : request.repo + ":" + request.tag;
+    CO_TRY(options.tag, storage::parse_reference(text, true));
+    if (!options.tag->digest.empty())
+      co_return fail(Errc::invalid_argument, "invalid reference format: it names a digest");
+    name = options.tag->familiar();
+  }
+  options.comment = request.comment;
+  options.author = request.author;
+  options.changes = std::move(request.changes);
+  options.created_by = command_line(c->record.config);
+  options.defaults = image_config(c->record.config);
+  options.config = request.config ? image_config(*request.config) : options.defaults;
+  auto freezing = freeze(p, life, c, request.pause);
+  CO_TRY(const bool frozen, co_await to_its_end(p, std::move(freezing)));
+  auto use = c->uses.begin();
+  use->pins = false;
+  auto work = p.storage->commit(c->id(), std::move(options));
+  const auto image = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  if (frozen) {
+    auto thawing = thaw(p, life, c);
+    CO_CHECK(co_await to_its_end(p, std::move(thawing)));
+  }
+  if (!image) co_return std::unexpected(image.error());
+  if (!name.empty()) {
+    auto attributes = image->config.labels;
+    attributes["name"] = name;
+    announce(p, "image", "tag", image->id, std::move(attributes));
+  }
+  announce(p, *c, "commit",
+           {{"comment", request.comment}, {"imageID", image->id}, {"imageRef", name}});
+  co_return image->id;
+}
+
+}  // namespace coracle

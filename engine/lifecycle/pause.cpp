@@ -1,0 +1,53 @@
+// pause and unpause: the monitor freezes the container's processes (SIGSTOP to all of them where
+// there is no cgroup freezer), and only then the state says so.
+#include "engine/base/log.hpp"
+#include "engine/lifecycle/lifecycle.hpp"
+
+namespace coracle {
+
+Task<> Lifecycle::ask_monitor(ContainerPtr c, std::string op) {
+  auto* running = c->running();
+  if (running == nullptr) co_return fail(Errc::conflict, "Container {} is not running", c->id());
+  monitor::Request request;
+  request.op = std::move(op);
+  auto link = running->monitor;
+  CO_CHECK(co_await link->request(std::move(request)));
+  // It may have ended meanwhile: that is worked off after us.
+  running = c->running();
+  if (running == nullptr || running->monitor != link)
+    co_return fail(Errc::conflict, "Container {} is not running", c->id());
+  co_return Result<>{};
+}
+
+Task<> Lifecycle::pause(ContainerPtr c) {
+  const auto turn = co_await c->turns.take();
+  CO_CHECK(c->permits(Operation::pause));
+  auto frozen = co_await ask_monitor(c, "pause");
+  if (!frozen)
+    co_return std::unexpected(frozen.error().within("cannot pause container {}", c->id()));
+  c->state.status = Status::paused;
+  save(*c);
+  announce(p_, *c, "pause");
+  c->changed.notify_all();
+  co_return Result<>{};
+}
+
+Task<> Lifecycle::unpause(ContainerPtr c) {
+  const auto turn = co_await c->turns.take();
+  CO_CHECK(c->permits(Operation::unpause));
+  co_return co_await thaw(c);
+}
+
+// The caller has the turn.
+Task<> Lifecycle::thaw(ContainerPtr c) {
+  auto thawed = co_await ask_monitor(c, "unpause");
+  if (!thawed)
+    co_return std::unexpected(thawed.error().within("cannot unpause container {}", c->id()));
+  c->state.status = Status::running;
+  save(*c);
+  announce(p_, *c, "unpause");
+  c->changed.notify_all();
+  co_return Result<>{};
+}
+
+}  // namespace coracle

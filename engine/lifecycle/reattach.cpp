@@ -1,0 +1,194 @@
+// After a restart of the daemon: containers are found by their directories, those that run by their
+// monitors' identities and sockets, never by a bare pid. What ended meanwhile is told by exit.json,
+// with its true code and time. All of them side by side.
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <deque>
+#include <set>
+
+#include "engine/base/file.hpp"
+#include "engine/base/later.hpp"
+#include "engine/base/log.hpp"
+#include "engine/exec/health.hpp"
+#include "engine/lifecycle/lifecycle.hpp"
+#include "engine/network/restore.hpp"
+#include "engine/rootless/keeper.hpp"
+
+namespace coracle {
+namespace {
+
+std::optional<monitor::Identity> read_identity(const std::string& run_dir) {
+  const auto text = read_file(run_dir + "/" + std::string(monitor::kIdentityName));
+  if (!text) return std::nullopt;
+  auto identity = json::from_text<monitor::Identity>(*text);
+  if (!identity) return std::nullopt;
+  return *std::move(identity);
+}
+
+// `always` means at each start of the daemon too, even when the user has stopped it.
+bool starts_at_boot(const Container& c) {
+  return c.state.status == Status::exited && c.state.started_at.ns != 0 &&
+         c.record.host.restart_policy.name == "always";
+}
+
+}  // namespace
+
+Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
+  const auto run_dir = p_.store.run_dir(c->id());
+  CO_TRY(auto link,
+         MonitorLink::connect(p_.io, p_.scope, run_dir + "/" + std::string(monitor::kSocketName)));
+  monitor::Request hello;
+  hello.op = "hello";
+  auto view = co_await link->request(std::move(hello));
+  if (!view || (view->status != "running" && view->status != "paused")) {
+    link->close();
+    if (!view) co_return std::unexpected(view.error());
+    co_return fail(Errc::not_found, "the monitor says {}", view->status);
+  }
+  const auto mark = run_dir + "/" + kPausedByCommitName;
+  if (::unlink(mark.c_str()) == 0 && view->status == "paused") {
+    monitor::Request resume;
+    resume.op = "unpause";
+    const auto resumed = co_await link->request(std::move(resume));
+    if (resumed)
+      view->status = "running";
+    else
+      log::warn("container stays paused after a commit id={} reason={}", c->id(),
+                resumed.error().message);
+  }
+  Running running;
+  running.monitor = link;
+  running.identity = std::move(identity);
+  const auto& mode = c->record.host.network_mode;
+  if (mode == "bridge" || mode == "none")
+    running.network = NetworkLease(p_.netstack, p_.scope, c->id());
+  c->held = std::move(running);
+  volumes_.adopt(*c);
+  const auto status = view->status == "paused" ? Status::paused : Status::running;
+  if (c->state.status != status) {
+    // The daemon ended between the container's start (or pause) and the note of it.
+    c->state.status = status;
+    if (c->state.started_at <= c->state.finished_at) c->state.started_at = now();
+    save(*c);
+  }
+  c->state.error.clear();
+  if ((mode == "bridge" || mode == "none") &&
+      rootless::of_another_keeper(c->running()->identity.monitor)) {
+    c->state.error = fmt::format(
+        "its keeper was killed and its namespaces could not be taken over: it runs on without the "
+        "bridge network and its published ports until it is started again; docker restart {}",
+        c->name());
+    log::warn("container cut off id={} reason=\"{}\"", c->id(), c->state.error);
+  }
+  hooks_.reattached(c, view->execs);
+  listen(c, link);
+  if (!c->state.health) begin_health(*c);
+  hooks_.running(c);
+  log::info("container joined id={} pid={}", c->id(), c->running()->identity.init.pid);
+  co_return Result<>{};
+}
+
+Task<> Lifecycle::reattach_one(ContainerPtr c) {
+  const auto turn = co_await c->turns.take();
+  const auto identity = read_identity(p_.store.run_dir(c->id()));
+  const bool monitor_lives = identity && Pidfd::open(identity->monitor);
+  if (monitor_lives) {
+    auto who = *identity;
+    auto joined = co_await join_monitor(c, std::move(who));
+    if (joined) co_return joined;
+    log::warn("container's monitor not joined id={} reason={}", c->id(), joined.error().message);
+    // It may be ending by itself; one that does not is ended.
+    auto process = Pidfd::open(identity->monitor);
+    for (int i = 0; process && i < 20 && !process->ended(); ++i)
+      co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+    if (process && !process->ended()) (void)process->send_signal(SIGKILL);
+  }
+  const bool ran = c->state.status == Status::running || c->state.status == Status::paused;
+  if (ran) {
+    auto who = identity.value_or(monitor::Identity{});  // named: g++ 12, see base/async.hpp
+    co_await settle_unseen_end(c, std::move(who));
+  } else if (identity) {
+    // A start that was cut off before its note: nothing of it stays.
+    if (auto init = Pidfd::open(identity->init)) (void)init->send_signal(SIGKILL);
+    (void)remove_tree(p_.store.run_dir(c->id()));
+  }
+  if (c->state.status == Status::restarting) {
+    schedule_restart(c);
+  } else if (!c->removing && c->record.host.auto_remove && c->state.status == Status::exited) {
+    co_return co_await remove_now(c, true);
+  } else if (starts_at_boot(*c)) {
+    c->state.stopped_by_user = false;
+    if (plan_restart(*c, true)) {
+      save(*c);
+      schedule_restart(c);
+    }
+  }
+  co_return Result<>{};
+}
+
+Task<> Lifecycle::reattach() {
+  if (!p_.monitor_program.empty()) monitors_.open(p_.monitor_program);
+  CO_TRY(auto loaded, p_.store.load());
+  std::vector<ContainerPtr> all;
+  for (auto& one : loaded) {
+    auto c = std::make_shared<Container>(p_.io);
+    c->record = std::move(one.record);
+    c->state = std::move(one.state);
+    c->damage = std::move(one.damage);
+    if (c->record.name.empty()) {
+      c->record.name = p_.table.take_random_name(c->id());
+    } else if (!p_.table.take_name(c->name(), c->id())) {
+      c->damage = fmt::format("its name {} belongs to another container too", c->name());
+      c->record.name = p_.table.take_random_name(c->id());
+    }
+    p_.table.add(c);
+    all.push_back(std::move(c));
+  }
+  std::deque<Later<>> joining;
+  for (const auto& c : all) {
+    if (c->damage.empty()) joining.emplace_back(p_.io, p_.scope, "reattach", reattach_one(c));
+  }
+  for (auto& one : joining) {
+    if (auto done = co_await one.get(); !done)
+      log::error("container not taken over reason={}", done.error().message);
+  }
+  p_.scope.start("look through network", look_through_network());
+  p_.scope.start("look through volumes", volumes_.look_through());
+  // Writable layers whose container was removed, or never came to be.
+  for (const auto& id : p_.storage->layers()) {
+    // "ID.image-N" is of an image that the container ID mounts.
+    if (!p_.table.all().contains(id.substr(0, id.find('.'))))
+      (void)co_await p_.storage->remove_layer(id);
+  }
+  p_.scope.start("empty trash", empty_trash());
+  co_return Result<>{};
+}
+
+// Endpoints that were lost are restored, those of containers that ended meanwhile given up, and the
+// bridge is asked how it looks. Beside everything else: netstack may be starting itself.
+Coro<void> Lifecycle::look_through_network() {
+  co_await restore_endpoints(p_);
+  std::vector<std::string> attached;
+  for (const auto& [id, c] : p_.table.all()) {
+    const auto& mode = c->record.host.network_mode;
+    if (c->running() != nullptr && (mode == "bridge" || mode == "none")) attached.push_back(id);
+  }
+  if (auto kept = co_await p_.netstack.keep(std::move(attached)); !kept)
+    log::warn("network not looked through reason={}", kept.error().message);
+  if (auto bridge = co_await p_.netstack.bridge()) p_.bridge = *std::move(bridge);
+  p_.network_is_ready = true;
+  p_.network_ready.notify_all();
+}
+
+void Lifecycle::let_go() {
+  for (const auto& [id, c] : p_.table.all()) {
+    auto* running = c->running();
+    if (running == nullptr) continue;
+    running->network.disown();
+    running->monitor->close();
+  }
+}
+
+}  // namespace coracle

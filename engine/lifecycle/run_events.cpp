@@ -1,0 +1,37 @@
+#include "engine/lifecycle/run_events.hpp"
+
+namespace coracle {
+namespace {
+
+void announce_network(Parts& parts, const Container& c, const char* action) {
+  const auto& mode = c.record.host.network_mode;
+  const auto id = parts.network_ids.find(mode);
+  if (id == parts.network_ids.end()) return;  // another container's
+  announce(parts, "network", action, id->second,
+           {{"container", c.id()}, {"name", mode}, {"type", mode == "none" ? "null" : mode}});
+}
+
+}  // namespace
+
+void announce_joined(Parts& parts, const Container& c) {
+  announce_network(parts, c, "connect");
+  for (const auto& m : c.record.mounts) {
+    if (m.type != "volume") continue;
+    announce(parts, "volume", "mount", m.name,
+             {{"driver", "local"},
+              {"container", c.id()},
+              {"destination", m.destination},
+              {"read/write", m.rw ? "true" : "false"},
+              {"propagation", m.propagation}});
+  }
+}
+
+void announce_left(Parts& parts, const Container& c) {
+  announce_network(parts, c, "disconnect");
+  for (const auto& m : c.record.mounts) {
+    if (m.type != "volume") continue;
+    announce(parts, "volume", "unmount", m.name, {{"driver", "local"}, {"container", c.id()}});
+  }
+}
+
+}  // namespace coracle

@@ -1,0 +1,167 @@
+#include "engine/network/links.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <tuple>
+
+#include "engine/request/ports.hpp"
+
+namespace coracle {
+namespace {
+
+struct Kept {
+  ContainerPtr child;
+  std::string alias;
+};
+
+// Those whose container still exists.
+std::vector<Kept> links_of(const Parts& p, const Container& c) {
+  std::vector<Kept> out;
+  for (const auto& text : c.record.host.links) {
+    const auto colon = text.find(':');
+    const auto found = p.table.all().find(text.substr(0, colon));
+    if (colon != std::string::npos && found != p.table.all().end())
+      out.push_back({found->second, text.substr(colon + 1)});
+  }
+  return out;
+}
+
+std::string address_of(const Container& c) {
+  return is_alive(c.state.status) && c.state.endpoint ? c.state.endpoint->address : std::string();
+}
+
+std::string variable_name(const std::string& alias) {
+  std::string out;
+  for (const char c : alias)
+    out += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return out;
+}
+
+struct Port {
+  std::string proto;
+  std::uint16_t number = 0;
+  auto operator<=>(const Port&) const = default;
+};
+
+std::vector<Port> exposed(const ContainerConfig& config) {
+  std::vector<Port> out;
+  for (const auto& [text, nothing] : config.exposed_ports) {
+    const auto key = parse_port_key(text);
+    if (!key) continue;
+    for (std::uint32_t n = key->first; n <= key->last; ++n)
+      out.push_back({key->proto, static_cast<std::uint16_t>(n)});
+  }
+  // tcp before udp, each by number: the first is the link's PORT.
+  std::ranges::sort(out);
+  return out;
+}
+
+void add_variables(const Container& parent, const Kept& link, const std::string& address,
+                   std::vector<std::string>& env) {
+  const auto prefix = variable_name(link.alias);
+  const auto& config = link.child->record.config;
+  const auto ports = exposed(config);
+  const auto url = [&](const Port& port) {
+    return fmt::format("{}://{}:{}", port.proto, address, port.number);
+  };
+  if (!ports.empty()) env.push_back(prefix + "_PORT=" + url(ports.front()));
+  for (const auto& port : ports) {
+    const auto name = fmt::format("{}_PORT_{}_{}", prefix, port.number, variable_name(port.proto));
+    env.push_back(name + "=" + url(port));
+    env.push_back(name + "_ADDR=" + address);
+    env.push_back(fmt::format("{}_PORT={}", name, port.number));
+    env.push_back(name + "_PROTO=" + port.proto);
+  }
+  env.push_back(fmt::format("{}_NAME=/{}/{}", prefix, parent.name(), link.alias));
+  for (const auto& variable : config.env) {
+    const auto equal = variable.find('=');
+    const auto name = variable.substr(0, equal);
+    if (equal != std::string::npos && name != "HOME" && name != "PATH")
+      env.push_back(prefix + "_ENV_" + variable);
+  }
+}
+
+}  // namespace
+
+Result<Link> parse_link(const std::string& text) {
+  const auto colon = text.find(':');
+  if (text.empty() || colon == 0 || colon + 1 == text.size() ||
+      (colon != std::string::npos && text.find(':', colon + 1) != std::string::npos))
+    return fail(Errc::invalid_argument, "bad format for links: {}", text);
+  if (colon == std::string::npos) return Link{text, text};
+  Link out{text.substr(0, colon), text.substr(colon + 1)};
+  if (out.name.starts_with('/')) {
+    out.name.erase(0, 1);
+    out.alias.erase(0, out.alias.rfind('/') + 1);
+  }
+  if (out.name.empty() || out.alias.empty())
+    return fail(Errc::invalid_argument, "bad format for links: {}", text);
+  return out;
+}
+
+Result<std::vector<std::string>> plan_links(const Parts& p, const HostConfig& host) {
+  std::vector<std::string> out;
+  if (host.links.empty()) return out;
+  const auto& mode = host.network_mode;
+  if (mode == "host")
+    return fail(Errc::invalid_argument,
+                "conflicting options: host type networking can't be used with links. This would "
+                "result in undefined behavior");
+  if (mode.starts_with("container:"))
+    return fail(Errc::invalid_argument,
+                "conflicting options: container type network can't be used with links. This would "
+                "result in undefined behavior");
+  for (const auto& text : host.links) {
+    TRY(const auto link, parse_link(text));
+    const auto child = p.table.find(link.name);
+    if (!child)
+      return std::unexpected(child.error()
+                                 .within("could not get container for {}", link.name)
+                                 .as(Errc::invalid_argument));
+    if ((*child)->record.host.network_mode == "host")
+      return fail(Errc::invalid_argument,
+                  "conflicting options: host type networking can't be used with links. This would "
+                  "result in undefined behavior");
+    out.push_back((*child)->id() + ":" + link.alias);
+  }
+  return out;
+}
+
+Result<std::vector<std::string>> link_env(const Parts& p, const Container& c) {
+  std::vector<std::string> env;
+  if (c.record.host.network_mode != "bridge") return env;
+  for (const auto& link : links_of(p, c)) {
+    if (!is_alive(link.child->state.status))
+      return fail(Errc::internal, "Cannot link to a non running container: /{} AS /{}/{}",
+                  link.child->name(), c.name(), link.alias);
+    const auto address = address_of(*link.child);
+    if (link.child->record.host.network_mode != "bridge" || address.empty())
+      return fail(Errc::internal, "container {} not attached to default bridge network",
+                  link.child->id());
+    add_variables(c, link, address, env);
+  }
+  return env;
+}
+
+std::string link_hosts(const Parts& p, const Container& c) {
+  std::string out;
+  if (c.record.host.network_mode != "bridge") return out;
+  for (const auto& link : links_of(p, c)) {
+    const auto address = address_of(*link.child);
+    if (address.empty()) continue;
+    out += fmt::format("{}\t{} {}", address, link.alias, link.child->record.config.hostname);
+    if (link.alias != link.child->name()) out += " " + link.child->name();
+    out += "\n";
+  }
+  return out;
+}
+
+std::vector<std::string> shown_links(const Parts& p, const Container& c) {
+  std::vector<std::string> out;
+  for (const auto& link : links_of(p, c))
+    out.push_back(fmt::format("/{}:/{}/{}", link.child->name(), c.name(), link.alias));
+  return out;
+}
+
+}  // namespace coracle

@@ -1,0 +1,133 @@
+#include "engine/network/networks.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "engine/base/file.hpp"
+#include "engine/request/filter.hpp"
+
+namespace coracle {
+namespace {
+
+constexpr std::array kPredefined = {"bridge", "host", "none"};
+constexpr std::array kNetworkFilters = {"dangling", "driver", "id",  "label",
+                                        "name",     "scope",  "type"};
+
+struct NetworksFile {
+  std::int32_t version = 1;
+  Time created;
+  std::map<std::string, std::string> ids;
+};
+void describe(auto& field, NetworksFile& n) {
+  field("version", n.version)("created", n.created)("ids", n.ids);
+}
+
+void add_members(const Parts& p, NetworkView& network) {
+  for (const auto& [id, c] : p.table.all()) {
+    if (!is_alive(c->state.status) || c->record.host.network_mode != network.name) continue;
+    NetworkView::Member member;
+    member.name = c->name();
+    if (const auto& e = c->state.endpoint) {
+      member.endpoint_id = e->endpoint_id;
+      member.mac = e->mac;
+      if (!e->address.empty()) member.address = e->address + "/" + std::to_string(e->prefix_len);
+    }
+    network.members[id] = std::move(member);
+  }
+}
+
+NetworkView view_of(const Parts& p, const std::string& name) {
+  NetworkView n;
+  n.id = p.network_ids.at(name);
+  n.name = name;
+  n.driver = name == "none" ? "null" : name;
+  n.created = p.networks_created;
+  if (name == "bridge") {
+    n.subnet = p.bridge.subnet;
+    n.gateway = p.bridge.gateway;
+    n.options = {{"com.docker.network.bridge.default_bridge", "true"},
+                 {"com.docker.network.bridge.enable_icc", "true"},
+                 {"com.docker.network.bridge.enable_ip_masquerade", "true"},
+                 {"com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"},
+                 {"com.docker.network.driver.mtu", std::to_string(p.bridge.mtu)}};
+  }
+  add_members(p, n);
+  return n;
+}
+
+bool matches_one(const NetworkView& n, const std::string& key, const std::string& w) {
+  if (key == "id") return n.id.starts_with(w);
+  if (key == "driver") return n.driver == w;
+  if (key == "scope") return w == "local";
+  if (key == "type") return w == "builtin";
+  return w != "true" && w != "1";  // dangling: predefined ones never are
+}
+
+bool matches(const NetworkView& n, const Filters& filters, const NameFilter& names) {
+  return std::ranges::all_of(filters, [&](const auto& filter) {
+    const auto& [key, values] = filter;
+    if (values.empty()) return true;
+    if (key == "label")
+      return std::ranges::all_of(values, [&](const auto& w) { return has_label(n.labels, w); });
+    if (key == "name") return names.matches(n.name);
+    return std::ranges::any_of(values,
+                               [&, &k = key](const auto& w) { return matches_one(n, k, w); });
+  });
+}
+
+}  // namespace
+
+Result<> open_networks(Parts& p) {
+  const auto path = p.config.data_root + "/networks.json";
+  NetworksFile file;
+  if (const auto text = read_file(path)) {
+    if (auto known = json::from_text<NetworksFile>(*text)) file = *std::move(known);
+  }
+  bool complete = file.created.ns != 0;
+  for (const char* name : kPredefined) complete = complete && is_hex_id(file.ids[name]);
+  if (!complete) {
+    file.created = now();
+    for (const char* name : kPredefined) file.ids[name] = random_id();
+    CHECK(write_file_atomic(path, json::to_text(file)));
+  }
+  p.network_ids = std::move(file.ids);
+  p.networks_created = file.created;
+  return {};
+}
+
+Result<std::vector<NetworkView>> list_networks(const Parts& p, const Filters& filters) {
+  for (const auto& [key, values] : filters) {
+    if (std::ranges::find(kNetworkFilters, key) == kNetworkFilters.end())
+      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
+    for (const auto& v : values) {
+      if (key == "type" && v != "custom" && v != "builtin")
+        return fail(Errc::invalid_argument, "invalid filter 'type={}'", v);
+    }
+  }
+  CHECK(check_name_filter(filters));
+  const NameFilter names(filters);
+  std::vector<NetworkView> out;
+  for (const char* name : kPredefined) {
+    auto n = view_of(p, name);
+    if (matches(n, filters, names)) out.push_back(std::move(n));
+  }
+  return out;
+}
+
+Result<NetworkView> find_network(const Parts& p, const std::string& ref) {
+  if (p.network_ids.contains(ref)) return view_of(p, ref);
+  std::string found;
+  for (const auto& [name, id] : p.network_ids) {
+    if (ref.empty() || !id.starts_with(ref)) continue;
+    if (!found.empty())
+      return fail(Errc::invalid_argument,
+                  "network {} is ambiguous (2 matches found based on ID "
+                  "prefix)",
+                  ref);
+    found = name;
+  }
+  if (found.empty()) return fail(Errc::not_found, "network {} not found", ref);
+  return view_of(p, found);
+}
+
+}  // namespace coracle

@@ -1,0 +1,89 @@
+// Volumes: who uses them, and who is told.
+//
+// A container uses a volume from its creation to its removal (nobody can remove it meanwhile), and
+// has it mounted from before its start to after its end (lifecycle/run_events tells it): what has
+// to be mounted by us (tmpfs) is so as long as one container has it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/parts.hpp"
+#include "engine/request/filter.hpp"
+
+namespace coracle {
+
+class Volumes {
+ public:
+  struct Made {
+    storage::Volume volume;
+    bool is_new = false;
+  };
+  // Keeps a container's volumes from being removed while it is in no table yet.
+  class Claims {
+   public:
+    Claims(Volumes& volumes, std::string container_id)
+        : volumes_(volumes), id_(std::move(container_id)) {}
+    Claims(const Claims&) = delete;
+    Claims& operator=(const Claims&) = delete;
+    ~Claims();
+    void add(const std::string& volume) { volumes_.claimed_[volume].insert(id_); }
+
+   private:
+    Volumes& volumes_;
+    std::string id_;
+  };
+
+  explicit Volumes(Parts& parts) : p_(parts), changing_(parts.io), mounting_(parts.io) {}
+
+  //   errors  invalid_argument: an unknown filter, or a value of dangling that is no boolean
+  [[nodiscard]] Result<std::vector<storage::Volume>> list(const Filters& filters) const;
+  // name "": an anonymous one. One that exists is given as it is.
+  //   errors  invalid_argument (name, options), conflict (of another driver), not_found (no such
+  //           driver)
+  Task<Made> make(std::string name, std::string driver, std::map<std::string, std::string> options,
+                  std::map<std::string, std::string> labels);
+  // The same as the engine's face has it.
+  Task<storage::Volume> create(std::string name, std::string driver,
+                               std::map<std::string, std::string> options,
+                               std::map<std::string, std::string> labels);
+  //   errors  not_found (not with force); conflict "remove X: volume is in use - [id, id]"
+  Task<> remove(std::string name, bool force);
+  // Removes it unless another container than `container_id` uses it.
+  Task<> discard(std::string name, std::string container_id);
+
+  // Ids of the containers that use it, whatever their state.
+  [[nodiscard]] std::vector<std::string> users(const std::string& name) const;
+  // Has a container that runs (or starts, or ends) it?
+  [[nodiscard]] bool is_mounted(const std::string& name) const { return mounted_.contains(name); }
+
+  // Before a start; what was mounted when one fails is given up by unmount().
+  //   errors  Docker's "error while mounting volume '…': …"
+  Task<> mount(ContainerPtr c);
+  // After an end, or a start that came to nothing.
+  Coro<void> unmount(ContainerPtr c);
+  // A container that was found running has its volumes mounted.
+  void adopt(const Container& c);
+  // At the start, once all are adopted: what is mounted and used by nobody is unmounted.
+  Coro<void> look_through();
+
+ private:
+  [[nodiscard]] bool matches(const storage::Volume& v, const Filters& filters,
+                             const NameFilter& names) const;
+  Task<> remove_now(storage::Volume volume);
+  Task<> mount_one(std::string name, std::string source);
+  Coro<void> unmount_if_unused(std::string name);
+
+  Parts& p_;
+  // By volume: containers that have it mounted, from before their start until after their end.
+  std::map<std::string, std::set<std::string>> mounted_;
+  // By volume: containers that are being created with it, and are in no table yet.
+  std::map<std::string, std::set<std::string>> claimed_;
+  Turns changing_;  // create and remove: a volume is not removed while somebody is given it
+  Turns mounting_;  // mount(2), umount(2), and the decision for them
+};
+
+}  // namespace coracle

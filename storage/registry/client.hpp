@@ -1,0 +1,90 @@
+// One registry as a pull sees it: which addresses to try for a name's domain, in which order, what
+// /v2/ answers there, and GETs below it with the right authorization. What a registry answers
+// becomes an Error in Docker's words.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/async.hpp"
+#include "engine/base/result.hpp"
+#include "storage/content/config.hpp"
+#include "storage/images/reference.hpp"
+#include "storage/registry/auth.hpp"
+#include "storage/registry/credentials.hpp"
+#include "storage/registry/transfer.hpp"
+
+namespace coracle::storage {
+
+struct RegistryConfig {
+  std::vector<std::string> mirrors;   // of docker.io: "http://127.0.0.1:5000"
+  std::vector<std::string> insecure;  // host[:port] or CIDR
+  int retry_ms = 1000;                // the first wait after a cut; doubled each time
+};
+
+// One address to try.
+struct Endpoint {
+  std::string base;  // "https://registry-1.docker.io", without a slash at its end
+  bool verify_tls = true;
+  bool mirror = false;  // gets no credentials
+  bool operator==(const Endpoint&) const = default;
+};
+// In the order of trying: for docker.io its mirrors, then itself; for an insecure registry
+// (loopback is one) https without verification, then http.
+std::vector<Endpoint> endpoints_for(const std::string& domain, const RegistryConfig& config);
+
+// The text of the errors in an answer's body ("message" of {"errors":[…]}, or "details"); "".
+std::string registry_message(const HttpResponse& response);
+// The first error's code ("MANIFEST_UNKNOWN"); "".
+std::string registry_code(const HttpResponse& response);
+// What a refused request of a manifest or blob means for the user.
+Error pull_error(const HttpResponse& response, const Reference& ref, bool with_credentials);
+
+class RegistryClient {
+ public:
+  RegistryClient(Transfer& transfer, RegistryConfig config)
+      : transfer_(transfer), auth_(transfer), config_(std::move(config)) {}
+
+  // An endpoint that answers /v2/, and what it asks for.
+  struct Session {
+    Endpoint endpoint;
+    std::vector<Challenge> challenges;
+    RegistryAuth auth;
+    std::string repository;  // "library/alpine"
+  };
+  // The sessions that can be tried for a repository: those whose /v2/ answers, in order. Asked
+  // lazily: `after` is how many endpoints were tried already and is moved on.
+  //   errors  internal `Get "https://host/v2/": dial tcp …` of the last one, when none is left
+  Task<Session> connect(Reference ref, RegistryAuth auth, std::size_t* after);
+
+  // GET (or HEAD) BASE/v2/REPOSITORY/PATH; a token that is refused is fetched anew once.
+  Task<HttpResponse> get(Session session, std::string path, std::vector<std::string> accept,
+                         std::string method = "GET");
+  // The same for a blob, from `offset` on, into a queue.
+  Task<HttpResponse> get_blob(Session session, std::string digest, std::int64_t offset,
+                              std::shared_ptr<ByteQueue> into,
+                              std::function<void(std::size_t)> received);
+
+  // Are these credentials good?   errors  unauthorized
+  Task<> login(RegistryAuth auth);
+
+ private:
+  // What /v2/ of an endpoint answered.
+  struct Known {
+    std::vector<Challenge> challenges;
+    bool foreign = false;  // another origin asked for credentials there: it gets none
+    std::chrono::steady_clock::time_point until;
+  };
+  Task<Known> ping(Endpoint endpoint);
+  Task<HttpRequest> authorized(const Session& session, std::string path);
+
+  Transfer& transfer_;
+  RegistryAuthenticator auth_;
+  RegistryConfig config_;
+  std::map<std::string, Known> known_;  // by endpoint
+};
+
+}  // namespace coracle::storage

@@ -1,0 +1,250 @@
+#include "storage/registry/registry.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "engine/base/ident.hpp"
+#include "engine/base/log.hpp"
+#include "storage/content/digest.hpp"
+#include "storage/images/manifest.hpp"
+
+namespace coracle::storage {
+namespace {
+
+const std::vector<std::string> kManifestTypes{media::kDockerManifest, media::kDockerList,
+                                              media::kOciManifest, media::kOciIndex,
+                                              "application/json"};
+
+std::string shown_id(const std::string& digest) { return short_id(hex_of(digest)); }
+
+std::string content_type(const HttpResponse& response) {
+  const std::string whole = response.header("content-type");
+  return whole.substr(0, whole.find(';'));
+}
+
+Result<> check_platform(const ConfigFile& config, const Platform& wanted, const Reference& ref) {
+  const Platform full = resolve_platform(wanted);
+  const bool os = wanted.os.empty() || config.os.empty() || config.os == full.os;
+  const bool architecture = wanted.architecture.empty() || config.architecture.empty() ||
+                            config.architecture == full.architecture;
+  if (os && architecture) return {};
+  return fail(Errc::not_found,
+              "image with reference {} was found but its platform ({}/{}) does not match the "
+              "specified platform ({}/{})",
+              ref.familiar(), config.os, config.architecture, full.os, full.architecture);
+}
+
+}  // namespace
+
+// What the registry has under a name.
+struct Registry::Found {
+  RegistryClient::Session session;
+  std::string digest;  // of what the name stands for: an index, or the manifest
+  std::string manifest_bytes, manifest_type, manifest_digest;
+  Manifest manifest;
+  std::string config_bytes;
+  ConfigFile config;
+};
+
+struct Registry::Order {
+  Reference ref;
+  RegistryAuth auth;
+  Platform platform;
+  std::shared_ptr<PullProgress> progress;
+  bool given_up = false;  // cancelled when layers were on their way
+};
+
+// The layers of one pull on their way.
+struct Registry::Layers {
+  explicit Layers(asio::io_context& io) : changed(io) {}
+  Signal changed;
+  std::size_t left = 0;
+  std::optional<Error> failed;
+};
+
+Registry::Registry(asio::io_context& io, Workers& workers, RegistryConfig config, BlobStore& blobs,
+                   LayerStore& layers, ImageStore& images, Sweep sweep)
+    : io_(io),
+      workers_(workers),
+      blobs_(blobs),
+      layers_(layers),
+      images_(images),
+      sweep_(std::move(sweep)),
+      transfer_(io),
+      client_(transfer_, config),
+      fetcher_(io, client_, config, blobs, layers) {}
+
+Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink) {
+  const auto order = std::make_shared<Order>();
+  order->ref = std::move(ref);
+  order->auth = std::move(auth);
+  order->platform = std::move(platform);
+  order->progress = std::make_shared<PullProgress>(std::move(sink));
+  auto pulled = co_await pull_pinned(order);
+  order->progress->end();
+  // Its pins are gone; what other pulls wait for has theirs.
+  if (order->given_up && sweep_) co_await sweep_();
+  co_return pulled;
+}
+
+Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
+  const auto& [ref, auth, platform, progress, given_up] = *order;
+  CO_TRY(auto there, co_await find(ref, auth, platform));
+  const auto found = std::make_shared<Found>(std::move(there));
+  const std::string id = found->manifest.config.digest;
+  const auto known = images_.by_id(id);
+  const std::string name = ref.familiar();
+  const bool named =
+      known && (ref.digest.empty() ? std::ranges::count(known->repo_tags, name) > 0
+                                   : std::ranges::count(known->repo_digests, name) > 0);
+  progress->say(ref.digest.empty() ? ref.tag : ref.digest, "Pulling from " + ref.path);
+
+  // Pinned before it is looked for, until the image is known.
+  std::vector<std::string> keys{id, found->manifest_digest};
+  for (const auto& layer : found->manifest.layers) keys.push_back(layer.digest);
+  Pin pin = layers_.pins().take(keys);
+  if (known) {
+    // Its layers are there, or it would not be known.
+    auto read = [&blobs = blobs_, id] { return blobs.read(id); };
+    CO_TRY(found->config_bytes, co_await workers_.run(std::move(read)));
+  } else {
+    CO_CHECK(co_await get_config(found, ref, platform));
+    pin.add(chain_ids(found->config.rootfs.diff_ids));
+    CO_CHECK(co_await get_layers(found, order));
+  }
+
+  NewImage image;
+  image.manifest = found->manifest_bytes;
+  image.manifest_type = found->manifest_type;
+  image.config = found->config_bytes;
+  Reference by_digest = ref;
+  by_digest.tag.clear();
+  by_digest.digest = found->digest;
+  if (ref.digest.empty()) image.names.push_back(ref);
+  image.names.push_back(std::move(by_digest));
+  auto add = [&images = images_, image = std::move(image)] { return images.add(image); };
+  CO_TRY(auto added, co_await workers_.run(std::move(add)));
+  progress->say("", "Digest: " + found->digest);
+  progress->say(
+      "",
+      (named ? "Status: Image is up to date for " : "Status: Downloaded newer image for ") + name);
+  log::info("image pulled name={} id={}", name, id);
+  co_return added;
+}
+
+Task<Registry::Found> Registry::find(Reference ref, RegistryAuth auth, Platform platform) {
+  std::size_t tried = 0;
+  std::optional<Error> refused;  // by a mirror
+  for (;;) {
+    auto session = co_await client_.connect(ref, auth, &tried);
+    if (!session) co_return std::unexpected(refused ? *refused : session.error());
+    const bool mirror = session->endpoint.mirror;
+    auto found = co_await find_there(*std::move(session), ref, platform);
+    if (found || !mirror) co_return found;
+    const auto state = co_await asio::this_coro::cancellation_state;
+    if (state.cancelled() != asio::cancellation_type::none) co_return found;
+    log::debug("a mirror does not have it name={} reason={}", ref.familiar(),
+               found.error().message);
+    refused = found.error();
+  }
+}
+
+Task<Registry::Found> Registry::find_there(RegistryClient::Session session, Reference ref,
+                                           Platform platform) {
+  Found found;
+  std::string name = ref.digest.empty() ? ref.tag : ref.digest;
+  for (int depth = 0; depth < 3; ++depth) {
+    std::string path = "manifests/" + name;
+    CO_TRY(auto answer, co_await client_.get(session, std::move(path), kManifestTypes));
+    if (answer.status != 200)
+      co_return std::unexpected(pull_error(answer, ref, !session.auth.username.empty()));
+    const std::string digest = sha256_of(answer.body);
+    if (is_digest(name) && digest != name) {
+      co_return fail(Errc::internal, "manifest verification failed for digest {}: it has {}", name,
+                     digest);
+    }
+    if (found.digest.empty()) found.digest = digest;
+    const std::string type = content_type(answer);
+    auto parsed = parse_manifest(answer.body, type);
+    if (!parsed) co_return std::unexpected(parsed.error().within("{}", ref.familiar()));
+    if (auto* manifest = std::get_if<Manifest>(&*parsed)) {
+      found.session = std::move(session);
+      found.manifest = std::move(*manifest);
+      found.manifest_digest = digest;
+      found.manifest_bytes = std::move(answer.body);
+      found.manifest_type = found.manifest.media_type.empty() ? type : found.manifest.media_type;
+      co_return found;
+    }
+    CO_TRY(const auto chosen, choose(std::get<Index>(*parsed), platform));
+    name = chosen.digest;
+  }
+  co_return fail(Errc::invalid_argument, "{}: indexes of indexes are nested too deep",
+                 ref.familiar());
+}
+
+Task<> Registry::get_config(std::shared_ptr<Found> found, Reference ref, Platform platform) {
+  const std::string digest = found->manifest.config.digest;
+  std::string path = "blobs/" + digest;
+  CO_TRY(auto answer, co_await client_.get(found->session, std::move(path), {}));
+  if (answer.status != 200)
+    co_return std::unexpected(pull_error(answer, ref, !found->session.auth.username.empty()));
+  if (sha256_of(answer.body) != digest)
+    co_return fail(Errc::internal, "image config verification failed for digest {}", digest);
+  CO_TRY(found->config, parse_config(answer.body));
+  found->config_bytes = std::move(answer.body);
+  CO_CHECK(check_platform(found->config, platform, ref));
+  if (found->config.rootfs.diff_ids.size() != found->manifest.layers.size()) {
+    co_return fail(Errc::invalid_argument,
+                   "the image's configuration names {} layers and its manifest {}",
+                   found->config.rootfs.diff_ids.size(), found->manifest.layers.size());
+  }
+  co_return Result<>{};
+}
+
+Task<> Registry::get_layers(std::shared_ptr<Found> found, std::shared_ptr<Order> order) {
+  const auto& progress = order->progress;
+  const auto& diffs = found->config.rootfs.diff_ids;
+  const auto chains = chain_ids(diffs);
+  const auto all = std::make_shared<Layers>(io_);
+  const auto scope = std::make_shared<Scope>(io_);
+  for (std::size_t i = 0; i < diffs.size(); ++i) {
+    LayerJob job;
+    job.blob = found->manifest.layers[i];
+    job.shown = shown_id(job.blob.digest);
+    if (layers_.has(chains[i])) {
+      progress->say(job.shown, "Already exists");
+      continue;
+    }
+    progress->say(job.shown, "Pulling fs layer");
+    job.session = found->session;
+    job.ref = order->ref;
+    job.diff_id = diffs[i];
+    job.chain_id = chains[i];
+    job.parent = i == 0 ? std::string{} : chains[i - 1];
+    job.progress = progress;
+    ++all->left;
+    scope->start("pull a layer", get_layer(std::move(job), scope, all));
+  }
+  bool cancelled = false;
+  while (all->left > 0 && !all->failed && !cancelled) cancelled = !co_await all->changed.wait();
+  // From here on it is not to be disturbed: nobody may look at what is gone.
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  co_await scope->close();
+  order->given_up = cancelled;
+  if (all->failed) co_return std::unexpected(*all->failed);
+  if (cancelled) co_return fail(Errc::unavailable, "pull {}: cancelled", order->ref.familiar());
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_return Result<>{};
+}
+
+Coro<void> Registry::get_layer(LayerJob job, std::shared_ptr<Scope> scope,
+                               std::shared_ptr<Layers> all) {
+  auto done = co_await fetcher_.fetch(std::move(job), std::move(scope));
+  --all->left;
+  if (!done && !all->failed) all->failed = done.error();
+  all->changed.notify_all();
+}
+
+}  // namespace coracle::storage
