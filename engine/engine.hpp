@@ -43,7 +43,7 @@ class Engine {
 
   // -- system
   [[nodiscard]] virtual SystemInfo info() const = 0;
-  //   filters  type, event, container, image, volume, network, label, scope, daemon (spec §15)
+  //   filters  type, event, container, image, volume, network, label, scope, daemon
   virtual Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) = 0;
   // Told after the settings were read again (SIGHUP), with what they are now: the event `reload`.
   virtual void reloaded(std::map<std::string, std::string> settings) = 0;

@@ -26,7 +26,7 @@ constexpr std::size_t kExecEventsKept = 1024;
 constexpr std::size_t kExecEventBytesKept = std::size_t{2} << 20;
 constexpr std::size_t kLongestEventWritten = std::size_t{256} << 10;
 
-// Does the event pass? Filters of docker-api.md §15.
+// Does the event pass? Filters: type, event, container, image, volume, network, label, scope, daemon.
 bool event_matches(const Event& event, const Filters& filters);
 // errors  invalid_argument "invalid filter 'x'"
 Result<> check_event_filters(const Filters& filters);

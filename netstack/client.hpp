@@ -26,8 +26,7 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   //   errors  conflict with Docker's text when a port is taken: "Bind for 0.0.0.0:8080 failed: port
-  //   is
-  //           already allocated"; forbidden for a port below ip_unprivileged_port_start, with the
+  //           is already allocated"; forbidden for a port below ip_unprivileged_port_start, with the
   //           remedy; unavailable when netstack does not answer within 5 s
   Task<Attachment> attach(AttachRequest request);
   Task<> detach(std::string container_id);

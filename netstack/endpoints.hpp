@@ -5,7 +5,7 @@
 //   2. a namespace comes from the pool
 //   3. a worker gives its eth0 the MAC, the address and the route, and lets it speak on the bridge
 //   4. the container becomes a tenant (netstack/base/shares.hpp), the ports are served, the keeper
-//   is given everything for our successor, the caller his answer
+//      is given everything for our successor, the caller his answer
 // A second attach of the same container finds the endpoint, or waits for the first.
 #pragma once
 

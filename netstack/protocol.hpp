@@ -4,14 +4,13 @@
 //
 //   hello                       -> version
 //   attach {AttachRequest}      -> Endpoint, and one descriptor: the container's network namespace,
-//   with lo and
-//                                  eth0 up, address, route and published ports in place. The same
-//                                  container id again: the endpoint that it has (and its
-//                                  namespace).
+//                                  with lo and eth0 up, address, route and published ports in
+//                                  place. The same container id again: the endpoint that it has
+//                                  (and its namespace).
 //   detach {container_id}       -> listeners closed, address free again; unknown id: no error
 //   list                        -> every Endpoint
 //   keep {container_ids}        -> detaches every endpoint that is not named (after a restart of
-//   the engine)
+//                                  the engine)
 #pragma once
 
 #include <cstdint>
@@ -129,9 +128,9 @@ void describe(auto& field, Reply& r) {
 // pair for each process; base/channel frames it. The keeper understands neither names nor data.
 //
 //   netstack                             keeper
-//   {op:put, name, data} + fds       ->  keeps them, in place of what had that name before; no
-//   reply {op:drop, name}                  ->  closes and forgets them; unknown name: nothing; no
-//   reply {op:list}                        ->
+//   {op:put, name, data} + fds       ->  keeps them, in place of what had that name before; no reply
+//   {op:drop, name}                  ->  closes and forgets them; unknown name: nothing; no reply
+//   {op:list}                        ->
 //                                    <-  {name, data} + fds (duplicates), a message for each entry,
 //                                    in the order of their first put
 //                                    <-  {end: true}

@@ -7,8 +7,8 @@
 // with its place ("Mounts[1].Target: expected a string"). A std::optional without a value is left
 // out when written. A type that is one JSON value (Time, Digest) says so by a pair of functions
 // beside it:
-//   boost::json::value leaf_to_json(const T&);   Result<T> leaf_from_json(const
-//   boost::json::value&, std::type_identity<T>);
+//   boost::json::value leaf_to_json(const T&);
+//   Result<T> leaf_from_json(const boost::json::value&, std::type_identity<T>);
 #pragma once
 
 #include <cmath>

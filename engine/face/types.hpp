@@ -30,7 +30,6 @@ json::Value leaf_to_json(const StringList& list);
 Result<StringList> leaf_from_json(const json::Value& value, std::type_identity<StringList> /*tag*/);
 
 // ---- configuration of a container
-// ---------------------------------------------------------------------------
 
 struct HealthConfig {
   std::vector<std::string> test;  // {} inherit, {"NONE"}, {"CMD", argv…}, {"CMD-SHELL", line}
@@ -308,7 +307,6 @@ struct Created {
 };
 
 // ---- views
-// ----------------------------------------------------------------------------------------------------
 
 enum class Status : std::uint8_t { created, running, paused, restarting, removing, exited, dead };
 const char* name_of(Status status);

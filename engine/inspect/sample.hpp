@@ -1,8 +1,7 @@
 // One reading of what a container uses. Where it has a cgroup v2 of its own, from there; else from
 // /proc, summed over its processes:
 //   cpu      utime and stime of those that live and, by cutime and cstime, of those that were
-//   waited
-//            for; children of the monitor (exec) are in the monitor's own cutime. A sum can step
+//            waited for; children of the monitor (exec) are in the monitor's own cutime. A sum can step
 //            back when a process hands its time on between two readings: Sampler keeps it monotonic
 //   memory   PSS (smaps_rollup), so that shared pages count once; above kPssLimit the resident set,
 //            since a walk of large tables would hold the process up

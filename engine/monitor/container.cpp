@@ -343,7 +343,7 @@ void Container::end() {
   if (stdio_) stdio_->shut_down();
   guard_.end();
   // The clients have what there is; only now the mounts are taken down, which may take the kernel
-  // tens of milliseconds (research/limits.md).
+  // tens of milliseconds.
   launched_.reset();
   loop_.defer([this] { check_gone(); });
 }

@@ -1,5 +1,5 @@
 // The monitor's event loop: epoll, timers, children. One thread, nothing else: the monitor waits
-// for days in a few hundred kilobytes (spec/targets.md §4), so there is no Asio here.
+// for days in a few hundred kilobytes, so there is no Asio here.
 //
 // Handlers run one after the other and must not block. Inside a handler any Watch may be destroyed,
 // its own too; what a handler's own object needs until it returns is passed to defer().

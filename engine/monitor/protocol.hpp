@@ -24,9 +24,9 @@
 //   {op:stop_monitor, seq}              ->  only before start: undo create and end
 //                                       <-  {event:exit, n, exec_id?, code, time}
 //   {op:ack, n}                         ->  the engine has saved it: only now attached streams are
-//   closed
+//                                           closed
 //                                       <-  {event:detached, exec_id?} (detach keys)
-//                                       {event:attach_closed}
+//                                       <-  {event:attach_closed}
 //
 // Exit: the monitor writes <state_dir>/exit.json atomically (ExitRecord) before it sends the event,
 // waits for the ack of one connection (at most kAckWaitMs; none connected: not at all), then shuts

@@ -6,8 +6,7 @@
 //      keeper that was killed, take_over: it is in that one's namespaces already
 //   2  publish: lifeline, keeper.sock, keeper.json
 //   3  Keeper::run: one poll(2) loop over the lifeline, keeper.sock, netstack and its vault, and
-//   the
-//      monitors, whose containers end with them (wards)
+//      the monitors, whose containers end with them (wards)
 //   4  Keeper::end: netstack stopped, files removed
 // Its descriptors are all that it has: there is no state on disk to be true to.
 #include <fcntl.h>

@@ -2,8 +2,7 @@
 //
 // At the start, on a socket pair (--control-fd); either end closing it early ends the attempt:
 //   keeper                                 coracled
-//   {stage: unshared}                  ->                    its user namespace exists, without
-//   maps
+//   {stage: unshared}                  ->                    its user namespace exists, without maps
 //                                      <-  {one_id, warnings} the maps are written
 //   {stage: ready}                     ->                    keeper.json and keeper.sock are there
 //   {error}                            ->                    in place of either: why not
@@ -18,8 +17,7 @@
 //                                          its own, its other namespaces. No answer; {error} from a
 //                                          keeper that does not know it
 //                                      <-  {op: done}: the container has ended. The connection's
-//                                      end
-//                                          without it: the monitor was killed (rootless/wards)
+//                                          end without it: the monitor was killed (rootless/wards)
 // Another keeper, when one was killed and somebody of its namespaces lives: started inside of them
 // with `--namespaces adopt`, it makes none, and speaks second:
 //   coracled                               keeper

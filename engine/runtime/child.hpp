@@ -47,13 +47,11 @@ Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between
 //   parent                     setter (clone_child({}))         child
 //   make(), clones         ->
 //                              enters the namespaces, sets up,
-//                              closes what the child is not to
-//                              have
+//                              closes what the child is not
+//                              to have
 //                              bear()                       ->  our child (CLONE_PARENT), in the
-//                              pid
-//   child()                <-  ends                             namespace that the setter had
-//   entered
-//                                                               for its children
+//   child()                <-  ends                             pid namespace that the setter had
+//                                                               entered for its children
 //
 // The child's number is told in memory that the child does not inherit; it stays the child's until
 // we reap it.

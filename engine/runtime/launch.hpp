@@ -65,15 +65,14 @@ class Launched {
 
   // Lets the child execve, and waits until it did.
   //   errors  Docker's texts: not_found `exec: "foo": executable file not found in $PATH`,
-  //   forbidden
-  //           `exec: "/x": permission denied`, …; the child has ended then
+  //           forbidden `exec: "/x": permission denied`, …; the child has ended then
   Result<> start();
 
   [[nodiscard]] const Pidfd& init() const { return init_; }
   // The pty's master, non-blocking; empty without a terminal.
   [[nodiscard]] UniqueFd& console() { return console_; }
   // Held so that the container's mounts are taken down by whoever closes it, not in its pid 1's
-  // exit (limits.md: the exit is then reported before the teardown).
+  // exit: the exit is reported before the teardown, which takes the kernel tens of milliseconds.
   [[nodiscard]] UniqueFd& mount_namespace() { return mount_namespace_; }
   // Its seccomp filter, for what joins it; null: none.
   [[nodiscard]] const SeccompFilter* filter() const { return filter_ ? &*filter_ : nullptr; }

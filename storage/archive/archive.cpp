@@ -47,7 +47,6 @@ bool is_kept_xattr(std::string_view name) {
 }
 
 // ---- writing
-// -------------------------------------------------------------------------------------------------
 
 struct ArchiveWriter::State {
   explicit State(Sink sink) : to(std::move(sink)), handle(archive_write_new()) {}

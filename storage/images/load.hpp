@@ -27,8 +27,7 @@ std::string manifest_for(const std::string& config, const std::vector<LayerInfo>
 // `told` is called with "Loaded image: x:1\n" as images become known.
 //   stop    set: ends soon, with an error; no image appears that was not told of before
 //   errors  invalid_argument (no archive of images, damaged, beyond its bounds), the stores';
-//   images
-//           that were complete before stay
+//           images that were complete before stay
 Result<std::vector<Image>> load_images(ByteSource& source, Stores stores, const StopFlag& stop,
                                        const std::function<void(const std::string&)>& told);
 

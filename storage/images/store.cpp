@@ -46,7 +46,6 @@ ImageStore::ImageStore(std::string root, BlobStore& blobs, LayerStore& layers, T
     : root_(std::move(root)), blobs_(blobs), layers_(layers), trash_(trash) {}
 
 // ---- files
-// ---------------------------------------------------------------------------------------------------
 
 Result<ImageStore::Entry> ImageStore::make_entry(const ImageRecord& record,
                                                  const ConfigFile& config) const {
@@ -158,7 +157,6 @@ Result<> ImageStore::strike(const std::string& name, const std::string& except_i
 }
 
 // ---- reading
-// -------------------------------------------------------------------------------------------------
 
 std::vector<Image> ImageStore::images() const {
   std::vector<Image> out;
@@ -237,7 +235,6 @@ Result<bool> ImageStore::all_known() const {
 }
 
 // ---- changing
-// ------------------------------------------------------------------------------------------------
 
 Result<Image> ImageStore::add(const NewImage& image) {
   const std::string id = sha256_of(image.config);

@@ -187,7 +187,6 @@ struct Inflating {
 }  // namespace
 
 // ---- staged
-// --------------------------------------------------------------------------------------------------
 
 LayerStore::Staged::Staged(Staged&& other) noexcept
     : info(std::move(other.info)),
@@ -202,7 +201,6 @@ LayerStore::Staged::~Staged() {
 }
 
 // ---- the store
-// -----------------------------------------------------------------------------------------------
 
 LayerStore::LayerStore(std::string root, bool one_id, BlobStore& blobs, Trash& trash, Pins& pins)
     : root_(std::move(root)), one_id_(one_id), blobs_(blobs), trash_(trash), pins_(pins) {}
@@ -360,7 +358,6 @@ Result<LayerInfo> LayerStore::ingest(const LayerRequest& request, LayerSource& s
 }
 
 // ---- layers that are only placed
-// -----------------------------------------------------------------------------
 
 Result<LayerInfo> LayerStore::place(BlobStore::Writer tar, std::int64_t size,
                                     const std::string& parent) {

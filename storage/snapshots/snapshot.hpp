@@ -3,10 +3,10 @@
 // (whiteout: character device 0/0; opaque directory: xattr user.overlay.opaque = "y"); what differs
 // is what stands in containers/<id>/ and the MountPlan.
 //
-//   driver          containers/<id>/    plan                                  what it needs
-//   overlay         upper/ work/        overlay: lower…, upper, work          Linux 5.11, user
-//   xattrs fuse-overlayfs  upper/ work/        the same, carried out by the program  /dev/fuse, the
-//   program copy            root/               bind: root/                           nothing
+//   driver          containers/<id>/  plan                                   what it needs
+//   overlay         upper/ work/      overlay: lower…, upper, work           Linux 5.11, user xattrs
+//   fuse-overlayfs  upper/ work/      the same, carried out by the program   /dev/fuse, the program
+//   copy            root/             bind: root/                            nothing
 //
 // The probe mounts each for real in a scratch directory of the store, fastest first.
 //

@@ -2,9 +2,8 @@
 // theirs; the stack, the descriptors and the memory of a walk are ours, and bounded:
 //   stack        one loop, whatever the depth
 //   descriptors  the last kOpen directories of the way (one a tree at least); those above are
-//   opened
-//                again on the way back, by "..", which counts only when it is the directory that
-//                was left, else name by name from the top. Never by a path of several names.
+//                opened again on the way back, by "..", which counts only when it is the directory
+//                that was left, else name by name from the top. Never by a path of several names.
 //   memory       a level holds its name and the directory's identity; the names of a directory are
 //                taken in pieces of kPiece, in order, and what is not looked at yet is forgotten
 //                and read again when all levels together hold too much
