@@ -53,11 +53,12 @@ class EngineImpl : public Engine {
  public:
   EngineImpl(asio::io_context& io, Workers& workers, EngineConfig config)
       : p_(io, workers, std::move(config)),
+        networks_(p_),
         volumes_(p_),
         logs_(p_),
         execs_(p_),
         health_(p_, execs_),
-        life_(p_, volumes_, hooks_of(execs_, health_)),
+        life_(p_, networks_, volumes_, hooks_of(execs_, health_)),
         images_(p_) {}
 
   Task<> prepare();
@@ -256,10 +257,10 @@ class EngineImpl : public Engine {
     return owned("remove volume", volumes_.remove(std::move(name), force));
   }
   [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override {
-    return list_networks(p_, filters);
+    return networks_.list(filters);
   }
   [[nodiscard]] Result<NetworkView> network(const std::string& name) const override {
-    return find_network(p_, name);
+    return networks_.find(name);
   }
 
   // -- what is used, and what is given back
@@ -295,6 +296,7 @@ class EngineImpl : public Engine {
     return Later<T>(p_.io, p_.scope, what, std::move(task)).get();
   }
   Parts p_;
+  Networks networks_;
   Volumes volumes_;
   Logs logs_;
   Execs execs_;
@@ -320,7 +322,7 @@ Task<> EngineImpl::prepare() {
     co_return std::unexpected(good.error().within("the daemon's log driver"));
   CO_TRY(p_.host, look_at_host(p_.config.data_root));
   CO_CHECK(make_dirs(p_.config.data_root + "/seccomp"));
-  CO_CHECK(open_networks(p_));
+  CO_CHECK(networks_.open());
   p_.monitor_program = helper_or_empty("coracle-monitor");
   p_.init_program = helper_or_empty("coracle-init");
   p_.events = EventLog::open(p_.io, p_.config.data_root);
@@ -330,18 +332,18 @@ Task<> EngineImpl::prepare() {
   CO_TRY(p_.storage, storage::Storage::open(p_.io, p_.workers, std::move(config)));
   for (const auto& d : p_.storage->damaged())
     log::error("storage object damaged path={} reason={}", d.path, d.reason);
-  p_.scope.start("keeper watch", watch_keeper(p_));
+  p_.scope.start("keeper watch", watch_keeper(p_, networks_));
   co_return co_await life_.reattach();
 }
 
 Coro<void> EngineImpl::close() {
   p_.closing = true;
-  p_.network_ready.notify_all();
+  networks_.stop_waiting();
   p_.events->close();
   // What is under way may still need its monitor: it is asked to end first.
   co_await p_.scope.close();
   life_.let_go();
-  p_.netstack.close();
+  networks_.close();
   co_await p_.storage->close();
 }
 

@@ -10,7 +10,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
-#include "engine/network/restore.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/parts.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "engine/rootless/protocol.hpp"
@@ -74,36 +74,22 @@ Coro<HeritagePtr> ask_heritage(Parts& p) {
   co_return own;
 }
 
-// Containers that start meanwhile wait: an address or a port of one that runs is not to be theirs.
-class NetworkHeldBack {
- public:
-  explicit NetworkHeldBack(Parts& p) : p_(p) { p_.network_is_ready = false; }
-  NetworkHeldBack(const NetworkHeldBack&) = delete;
-  NetworkHeldBack& operator=(const NetworkHeldBack&) = delete;
-  ~NetworkHeldBack() {
-    p_.network_is_ready = true;
-    p_.network_ready.notify_all();
-  }
-
- private:
-  Parts& p_;
-};
-
-using Holding = std::shared_ptr<NetworkHeldBack>;
+using Holding = std::shared_ptr<Networks::HeldBack>;
 
 // Beside the watch: netstack may take its time, and the keeper may be killed meanwhile.
-Coro<void> restore_network(Parts& p, Holding until_done) {
-  co_await restore_endpoints(p);
+Coro<void> restore_network(Parts& p, Networks& networks, Holding until_done) {
+  co_await networks.restore();
   until_done.reset();
   // Of a container that had its network already, and was about to run.
   for (const milliseconds later : {milliseconds{1000}, milliseconds{5000}}) {
     co_await sleep_for(p.io, later);
     if (p.closing) co_return;
-    co_await restore_endpoints(p);
+    co_await networks.restore();
   }
 }
 
-Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first, Holding holding) {
+Coro<bool> replace_once(Parts& p, Networks& networks, HeritagePtr heritage, bool first,
+                        Holding holding) {
   auto job = [root = p.config.exec_root, heritage] {
     return rootless::replace_keeper(root, *heritage);
   };
@@ -114,7 +100,7 @@ Coro<bool> replace_once(Parts& p, HeritagePtr heritage, bool first, Holding hold
     co_return false;
   }
   if (netstack) p.scope.start("reap netstack", reap_when_ended(p.io, *netstack));
-  p.scope.start("restore network", restore_network(p, std::move(holding)));
+  p.scope.start("restore network", restore_network(p, networks, std::move(holding)));
   co_return true;
 }
 
@@ -129,12 +115,12 @@ std::string keeper_trouble(const std::string& exec_root) {
   return process && !process->ended() ? "" : kTrouble;
 }
 
-Coro<void> watch_keeper(Parts& p) {
+Coro<void> watch_keeper(Parts& p, Networks& networks) {
   if (!p.config.lifeline) co_return;  // the engine runs without a keeper (tests)
   const auto heritage = co_await ask_heritage(p);
   milliseconds delay{0};
   bool first = true;  // of this keeper's end: told once
-  std::weak_ptr<NetworkHeldBack> held;
+  std::weak_ptr<Networks::HeldBack> held;
   while (!p.closing) {
     const auto begin = Clock::now();
     const auto keeper = read_keeper(p.config.exec_root);
@@ -151,9 +137,9 @@ Coro<void> watch_keeper(Parts& p) {
     if (delay.count() > 0) co_await sleep_for(p.io, delay);
     if (p.closing) co_return;
     auto holding = held.lock();
-    if (!holding) holding = std::make_shared<NetworkHeldBack>(p);
+    if (!holding) holding = std::make_shared<Networks::HeldBack>(networks);
     held = holding;
-    const bool replaced = co_await replace_once(p, heritage, first, std::move(holding));
+    const bool replaced = co_await replace_once(p, networks, heritage, first, std::move(holding));
     delay = std::clamp(delay * 2, kFirstDelay, replaced ? kLongestDelay : kLongestRetry);
     first = false;
     if (!replaced) continue;

@@ -11,10 +11,11 @@
 namespace coracle {
 
 struct Parts;
+class Networks;
 
 // Why there is no keeper, and what follows; "" while it lives.
 std::string keeper_trouble(const std::string& exec_root);
 // Replaces it whenever it has ended, until we end.
-Coro<void> watch_keeper(Parts& parts);
+Coro<void> watch_keeper(Parts& parts, Networks& networks);
 
 }  // namespace coracle

@@ -12,7 +12,6 @@
 #include "engine/events.hpp"
 #include "engine/face/config.hpp"
 #include "engine/spec/seccomp_profile.hpp"
-#include "netstack/client.hpp"
 #include "storage/storage.hpp"
 
 namespace coracle {
@@ -37,8 +36,6 @@ struct Parts {
         workers(workers_),
         config(std::move(config_)),
         store(config.data_root, config.exec_root),
-        netstack(io_, config.exec_root + "/" + netstack::kSocketName),
-        network_ready(io_),
         scope(io_) {}
 
   asio::io_context& io;
@@ -47,16 +44,9 @@ struct Parts {
   HostFacts host;
   Store store;
   std::unique_ptr<coracle::storage::Storage> storage;
-  coracle::netstack::Client netstack;
-  coracle::netstack::BridgeInfo bridge;
-  std::map<std::string, std::string> network_ids;  // of bridge, host, none
-  Time networks_created;
   std::shared_ptr<EventLog> events;
   ContainerTable table;
   std::string monitor_program, init_program;  // "" when it is missing
-  // Endpoints of containers that are gone have been given up: only now may new ones be attached.
-  bool network_is_ready = false;
-  Signal network_ready;
   bool closing = false;
   Scope scope;  // last: its coroutines use what stands above
 };

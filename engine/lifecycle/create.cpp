@@ -36,17 +36,17 @@ Result<> check_platform(const std::string& wanted, const storage::Image& image,
 }
 
 // The endpoint of the container's one network; keys may be the network's name or id.
-Result<Endpoints> plan_endpoints(const Parts& p, const CreateRequest& request,
-                                 const std::string& mode) {
+Result<Endpoints> plan_endpoints(const std::map<std::string, std::string>& network_ids,
+                                 const CreateRequest& request, const std::string& mode) {
   Endpoints out;
   if (mode.starts_with("container:")) return out;
   EndpointSettings own;
   for (const auto& [key, settings] : request.endpoints) {
-    const auto id = p.network_ids.find(mode);
+    const auto id = network_ids.find(mode);
     const bool is_mode = key == mode || (mode == "bridge" && key == "default") ||
-                         (id != p.network_ids.end() && id->second == key);
+                         (id != network_ids.end() && id->second == key);
     if (!is_mode) {
-      if (p.network_ids.contains(key))
+      if (network_ids.contains(key))
         return fail(Errc::invalid_argument,
                     "conflicting options: cannot attach both user-defined and non-user-defined "
                     "network-modes");
@@ -63,8 +63,7 @@ Result<Endpoints> plan_endpoints(const Parts& p, const CreateRequest& request,
                 "address is supported on user defined networks only",
                 mode);
   if (own.mac_address.empty()) own.mac_address = request.config.mac_address;
-  if (const auto id = p.network_ids.find(mode); id != p.network_ids.end())
-    own.network_id = id->second;
+  if (const auto id = network_ids.find(mode); id != network_ids.end()) own.network_id = id->second;
   out[mode] = std::move(own);
   return out;
 }
@@ -143,7 +142,7 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
   TRY(const auto security, parse_security_options(r.host.security_opt));
   if (!security.userns.empty()) r.host.userns_mode = security.userns;
   auto& mode = r.host.network_mode;
-  for (const auto& [name, id] : p_.network_ids) {
+  for (const auto& [name, id] : networks_.ids()) {
     if (mode == id) mode = name;
   }
   if (mode.starts_with("container:")) {
@@ -162,7 +161,7 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
     if (auto found = p_.table.find(other->substr(10)); !found)
       return std::unexpected(found.error().as(Errc::invalid_argument));
   }
-  TRY(r.endpoints, plan_endpoints(p_, request, mode));
+  TRY(r.endpoints, plan_endpoints(networks_.ids(), request, mode));
   TRY(auto inherited, volumes_from(p_.table, r.host.volumes_from));
   TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));
   CHECK(plan_image_mounts(p_, r));

@@ -122,7 +122,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
     if (running->identity.monitor.pid != 0) c->ending = running->identity.monitor;
   }
   was = Idle{};  // drops the network
-  announce_left(p_, *c);
+  announce_left(p_, networks_, *c);
   co_await volumes_.unmount(c);
   c->changed.notify_all();
   if (!again) finish_followers(*c);

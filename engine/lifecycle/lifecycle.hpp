@@ -18,6 +18,7 @@
 #include "engine/container/monitor_spawner.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/lifecycle/start_gate.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/volumes/volumes.hpp"
@@ -37,7 +38,7 @@ class Lifecycle {
     std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
     std::function<void(const ContainerPtr&)> removed;  // and are forgotten
   };
-  Lifecycle(Parts& parts, Volumes& volumes, Hooks hooks);
+  Lifecycle(Parts& parts, Networks& networks, Volumes& volumes, Hooks hooks);
 
   Task<Created> create(CreateRequest request);
   Task<> start(ContainerPtr c);
@@ -67,9 +68,13 @@ class Lifecycle {
   Task<> start_now(ContainerPtr c);
   Coro<void> await_last_monitor(ContainerPtr c);
   Task<> try_start(ContainerPtr c);
-  Task<> launch(ContainerPtr c, std::shared_ptr<MonitorLink> link, NetworkLease lease,
-                netstack::Attachment attachment, std::shared_ptr<const oci::Spec> spec,
-                std::vector<ProcessIdentity> joined);
+  struct Starting;
+  Task<> attach_network(std::shared_ptr<Starting> s);
+  Result<> prepare_bundle(Starting& s);
+  Result<std::shared_ptr<MonitorLink>> take_monitor();
+  Task<> join_network(std::shared_ptr<Starting> s);
+  Task<> launch(std::shared_ptr<Starting> s);
+  void note_running(Starting& s);
   void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
   // pause.cpp; the caller has the turn
   Task<> ask_monitor(ContainerPtr c, std::string op);
@@ -96,11 +101,11 @@ class Lifecycle {
   Coro<void> empty_trash();
   // reattach.cpp
   Task<> reattach_one(ContainerPtr c);
-  Coro<void> look_through_network();
   Task<> join_monitor(ContainerPtr c, monitor::Identity identity);
   Coro<void> settle_unseen_end(ContainerPtr c, monitor::Identity identity);
 
   Parts& p_;
+  Networks& networks_;
   Volumes& volumes_;
   Hooks hooks_;
   MonitorSpawner monitors_;

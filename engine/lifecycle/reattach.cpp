@@ -13,7 +13,6 @@
 #include "engine/base/log.hpp"
 #include "engine/exec/health.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
-#include "engine/network/restore.hpp"
 #include "engine/rootless/keeper.hpp"
 
 namespace coracle {
@@ -62,8 +61,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   running.monitor = link;
   running.identity = std::move(identity);
   const auto& mode = c->record.host.network_mode;
-  if (mode == "bridge" || mode == "none")
-    running.network = NetworkLease(p_.netstack, p_.scope, c->id());
+  if (mode == "bridge" || mode == "none") running.network = networks_.lease(c->id());
   c->held = std::move(running);
   volumes_.adopt(*c);
   const auto status = view->status == "paused" ? Status::paused : Status::running;
@@ -154,7 +152,7 @@ Task<> Lifecycle::reattach() {
     if (auto done = co_await one.get(); !done)
       log::error("container not taken over reason={}", done.error().message);
   }
-  p_.scope.start("look through network", look_through_network());
+  p_.scope.start("look through network", networks_.look_through());
   p_.scope.start("look through volumes", volumes_.look_through());
   // Writable layers whose container was removed, or never came to be.
   for (const auto& id : p_.storage->layers()) {
@@ -164,22 +162,6 @@ Task<> Lifecycle::reattach() {
   }
   p_.scope.start("empty trash", empty_trash());
   co_return Result<>{};
-}
-
-// Endpoints that were lost are restored, those of containers that ended meanwhile given up, and the
-// bridge is asked how it looks. Beside everything else: netstack may be starting itself.
-Coro<void> Lifecycle::look_through_network() {
-  co_await restore_endpoints(p_);
-  std::vector<std::string> attached;
-  for (const auto& [id, c] : p_.table.all()) {
-    const auto& mode = c->record.host.network_mode;
-    if (c->running() != nullptr && (mode == "bridge" || mode == "none")) attached.push_back(id);
-  }
-  if (auto kept = co_await p_.netstack.keep(std::move(attached)); !kept)
-    log::warn("network not looked through reason={}", kept.error().message);
-  if (auto bridge = co_await p_.netstack.bridge()) p_.bridge = *std::move(bridge);
-  p_.network_is_ready = true;
-  p_.network_ready.notify_all();
 }
 
 void Lifecycle::let_go() {

@@ -3,18 +3,19 @@
 namespace coracle {
 namespace {
 
-void announce_network(Parts& parts, const Container& c, const char* action) {
+void announce_network(Parts& parts, const Networks& networks, const Container& c,
+                      const char* action) {
   const auto& mode = c.record.host.network_mode;
-  const auto id = parts.network_ids.find(mode);
-  if (id == parts.network_ids.end()) return;  // another container's
+  const auto id = networks.ids().find(mode);
+  if (id == networks.ids().end()) return;  // another container's
   announce(parts, "network", action, id->second,
            {{"container", c.id()}, {"name", mode}, {"type", mode == "none" ? "null" : mode}});
 }
 
 }  // namespace
 
-void announce_joined(Parts& parts, const Container& c) {
-  announce_network(parts, c, "connect");
+void announce_joined(Parts& parts, const Networks& networks, const Container& c) {
+  announce_network(parts, networks, c, "connect");
   for (const auto& m : c.record.mounts) {
     if (m.type != "volume") continue;
     announce(parts, "volume", "mount", m.name,
@@ -26,8 +27,8 @@ void announce_joined(Parts& parts, const Container& c) {
   }
 }
 
-void announce_left(Parts& parts, const Container& c) {
-  announce_network(parts, c, "disconnect");
+void announce_left(Parts& parts, const Networks& networks, const Container& c) {
+  announce_network(parts, networks, c, "disconnect");
   for (const auto& m : c.record.mounts) {
     if (m.type != "volume") continue;
     announce(parts, "volume", "unmount", m.name, {{"driver", "local"}, {"container", c.id()}});

@@ -22,39 +22,6 @@ void describe(auto& field, NetworksFile& n) {
   field("version", n.version)("created", n.created)("ids", n.ids);
 }
 
-void add_members(const Parts& p, NetworkView& network) {
-  for (const auto& [id, c] : p.table.all()) {
-    if (!is_alive(c->state.status) || c->record.host.network_mode != network.name) continue;
-    NetworkView::Member member;
-    member.name = c->name();
-    if (const auto& e = c->state.endpoint) {
-      member.endpoint_id = e->endpoint_id;
-      member.mac = e->mac;
-      if (!e->address.empty()) member.address = e->address + "/" + std::to_string(e->prefix_len);
-    }
-    network.members[id] = std::move(member);
-  }
-}
-
-NetworkView view_of(const Parts& p, const std::string& name) {
-  NetworkView n;
-  n.id = p.network_ids.at(name);
-  n.name = name;
-  n.driver = name == "none" ? "null" : name;
-  n.created = p.networks_created;
-  if (name == "bridge") {
-    n.subnet = p.bridge.subnet;
-    n.gateway = p.bridge.gateway;
-    n.options = {{"com.docker.network.bridge.default_bridge", "true"},
-                 {"com.docker.network.bridge.enable_icc", "true"},
-                 {"com.docker.network.bridge.enable_ip_masquerade", "true"},
-                 {"com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"},
-                 {"com.docker.network.driver.mtu", std::to_string(p.bridge.mtu)}};
-  }
-  add_members(p, n);
-  return n;
-}
-
 bool matches_one(const NetworkView& n, const std::string& key, const std::string& w) {
   if (key == "id") return n.id.starts_with(w);
   if (key == "driver") return n.driver == w;
@@ -77,8 +44,55 @@ bool matches(const NetworkView& n, const Filters& filters, const NameFilter& nam
 
 }  // namespace
 
-Result<> open_networks(Parts& p) {
-  const auto path = p.config.data_root + "/networks.json";
+Networks::Networks(Parts& parts)
+    : p_(parts),
+      netstack_(parts.io, parts.config.exec_root + "/" + netstack::kSocketName),
+      ready_(parts.io) {}
+
+void Networks::add_members(NetworkView& network) const {
+  for (const auto& [id, c] : p_.table.all()) {
+    if (!is_alive(c->state.status) || c->record.host.network_mode != network.name) continue;
+    NetworkView::Member member;
+    member.name = c->name();
+    if (const auto& e = c->state.endpoint) {
+      member.endpoint_id = e->endpoint_id;
+      member.mac = e->mac;
+      if (!e->address.empty()) member.address = e->address + "/" + std::to_string(e->prefix_len);
+    }
+    network.members[id] = std::move(member);
+  }
+}
+
+NetworkView Networks::view_of(const std::string& name) const {
+  NetworkView n;
+  n.id = ids_.at(name);
+  n.name = name;
+  n.driver = name == "none" ? "null" : name;
+  n.created = created_;
+  if (name == "bridge") {
+    n.subnet = bridge_.subnet;
+    n.gateway = bridge_.gateway;
+    n.options = {{"com.docker.network.bridge.default_bridge", "true"},
+                 {"com.docker.network.bridge.enable_icc", "true"},
+                 {"com.docker.network.bridge.enable_ip_masquerade", "true"},
+                 {"com.docker.network.bridge.host_binding_ipv4", "0.0.0.0"},
+                 {"com.docker.network.driver.mtu", std::to_string(bridge_.mtu)}};
+  }
+  add_members(n);
+  return n;
+}
+
+Coro<void> Networks::wait_until_ready() {
+  while (!is_ready_ && !p_.closing) co_await ready_.wait();
+}
+
+void Networks::become_ready() {
+  is_ready_ = true;
+  ready_.notify_all();
+}
+
+Result<> Networks::open() {
+  const auto path = p_.config.data_root + "/networks.json";
   NetworksFile file;
   if (const auto text = read_file(path)) {
     if (auto known = json::from_text<NetworksFile>(*text)) file = *std::move(known);
@@ -90,12 +104,12 @@ Result<> open_networks(Parts& p) {
     for (const char* name : kPredefined) file.ids[name] = random_id();
     CHECK(write_file_atomic(path, json::to_text(file)));
   }
-  p.network_ids = std::move(file.ids);
-  p.networks_created = file.created;
+  ids_ = std::move(file.ids);
+  created_ = file.created;
   return {};
 }
 
-Result<std::vector<NetworkView>> list_networks(const Parts& p, const Filters& filters) {
+Result<std::vector<NetworkView>> Networks::list(const Filters& filters) const {
   for (const auto& [key, values] : filters) {
     if (std::ranges::find(kNetworkFilters, key) == kNetworkFilters.end())
       return fail(Errc::invalid_argument, "invalid filter '{}'", key);
@@ -108,16 +122,16 @@ Result<std::vector<NetworkView>> list_networks(const Parts& p, const Filters& fi
   const NameFilter names(filters);
   std::vector<NetworkView> out;
   for (const char* name : kPredefined) {
-    auto n = view_of(p, name);
+    auto n = view_of(name);
     if (matches(n, filters, names)) out.push_back(std::move(n));
   }
   return out;
 }
 
-Result<NetworkView> find_network(const Parts& p, const std::string& ref) {
-  if (p.network_ids.contains(ref)) return view_of(p, ref);
+Result<NetworkView> Networks::find(const std::string& ref) const {
+  if (ids_.contains(ref)) return view_of(ref);
   std::string found;
-  for (const auto& [name, id] : p.network_ids) {
+  for (const auto& [name, id] : ids_) {
     if (ref.empty() || !id.starts_with(ref)) continue;
     if (!found.empty())
       return fail(Errc::invalid_argument,
@@ -127,7 +141,7 @@ Result<NetworkView> find_network(const Parts& p, const std::string& ref) {
     found = name;
   }
   if (found.empty()) return fail(Errc::not_found, "network {} not found", ref);
-  return view_of(p, found);
+  return view_of(found);
 }
 
 }  // namespace coracle

@@ -1,5 +1,4 @@
-#include "engine/network/restore.hpp"
-
+// Endpoints that a killed netstack had: given back to the next one.
 #include <algorithm>
 #include <set>
 #include <string>
@@ -9,6 +8,7 @@
 #include "engine/base/ident.hpp"
 #include "engine/base/log.hpp"
 #include "engine/container/namespaces.hpp"
+#include "engine/network/networks.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "netstack/takeover.hpp"
 
@@ -21,31 +21,6 @@ constexpr std::chrono::milliseconds kPause{100};
 constexpr const char* kLost = "its network is lost";
 
 bool is_lost(const Container& c) { return c.state.error.starts_with(kLost); }
-
-std::vector<ContainerPtr> unknown_ones(const Parts& p, const std::vector<netstack::Endpoint>& all) {
-  std::set<std::string> known;
-  for (const auto& e : all) known.insert(e.container_id);
-  std::vector<ContainerPtr> out;
-  for (const auto& [id, c] : p.table.all()) {
-    if (c->running() != nullptr && c->state.endpoint && !known.contains(id) &&
-        !rootless::of_another_keeper(c->running()->identity.monitor))
-      out.push_back(c);
-  }
-  return out;
-}
-
-Task<netstack::Endpoint> restore(Parts& p, const Container& c) {
-  for (int i = 1;; ++i) {
-    CO_TRY(auto netns, open_netns_of(p.table, c.id()));
-    auto job = [socket = p.config.exec_root + "/" + netstack::kSocketName, had = *c.state.endpoint,
-                space = std::move(netns)]() mutable {
-      return netstack::restore_endpoint(socket, std::move(had), space);
-    };
-    auto done = co_await p.workers.run(std::move(job));
-    if (done || done.error().code != Errc::conflict || i == kTries || p.closing) co_return done;
-    co_await sleep_for(p.io, kPause);
-  }
-}
 
 bool same_ip(const std::string& a, const std::string& b) {
   const auto every = [](const std::string& ip) { return ip == "0.0.0.0" || ip == "::"; };
@@ -64,8 +39,33 @@ bool clash(const netstack::Endpoint& a, const netstack::Endpoint& b) {
 
 }  // namespace
 
-bool belongs_to_another(const Parts& p, const std::string& id, const netstack::Endpoint& given) {
-  return std::ranges::any_of(p.table.all(), [&](const auto& entry) {
+std::vector<ContainerPtr> Networks::unknown_ones(const std::vector<netstack::Endpoint>& all) const {
+  std::set<std::string> known;
+  for (const auto& e : all) known.insert(e.container_id);
+  std::vector<ContainerPtr> out;
+  for (const auto& [id, c] : p_.table.all()) {
+    if (c->running() != nullptr && c->state.endpoint && !known.contains(id) &&
+        !rootless::of_another_keeper(c->running()->identity.monitor))
+      out.push_back(c);
+  }
+  return out;
+}
+
+Task<netstack::Endpoint> Networks::restore_one(ContainerPtr c) {
+  for (int i = 1;; ++i) {
+    CO_TRY(auto netns, open_netns_of(p_.table, c->id()));
+    auto job = [socket = p_.config.exec_root + "/" + netstack::kSocketName,
+                had = *c->state.endpoint, space = std::move(netns)]() mutable {
+      return netstack::restore_endpoint(socket, std::move(had), space);
+    };
+    auto done = co_await p_.workers.run(std::move(job));
+    if (done || done.error().code != Errc::conflict || i == kTries || p_.closing) co_return done;
+    co_await sleep_for(p_.io, kPause);
+  }
+}
+
+bool Networks::belongs_to_another(const std::string& id, const netstack::Endpoint& given) const {
+  return std::ranges::any_of(p_.table.all(), [&](const auto& entry) {
     const auto& c = entry.second;
     return c->id() != id && c->running() != nullptr && c->state.endpoint && !is_lost(*c) &&
            clash(given, *c->state.endpoint) &&
@@ -73,26 +73,26 @@ bool belongs_to_another(const Parts& p, const std::string& id, const netstack::E
   });
 }
 
-Task<netstack::Attachment> attach_again(Parts& p, netstack::AttachRequest request) {
+Task<netstack::Attachment> Networks::attach_again(netstack::AttachRequest request) {
   log::info("endpoint is another's, attached again id={}", short_id(request.container_id));
-  CO_CHECK(co_await p.netstack.detach(request.container_id));
-  co_await restore_endpoints(p);
-  while (!p.network_is_ready && !p.closing) co_await p.network_ready.wait();
-  co_return co_await p.netstack.attach(std::move(request));
+  CO_CHECK(co_await netstack_.detach(request.container_id));
+  co_await restore();
+  co_await wait_until_ready();
+  co_return co_await netstack_.attach(std::move(request));
 }
 
-Coro<void> restore_endpoints(Parts& p) {
-  const auto known = co_await p.netstack.list();
+Coro<void> Networks::restore() {
+  const auto known = co_await netstack_.list();
   if (!known) {
     log::warn("network not looked through reason={}", known.error().message);
     co_return;
   }
-  const auto unknown = unknown_ones(p, *known);
+  const auto unknown = unknown_ones(*known);
   for (const auto& c : unknown) {
     if (c->running() == nullptr || !c->state.endpoint) continue;  // it has ended meanwhile
-    const auto restored = co_await restore(p, *c);
+    const auto restored = co_await restore_one(c);
     if (c->running() == nullptr) {
-      (void)co_await p.netstack.detach(c->id());
+      (void)co_await netstack_.detach(c->id());
     } else if (restored) {
       if (is_lost(*c)) c->state.error.clear();
       log::info("endpoint restored id={} address={} ports={}", short_id(c->id()), restored->address,
@@ -103,6 +103,19 @@ Coro<void> restore_endpoints(Parts& p) {
       log::error("endpoint not restored id={} reason=\"{}\"", c->id(), restored.error().message);
     }
   }
+}
+
+Coro<void> Networks::look_through() {
+  co_await restore();
+  std::vector<std::string> attached;
+  for (const auto& [id, c] : p_.table.all()) {
+    const auto& mode = c->record.host.network_mode;
+    if (c->running() != nullptr && (mode == "bridge" || mode == "none")) attached.push_back(id);
+  }
+  if (auto kept = co_await netstack_.keep(std::move(attached)); !kept)
+    log::warn("network not looked through reason={}", kept.error().message);
+  if (auto bridge = co_await netstack_.bridge()) bridge_ = *std::move(bridge);
+  become_ready();
 }
 
 }  // namespace coracle

@@ -1,0 +1,46 @@
+#include "engine/lifecycle/start_error.hpp"
+
+#include "engine/keeper_watch.hpp"
+
+namespace coracle {
+namespace {
+
+bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+}  // namespace
+
+std::int32_t exit_code_of(const Error& e) {
+  if (has(e.message, "executable file not found") || has(e.message, "no such file or directory") ||
+      has(e.message, "No such file or directory"))
+    return 127;
+  if (has(e.message, "permission denied") || has(e.message, "Permission denied") ||
+      has(e.message, "is a directory"))
+    return 126;
+  return 128;
+}
+
+Error runtime_error(const Error& e) {
+  const bool command = exit_code_of(e) != 128;
+  auto code = command ? Errc::invalid_argument : e.code;
+  if (!command && (e.code == Errc::not_found || e.code == Errc::unchanged ||
+                   e.code == Errc::conflict || e.code == Errc::forbidden))
+    code = Errc::internal;
+  return e.within("failed to create task for container: OCI runtime create failed").as(code);
+}
+
+Error network_error(const Error& e, const Container& c, const std::string& exec_root) {
+  if (has(e.message, "port is already allocated"))
+    return e
+        .within(
+            "failed to set up container networking: driver failed programming external "
+            "connectivity on endpoint {} ({})",
+            c.name(), c.id())
+        .as(Errc::internal);
+  const auto trouble = e.code == Errc::unavailable ? keeper_trouble(exec_root) : std::string();
+  if (!trouble.empty())
+    return Error{Errc::unavailable, e.sys, "failed to set up container networking: " + trouble};
+  return e.within("failed to set up container networking")
+      .as(e.code == Errc::unavailable ? Errc::unavailable : Errc::internal);
+}
+
+}  // namespace coracle
