@@ -13,6 +13,7 @@
 #include "engine/base/later.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/process.hpp"
+#include "engine/context.hpp"
 #include "engine/exec/attach.hpp"
 #include "engine/exec/exec.hpp"
 #include "engine/exec/health.hpp"
@@ -30,7 +31,6 @@
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/logs/logs.hpp"
 #include "engine/network/networks.hpp"
-#include "engine/parts.hpp"
 #include "engine/prune.hpp"
 #include "engine/request/log_options.hpp"
 #include "engine/spec/generate.hpp"
@@ -52,26 +52,26 @@ Lifecycle::Hooks hooks_of(Execs& execs, HealthChecks& health) {
 class EngineImpl : public Engine {
  public:
   EngineImpl(asio::io_context& io, Workers& workers, EngineConfig config)
-      : p_(io, workers, std::move(config)),
-        networks_(p_),
-        volumes_(p_),
-        logs_(p_),
-        execs_(p_),
-        health_(p_, execs_),
-        life_(p_, networks_, volumes_, hooks_of(execs_, health_)),
-        images_(p_) {}
+      : context_(io, workers, std::move(config)),
+        networks_(context_),
+        volumes_(context_),
+        logs_(context_),
+        execs_(context_),
+        health_(context_, execs_),
+        life_(context_, networks_, volumes_, hooks_of(execs_, health_)),
+        images_(context_) {}
 
   Task<> prepare();
   Coro<void> close() override;
 
-  [[nodiscard]] SystemInfo info() const override { return system_info(p_); }
+  [[nodiscard]] SystemInfo info() const override { return system_info(context_); }
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override {
-    return p_.events->listen(since, until, std::move(filters));
+    return context_.events->listen(since, until, std::move(filters));
   }
 
   void reloaded(std::map<std::string, std::string> settings) override {
-    settings["name"] = p_.host.name;
-    announce(p_, "daemon", "reload", p_.host.id, std::move(settings));
+    settings["name"] = context_.host.name;
+    announce(*context_.events, "daemon", "reload", context_.host.id, std::move(settings));
   }
 
   // -- containers
@@ -80,113 +80,113 @@ class EngineImpl : public Engine {
   }
   [[nodiscard]] Result<> list(const ListOptions& options,
                               const ContainerVisitor& visit) const override {
-    return list_containers(p_, options, visit);
+    return list_containers(context_, options, visit);
   }
   [[nodiscard]] Result<ContainerView> inspect(const std::string& name) const override {
-    TRY(const auto c, p_.table.find(name));
-    auto view = view_of(p_, *c);
+    TRY(const auto c, context_.table.find(name));
+    auto view = view_of(context_, *c);
     auto hidden = hidden_paths(view.host);
     view.host.masked_paths = std::move(hidden.masked);
     view.host.readonly_paths = std::move(hidden.read_only);
     return view;
   }
   Task<> start(std::string name) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("start", life_.start(std::move(c)));
   }
   Task<> stop(std::string name, StopOptions options) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("stop", life_.stop(std::move(c), std::move(options)));
   }
   Task<> restart(std::string name, StopOptions options) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("restart", life_.restart(std::move(c), std::move(options)));
   }
   Task<> kill(std::string name, std::string signal) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("kill", life_.kill(std::move(c), std::move(signal)));
   }
   Task<> rename(std::string name, std::string to) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("rename", life_.rename(std::move(c), std::move(to)));
   }
   Task<> remove(std::string name, bool force, bool volumes) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("remove", life_.remove(std::move(c), force, volumes));
   }
   Task<> remove_link(std::string name) override {
     co_return co_await owned("remove link", life_.remove_link(std::move(name)));
   }
   Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override {
-    TRY(const auto c, p_.table.find(name));
+    TRY(const auto c, context_.table.find(name));
     return life_.wait(c, condition);
   }
   Task<> resize(std::string name, std::uint16_t height, std::uint16_t width) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await resize_terminal(p_, std::move(c), height, width);
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await resize_terminal(*context_.events, std::move(c), height, width);
   }
   Task<> pause(std::string name) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("pause", life_.pause(std::move(c)));
   }
   Task<> unpause(std::string name) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("unpause", life_.unpause(std::move(c)));
   }
   Task<std::vector<std::string>> update(std::string name, ContainerUpdate update) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await owned("update", life_.update(std::move(c), std::move(update)));
   }
   Result<AttachCheck> check_attach(const std::string& name,
                                    const AttachOptions& /*options*/) override {
-    TRY(const auto c, p_.table.find(name));
+    TRY(const auto c, context_.table.find(name));
     CHECK(c->permits(Operation::attach));
     return AttachCheck{c->id(), c->record.config.tty};
   }
   Task<> attach(AttachCheck checked, AttachOptions options, UniqueFd client,
                 std::string leftover) override {
-    CO_TRY(auto c, p_.table.find(checked.id));
-    co_return co_await attach_client(p_, logs_, std::move(c), std::move(options), std::move(client),
-                                     std::move(leftover));
+    CO_TRY(auto c, context_.table.find(checked.id));
+    co_return co_await attach_client(context_.io, *context_.events, logs_, std::move(c),
+                                     std::move(options), std::move(client), std::move(leftover));
   }
   Task<std::unique_ptr<LogStream>> logs(std::string name, LogOptions options) override {
-    CO_TRY(auto c, p_.table.find(name));
+    CO_TRY(auto c, context_.table.find(name));
     co_return co_await logs_.open(std::move(c), options);
   }
 
   // -- files of a container
   Task<PathStat> stat_path(std::string name, std::string path) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await coracle::stat_path(p_, std::move(c), std::move(name), std::move(path));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await coracle::stat_path(context_, std::move(c), std::move(name), std::move(path));
   }
   Task<> copy_out(std::string name, std::string path, UniqueFd to,
                   std::function<void(const PathStat&)> told) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await coracle::copy_out(p_, std::move(c), std::move(name), std::move(path),
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await coracle::copy_out(context_, std::move(c), std::move(name), std::move(path),
                                          std::move(to), std::move(told));
   }
   Task<> copy_in(std::string name, std::string path, CopyInOptions options,
                  UniqueFd from) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await coracle::copy_in(p_, std::move(c), std::move(name), std::move(path), options,
-                                        std::move(from));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await coracle::copy_in(context_, std::move(c), std::move(name), std::move(path),
+                                        options, std::move(from));
   }
   Task<std::vector<storage::Change>> changes(std::string name) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await changes_of(p_, std::move(c));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await changes_of(context_.io, *context_.storage, std::move(c));
   }
   Task<> export_container(std::string name, UniqueFd to) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await coracle::export_container(p_, std::move(c), std::move(to));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await coracle::export_container(context_, std::move(c), std::move(to));
   }
   Task<std::string> commit(std::string name, CommitRequest request) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await commit_container(p_, life_, std::move(c), std::move(request));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await commit_container(context_, life_, std::move(c), std::move(request));
   }
 
   // -- exec
   Task<std::string> exec_create(std::string container, ExecRequest request) override {
-    CO_TRY(auto c, p_.table.find(container));
+    CO_TRY(auto c, context_.table.find(container));
     co_return co_await execs_.create(std::move(c), std::move(request));
   }
   Result<ExecView> check_exec_start(const std::string& exec_id) override {
@@ -213,7 +213,7 @@ class EngineImpl : public Engine {
     return images_.list(filters, all);
   }
   [[nodiscard]] Result<storage::Image> image(const std::string& name) const override {
-    return p_.storage->find(name);
+    return context_.storage->find(name);
   }
   [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override {
     return images_.containers_of(image_id);
@@ -237,7 +237,9 @@ class EngineImpl : public Engine {
   Task<storage::Removed> remove_image(std::string name, bool force) override {
     return images_.remove(std::move(name), force);
   }
-  Task<> login(storage::RegistryAuth auth) override { return p_.storage->login(std::move(auth)); }
+  Task<> login(storage::RegistryAuth auth) override {
+    return context_.storage->login(std::move(auth));
+  }
 
   // -- volumes and networks
   [[nodiscard]] Result<std::vector<storage::Volume>> volumes(
@@ -245,7 +247,7 @@ class EngineImpl : public Engine {
     return volumes_.list(filters);
   }
   [[nodiscard]] Result<storage::Volume> volume(const std::string& name) const override {
-    return p_.storage->find_volume(name);
+    return context_.storage->find_volume(name);
   }
   Task<storage::Volume> create_volume(std::string name, std::string driver,
                                       std::map<std::string, std::string> options,
@@ -266,19 +268,19 @@ class EngineImpl : public Engine {
   // -- what is used, and what is given back
   Result<std::unique_ptr<StatsStream>> stats(const std::string& name,
                                              StatsOptions options) override {
-    TRY(auto c, p_.table.find(name));
-    return open_stats(p_, std::move(c), options);
+    TRY(auto c, context_.table.find(name));
+    return open_stats(context_, std::move(c), options);
   }
   Task<ProcessList> top(std::string name, std::string ps_args) override {
-    CO_TRY(auto c, p_.table.find(name));
-    co_return co_await list_processes(p_, std::move(c), std::move(ps_args));
+    CO_TRY(auto c, context_.table.find(name));
+    co_return co_await list_processes(context_, std::move(c), std::move(ps_args));
   }
   Task<std::map<std::string, ContainerSize>> container_sizes(
       std::vector<std::string> ids) override {
-    return coracle::container_sizes(p_, std::move(ids));
+    return coracle::container_sizes(context_, std::move(ids));
   }
   Task<DiskUsage> disk_usage(DiskUsageParts wanted) override {
-    return coracle::disk_usage(p_, wanted);
+    return coracle::disk_usage(context_, wanted);
   }
   Task<Pruned> prune_containers(Filters filters) override {
     return owned("prune containers", prune_.containers(std::move(filters)));
@@ -293,9 +295,9 @@ class EngineImpl : public Engine {
  private:
   template <class T>
   Task<T> owned(const char* what, Task<T> task) {
-    return Later<T>(p_.io, p_.scope, what, std::move(task)).get();
+    return Later<T>(context_.io, context_.scope, what, std::move(task)).get();
   }
-  Parts p_;
+  Context context_;
   Networks networks_;
   Volumes volumes_;
   Logs logs_;
@@ -303,7 +305,7 @@ class EngineImpl : public Engine {
   HealthChecks health_;
   Lifecycle life_;
   Images images_;
-  Prune prune_{p_, life_, images_, volumes_};
+  Prune prune_{context_, life_, images_, volumes_};
 };
 
 std::string helper_or_empty(const char* name) {
@@ -316,35 +318,36 @@ std::string helper_or_empty(const char* name) {
 Task<> EngineImpl::prepare() {
   // What a killed monitor leaves behind becomes our child, and is reaped by us (exit.cpp).
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  CO_CHECK(make_dirs(p_.config.data_root));
-  CO_CHECK(p_.store.prepare());
-  if (auto good = check_log(p_.config.log); !good)
+  CO_CHECK(make_dirs(context_.config.data_root));
+  CO_CHECK(context_.store.prepare());
+  if (auto good = check_log(context_.config.log); !good)
     co_return std::unexpected(good.error().within("the daemon's log driver"));
-  CO_TRY(p_.host, look_at_host(p_.config.data_root));
-  CO_CHECK(make_dirs(p_.config.data_root + "/seccomp"));
+  CO_TRY(context_.host, look_at_host(context_.config.data_root));
+  CO_CHECK(make_dirs(context_.config.data_root + "/seccomp"));
   CO_CHECK(networks_.open());
-  p_.monitor_program = helper_or_empty("coracle-monitor");
-  p_.init_program = helper_or_empty("coracle-init");
-  p_.events = EventLog::open(p_.io, p_.config.data_root);
-  storage::Config config = p_.config.storage;
-  if (config.root.empty()) config.root = p_.config.data_root + "/storage";
-  config.one_id = p_.config.one_id;
-  CO_TRY(p_.storage, storage::Storage::open(p_.io, p_.workers, std::move(config)));
-  for (const auto& d : p_.storage->damaged())
+  context_.monitor_program = helper_or_empty("coracle-monitor");
+  context_.init_program = helper_or_empty("coracle-init");
+  context_.events = EventLog::open(context_.io, context_.config.data_root);
+  storage::Config config = context_.config.storage;
+  if (config.root.empty()) config.root = context_.config.data_root + "/storage";
+  config.one_id = context_.config.one_id;
+  CO_TRY(context_.storage,
+         storage::Storage::open(context_.io, context_.workers, std::move(config)));
+  for (const auto& d : context_.storage->damaged())
     log::error("storage object damaged path={} reason={}", d.path, d.reason);
-  p_.scope.start("keeper watch", watch_keeper(p_, networks_));
+  context_.scope.start("keeper watch", watch_keeper(context_, networks_));
   co_return co_await life_.reattach();
 }
 
 Coro<void> EngineImpl::close() {
-  p_.closing = true;
+  context_.closing = true;
   networks_.stop_waiting();
-  p_.events->close();
+  context_.events->close();
   // What is under way may still need its monitor: it is asked to end first.
-  co_await p_.scope.close();
+  co_await context_.scope.close();
   life_.let_go();
   networks_.close();
-  co_await p_.storage->close();
+  co_await context_.storage->close();
 }
 
 }  // namespace

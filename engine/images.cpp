@@ -81,7 +81,7 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
       return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& value : values) {
       if (key == "before" || key == "since") {
-        TRY(const auto image, p_.storage->find(value));
+        TRY(const auto image, context_.storage->find(value));
         (key == "before" ? w.before : w.after) = image.created;
       } else if (key == "until") {
         TRY(w.before, parse_until(value, now()));
@@ -89,7 +89,7 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
     }
   }
   std::vector<storage::Image> out;
-  for (auto& image : p_.storage->images()) {
+  for (auto& image : context_.storage->images()) {
     if (image.created <= w.after) continue;
     if (w.before.ns != 0 && image.created >= w.before) continue;
     if (!matches(image, filters)) continue;
@@ -103,15 +103,15 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
 }
 
 std::size_t Images::containers_of(const std::string& image_id) const {
-  return static_cast<std::size_t>(std::ranges::count_if(p_.table.all(), [&](const auto& entry) {
-    return entry.second->record.image_id == image_id;
-  }));
+  return static_cast<std::size_t>(std::ranges::count_if(
+      context_.table.all(),
+      [&](const auto& entry) { return entry.second->record.image_id == image_id; }));
 }
 
 // A mounted image is used as the container's own is.
 Images::Users Images::users_of(const std::string& image_id) const {
   Users out;
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     const bool uses = c->record.image_id == image_id ||
                       std::ranges::find(c->record.mounts, image_id, &MountRecord::image_id) !=
                           c->record.mounts.end();
@@ -128,54 +128,55 @@ bool Images::is_used(const std::string& image_id) const {
 Task<storage::Image> Images::pull(storage::Reference ref, storage::RegistryAuth auth,
                                   storage::Platform platform, storage::ProgressSink progress) {
   const auto name = ref.familiar();
-  CO_TRY(auto image, co_await p_.storage->pull(std::move(ref), std::move(auth), std::move(platform),
-                                               std::move(progress)));
+  CO_TRY(auto image, co_await context_.storage->pull(std::move(ref), std::move(auth),
+                                                     std::move(platform), std::move(progress)));
   auto attributes = image.config.labels;
   attributes["name"] = name;
-  announce(p_, "image", "pull", name, std::move(attributes));
+  announce(*context_.events, "image", "pull", name, std::move(attributes));
   co_return image;
 }
 
 Task<std::vector<storage::Image>> Images::load(UniqueFd from, storage::ProgressSink progress) {
-  CO_TRY(auto images, co_await p_.storage->load(std::move(from), std::move(progress)));
+  CO_TRY(auto images, co_await context_.storage->load(std::move(from), std::move(progress)));
   for (const auto& image : images) {
     auto attributes = image.config.labels;
     attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
-    announce(p_, "image", "load", image.id, std::move(attributes));
+    announce(*context_.events, "image", "load", image.id, std::move(attributes));
   }
   co_return images;
 }
 
 Task<storage::Image> Images::import(UniqueFd from, storage::ImportOptions options) {
-  CO_TRY(auto image, co_await p_.storage->import(std::move(from), std::move(options)));
+  CO_TRY(auto image, co_await context_.storage->import(std::move(from), std::move(options)));
   auto attributes = image.config.labels;
   attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
-  announce(p_, "image", "import", image.id, std::move(attributes));
+  announce(*context_.events, "image", "import", image.id, std::move(attributes));
   co_return image;
 }
 
 Task<> Images::save(std::vector<std::string> names, UniqueFd to) {
   std::vector<std::pair<std::string, std::string>> saved;
   for (const auto& name : names) {
-    CO_TRY(const auto image, p_.storage->find(name));
+    CO_TRY(const auto image, context_.storage->find(name));
     saved.emplace_back(image.id, name);
   }
-  CO_CHECK(co_await p_.storage->save(std::move(names), std::move(to)));
-  for (const auto& [id, name] : saved) announce(p_, "image", "save", id, {{"name", name}});
+  CO_CHECK(co_await context_.storage->save(std::move(names), std::move(to)));
+  for (const auto& [id, name] : saved)
+    announce(*context_.events, "image", "save", id, {{"name", name}});
   co_return Result<>{};
 }
 
 Task<> Images::tag(std::string name, std::string repo, std::string tag) {
-  CO_TRY(const auto image, p_.storage->find(name));
+  CO_TRY(const auto image, context_.storage->find(name));
   const auto text = tag.empty() ? repo : repo + ":" + tag;
   CO_TRY(auto ref, storage::parse_reference(text, true));
   if (!ref.digest.empty())
     co_return fail(Errc::invalid_argument, "refusing to create a tag with a digest reference");
   const auto shown = ref.familiar();
-  CO_CHECK(co_await p_.storage->tag(image.id, std::move(ref)));
+  CO_CHECK(co_await context_.storage->tag(image.id, std::move(ref)));
   auto attributes = image.config.labels;
   attributes["name"] = shown;
-  announce(p_, "image", "tag", image.id, std::move(attributes));
+  announce(*context_.events, "image", "tag", image.id, std::move(attributes));
   co_return Result<>{};
 }
 
@@ -217,16 +218,16 @@ Result<> Images::may_remove(const storage::Image& image, const Users& users,
 }
 
 Task<storage::Removed> Images::remove(std::string name, bool force) {
-  CO_TRY(const auto image, p_.storage->find(name));
+  CO_TRY(const auto image, context_.storage->find(name));
   const auto users = users_of(image.id);
   CO_CHECK(may_remove(image, users, name, force));
   // By name and by force: the name goes, and the image is still that of what runs.
   const bool keep = users.running != nullptr;
-  CO_TRY(auto removed, co_await p_.storage->remove(name, force, keep));
+  CO_TRY(auto removed, co_await context_.storage->remove(name, force, keep));
   for (const auto& untagged : removed.untagged)
-    announce(p_, "image", "untag", image.id, {{"name", untagged}});
+    announce(*context_.events, "image", "untag", image.id, {{"name", untagged}});
   const bool gone = std::ranges::find(removed.deleted, image.id) != removed.deleted.end();
-  if (gone) announce(p_, "image", "delete", image.id, {{"name", image.id}});
+  if (gone) announce(*context_.events, "image", "delete", image.id, {{"name", image.id}});
   co_return removed;
 }
 

@@ -4,13 +4,13 @@
 #include <string>
 #include <vector>
 
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
 class Images {
  public:
-  explicit Images(Parts& parts) : p_(parts) {}
+  explicit Images(Context& context) : context_(context) {}
 
   [[nodiscard]] Result<std::vector<storage::Image>> list(const Filters& filters, bool all) const;
   // That were made of it.
@@ -33,7 +33,7 @@ class Images {
   [[nodiscard]] Users users_of(const std::string& image_id) const;
   [[nodiscard]] static Result<> may_remove(const storage::Image& image, const Users& users,
                                            const std::string& name, bool force);
-  Parts& p_;
+  Context& context_;
 };
 
 // `reference` filter: a name with or without tag, "*" and "?" not matching "/". Pure.

@@ -10,8 +10,8 @@
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
+#include "engine/context.hpp"
 #include "engine/network/networks.hpp"
-#include "engine/parts.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "engine/rootless/protocol.hpp"
 
@@ -63,44 +63,44 @@ Coro<void> reap_when_ended(asio::io_context& io, ProcessIdentity who) {
 }
 
 // What its successor will need: asked while it lives.
-Coro<HeritagePtr> ask_heritage(Parts& p) {
-  auto job = [root = p.config.exec_root] { return rootless::ask_heritage(root); };
-  auto asked = co_await p.workers.run(std::move(job));
+Coro<HeritagePtr> ask_heritage(const EngineConfig& config, Workers& workers) {
+  auto job = [root = config.exec_root] { return rootless::ask_heritage(root); };
+  auto asked = co_await workers.run(std::move(job));
   if (asked) co_return std::make_shared<const rootless::Heritage>(*std::move(asked));
   log::debug("keeper not asked reason={}", asked.error().message);
   auto own = std::make_shared<rootless::Heritage>();
-  own->one_id = p.config.one_id;
-  if (auto lifeline = duplicate(p.config.lifeline)) own->lifeline = *std::move(lifeline);
+  own->one_id = config.one_id;
+  if (auto lifeline = duplicate(config.lifeline)) own->lifeline = *std::move(lifeline);
   co_return own;
 }
 
 using Holding = std::shared_ptr<Networks::HeldBack>;
 
 // Beside the watch: netstack may take its time, and the keeper may be killed meanwhile.
-Coro<void> restore_network(Parts& p, Networks& networks, Holding until_done) {
+Coro<void> restore_network(Context& context, Networks& networks, Holding until_done) {
   co_await networks.restore();
   until_done.reset();
   // Of a container that had its network already, and was about to run.
   for (const milliseconds later : {milliseconds{1000}, milliseconds{5000}}) {
-    co_await sleep_for(p.io, later);
-    if (p.closing) co_return;
+    co_await sleep_for(context.io, later);
+    if (context.closing) co_return;
     co_await networks.restore();
   }
 }
 
-Coro<bool> replace_once(Parts& p, Networks& networks, HeritagePtr heritage, bool first,
+Coro<bool> replace_once(Context& context, Networks& networks, HeritagePtr heritage, bool first,
                         Holding holding) {
-  auto job = [root = p.config.exec_root, heritage] {
+  auto job = [root = context.config.exec_root, heritage] {
     return rootless::replace_keeper(root, *heritage);
   };
-  const auto netstack = read_netstack(p.config.exec_root);
-  const auto replaced = co_await p.workers.run(std::move(job));
+  const auto netstack = read_netstack(context.config.exec_root);
+  const auto replaced = co_await context.workers.run(std::move(job));
   if (!replaced) {
     if (first) log::error("keeper not replaced, tried again reason={}", replaced.error().message);
     co_return false;
   }
-  if (netstack) p.scope.start("reap netstack", reap_when_ended(p.io, *netstack));
-  p.scope.start("restore network", restore_network(p, networks, std::move(holding)));
+  if (netstack) context.scope.start("reap netstack", reap_when_ended(context.io, *netstack));
+  context.scope.start("restore network", restore_network(context, networks, std::move(holding)));
   co_return true;
 }
 
@@ -115,35 +115,36 @@ std::string keeper_trouble(const std::string& exec_root) {
   return process && !process->ended() ? "" : kTrouble;
 }
 
-Coro<void> watch_keeper(Parts& p, Networks& networks) {
-  if (!p.config.lifeline) co_return;  // the engine runs without a keeper (tests)
-  const auto heritage = co_await ask_heritage(p);
+Coro<void> watch_keeper(Context& context, Networks& networks) {
+  if (!context.config.lifeline) co_return;  // the engine runs without a keeper (tests)
+  const auto heritage = co_await ask_heritage(context.config, context.workers);
   milliseconds delay{0};
   bool first = true;  // of this keeper's end: told once
   std::weak_ptr<Networks::HeldBack> held;
-  while (!p.closing) {
+  while (!context.closing) {
     const auto begin = Clock::now();
-    const auto keeper = read_keeper(p.config.exec_root);
+    const auto keeper = read_keeper(context.config.exec_root);
     auto process = keeper ? Pidfd::open(*keeper) : Result<Pidfd>(fail(Errc::not_found, ""));
     if (process && !process->ended()) {
       first = true;
-      const auto ended = co_await wait_readable(p.io, process->fd());
+      const auto ended = co_await wait_readable(context.io, process->fd());
       if (!ended) co_return;  // we end first
     }
-    if (p.closing) co_return;
+    if (context.closing) co_return;
     if (keeper) reap(keeper->pid);
     if (first) log::error("keeper ended, another one is started pid={}", keeper ? keeper->pid : 0);
     if (Clock::now() - begin > kLongLife) delay = milliseconds{0};
-    if (delay.count() > 0) co_await sleep_for(p.io, delay);
-    if (p.closing) co_return;
+    if (delay.count() > 0) co_await sleep_for(context.io, delay);
+    if (context.closing) co_return;
     auto holding = held.lock();
     if (!holding) holding = std::make_shared<Networks::HeldBack>(networks);
     held = holding;
-    const bool replaced = co_await replace_once(p, networks, heritage, first, std::move(holding));
+    const bool replaced =
+        co_await replace_once(context, networks, heritage, first, std::move(holding));
     delay = std::clamp(delay * 2, kFirstDelay, replaced ? kLongestDelay : kLongestRetry);
     first = false;
     if (!replaced) continue;
-    const auto next = read_keeper(p.config.exec_root);
+    const auto next = read_keeper(context.config.exec_root);
     log::info("keeper replaced pid={}", next ? next->pid : 0);
   }
 }

@@ -10,12 +10,12 @@
 
 namespace coracle {
 
-struct Parts;
+struct Context;
 class Networks;
 
 // Why there is no keeper, and what follows; "" while it lives.
 std::string keeper_trouble(const std::string& exec_root);
 // Replaces it whenever it has ended, until we end.
-Coro<void> watch_keeper(Parts& parts, Networks& networks);
+Coro<void> watch_keeper(Context& context, Networks& networks);
 
 }  // namespace coracle

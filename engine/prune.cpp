@@ -69,16 +69,16 @@ Task<Pruned> Prune::containers(Filters filters) {
   const Once once(containers_run_);
   CO_TRY(const auto rule, prune_rule(filters, now()));
   std::vector<std::string> ids;
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     const auto status = c->status();
     if (is_alive(status) || status == Status::restarting || status == Status::removing) continue;
     if (rule.takes(c->record.created, c->record.config.labels)) ids.push_back(id);
   }
   auto asked = ids;
-  CO_TRY(const auto sizes, co_await container_sizes(p_, std::move(asked)));
+  CO_TRY(const auto sizes, co_await container_sizes(context_, std::move(asked)));
   Pruned pruned;
   for (const auto& id : ids) {
-    auto c = p_.table.find(id);
+    auto c = context_.table.find(id);
     // Removed or started meanwhile: not ours to take.
     if (!c) continue;
     auto gone = co_await life_.remove(*std::move(c), false, false);
@@ -90,7 +90,8 @@ Task<Pruned> Prune::containers(Filters filters) {
     const auto size = sizes.find(id);
     if (size != sizes.end()) pruned.reclaimed += size->second.rw;
   }
-  announce(p_, "container", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  announce(*context_.events, "container", "prune", "",
+           {{"reclaimed", std::to_string(pruned.reclaimed)}});
   co_return pruned;
 }
 
@@ -100,8 +101,8 @@ Task<PrunedImages> Prune::images(Filters filters) {
   CO_TRY(const auto rule, prune_rule(filters, now()));
   CO_TRY(const auto dangling, switch_of(filters, "dangling"));
   const bool only_nameless = dangling.value_or(true);
-  const auto all = p_.storage->images();
-  const auto before = sums_of(p_).total();
+  const auto all = context_.storage->images();
+  const auto before = sums_of(*context_.storage, context_.table).total();
   PrunedImages pruned;
   for (const auto& image : all) {
     if (only_nameless && !image.repo_tags.empty()) continue;
@@ -118,8 +119,10 @@ Task<PrunedImages> Prune::images(Filters filters) {
     removed.untagged.insert(removed.untagged.end(), gone->untagged.begin(), gone->untagged.end());
     removed.deleted.insert(removed.deleted.end(), gone->deleted.begin(), gone->deleted.end());
   }
-  pruned.reclaimed = std::max<std::int64_t>(0, before - sums_of(p_).total());
-  announce(p_, "image", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  pruned.reclaimed =
+      std::max<std::int64_t>(0, before - sums_of(*context_.storage, context_.table).total());
+  announce(*context_.events, "image", "prune", "",
+           {{"reclaimed", std::to_string(pruned.reclaimed)}});
   co_return pruned;
 }
 
@@ -129,13 +132,13 @@ Task<Pruned> Prune::volumes(Filters filters) {
   CO_TRY(const auto rule, prune_rule(filters, now()));
   CO_TRY(const auto all, switch_of(filters, "all"));
   Pruned pruned;
-  for (const auto& volume : p_.storage->volumes()) {
+  for (const auto& volume : context_.storage->volumes()) {
     if (!all.value_or(false) && !volume.anonymous) continue;
     if (!rule.takes(volume.created, volume.labels)) continue;
-    if (containers_with_volume(p_, volume.name) != 0) continue;
+    if (containers_with_volume(context_.table, volume.name) != 0) continue;
     auto job = [path = volume.mountpoint] { return tree_size(path); };
     ThreadOwner owner{Lane::trees, "volumes"};
-    const auto size = co_await run_on_thread(p_.io, std::move(job), std::move(owner));
+    const auto size = co_await run_on_thread(context_.io, std::move(job), std::move(owner));
     // It asks again who uses it: a container may have taken it during the walk.
     auto gone = co_await volumes_.remove(volume.name, false);
     if (!gone) {
@@ -146,7 +149,8 @@ Task<Pruned> Prune::volumes(Filters filters) {
     pruned.deleted.push_back(volume.name);
     if (size) pruned.reclaimed += *size;
   }
-  announce(p_, "volume", "prune", "", {{"reclaimed", std::to_string(pruned.reclaimed)}});
+  announce(*context_.events, "volume", "prune", "",
+           {{"reclaimed", std::to_string(pruned.reclaimed)}});
   co_return pruned;
 }
 

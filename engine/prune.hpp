@@ -1,10 +1,10 @@
 // docker container|image|volume prune: what nothing uses, by filters, and how much that was.
 #pragma once
 
+#include "engine/context.hpp"
 #include "engine/face/usage.hpp"
 #include "engine/images.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
-#include "engine/parts.hpp"
 #include "engine/volumes/volumes.hpp"
 
 namespace coracle {
@@ -12,8 +12,8 @@ namespace coracle {
 // One prune of a kind at a time.
 class Prune {
  public:
-  Prune(Parts& parts, Lifecycle& life, Images& images, Volumes& volumes)
-      : p_(parts), life_(life), images_(images), volumes_(volumes) {}
+  Prune(Context& context, Lifecycle& life, Images& images, Volumes& volumes)
+      : context_(context), life_(life), images_(images), volumes_(volumes) {}
 
   // Filters: until, label, label!. All: errors invalid_argument; conflict "a prune operation is
   // already running"
@@ -24,7 +24,7 @@ class Prune {
   Task<Pruned> volumes(Filters filters);
 
  private:
-  Parts& p_;
+  Context& context_;
   Lifecycle& life_;
   Images& images_;
   Volumes& volumes_;

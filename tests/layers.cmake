@@ -11,7 +11,7 @@ set(VALUES "storage/(content/(config|damaged|descriptor|progress)|images/(image|
 set(FACE "engine/face/.* ${VALUES}")
 # What the daemon's rooms stand on.
 set(FLOOR "${FACE} engine/(spec|runtime)/.* engine/monitor/protocol[.]hpp engine/rootless/(keeper|protocol)[.]hpp storage/(storage|files|check)[.]hpp netstack/(client|protocol|takeover)[.]hpp ${BASE}")
-set(CONTEXT "engine/(events|parts)[.]hpp engine/(request|container)/.*")
+set(CONTEXT "engine/(events|context)[.]hpp engine/(request|container)/.*")
 set(RULES
   "engine/base/tree/ -> ${BASE}"
   "engine/base/process/ -> engine/base/[^/]*[.]hpp engine/base/process/.*"
@@ -27,7 +27,7 @@ set(RULES
   # The daemon's rooms, from the bottom; each may include what stands before it. The monitor is met through its protocol only.
   "engine/container/ -> engine/container/.* ${FLOOR}"
   "engine/request/ -> engine/request/.* engine/container/record[.]hpp ${FLOOR}"
-  "engine/(events|parts) -> ${CONTEXT} ${FLOOR}"
+  "engine/(events|context) -> ${CONTEXT} ${FLOOR}"
   "engine/volumes/ -> engine/volumes/.* ${CONTEXT} ${FLOOR}"
   "engine/logs/ -> engine/logs/.* ${CONTEXT} ${FLOOR}"
   "engine/network/ -> engine/network/.* ${CONTEXT} ${FLOOR}"

@@ -8,7 +8,7 @@ set(tree "/tmp/layers-test-${name}")
 # expect(STATUS FILE INCLUDE): a tree with this one include besides the headers that there are.
 function(expect wanted file include)
   file(REMOVE_RECURSE "${tree}")
-  foreach(header engine/base/fd.hpp engine/base/tree/walk.hpp engine/engine.hpp engine/parts.hpp engine/face/types.hpp
+  foreach(header engine/base/fd.hpp engine/base/tree/walk.hpp engine/engine.hpp engine/context.hpp engine/face/types.hpp
       engine/container/table.hpp engine/lifecycle/lifecycle.hpp engine/logs/logs.hpp engine/monitor/protocol.hpp
       engine/monitor/session.hpp storage/storage.hpp storage/images/image.hpp storage/images/store.hpp
       storage/content/digest.hpp storage/snapshots/diff.hpp netstack/client.hpp netstack/bridge/bridge.hpp
@@ -41,9 +41,9 @@ expect(passes shim/api/image.cpp "\"storage/images/image.hpp\"")
 expect(passes shim/main.cpp "\"netstack/client.hpp\"")
 expect(fails engine/base/file.cpp "\"engine/face/types.hpp\"")
 expect(fails engine/base/file.cpp "\"engine/base/tree/walk.hpp\"")
-expect(fails engine/container/table.cpp "\"engine/parts.hpp\"")
+expect(fails engine/container/table.cpp "\"engine/context.hpp\"")
 expect(fails engine/logs/logs.cpp "\"engine/lifecycle/lifecycle.hpp\"")
-expect(fails engine/parts.cpp "\"engine/logs/logs.hpp\"")
+expect(fails engine/context.cpp "\"engine/logs/logs.hpp\"")
 expect(fails storage/images/load.cpp "\"engine/face/types.hpp\"")
 expect(fails storage/content/digest.cpp "\"storage/snapshots/diff.hpp\"")
 expect(fails storage/snapshots/diff.cpp "\"storage/images/store.hpp\"")

@@ -21,14 +21,14 @@ Result<> give_to_root(const oci::Linux& linux, const std::string& path) {
   return {};
 }
 
-Result<std::optional<KeepIdInput>> keep_id_input(const Parts& p, const Container& c) {
+Result<std::optional<KeepIdInput>> keep_id_input(const storage::Storage& storage,
+                                                 const HostFacts& host_facts, const Container& c) {
   std::optional<KeepIdInput> out;
   TRY(const auto request, parse_userns_mode(c.record.host.userns_mode));
   if (!request) return out;
-  TRY(const auto plan, p.storage->mount_plan(c.id()));
-  out = KeepIdInput{*request, {c.record.config.user}, {}, p.host.uids, p.host.gids};
-  if (const auto image = p.storage->find(c.record.image_id))
-    out->users.push_back(image->config.user);
+  TRY(const auto plan, storage.mount_plan(c.id()));
+  out = KeepIdInput{*request, {c.record.config.user}, {}, host_facts.uids, host_facts.gids};
+  if (const auto image = storage.find(c.record.image_id)) out->users.push_back(image->config.user);
   if (!plan.upper.empty()) out->layers.push_back(plan.upper);
   out->layers.insert(out->layers.end(), plan.lower.begin(), plan.lower.end());
   return out;
@@ -36,18 +36,18 @@ Result<std::optional<KeepIdInput>> keep_id_input(const Parts& p, const Container
 
 }  // namespace
 
-Result<BundleJob> bundle_job(const Parts& p, const Container& c, GenerateInput input,
+Result<BundleJob> bundle_job(const Context& context, const Container& c, GenerateInput input,
                              const std::string& gateway) {
   BundleJob job;
-  TRY(job.keep_id, keep_id_input(p, c));
+  TRY(job.keep_id, keep_id_input(*context.storage, context.host, c));
   for (const auto& d : c.record.host.resources.device_requests)
     job.cdi_devices.insert(job.cdi_devices.end(), d.device_ids.begin(), d.device_ids.end());
-  job.cdi_directories = p.config.cdi_spec_dirs;
+  job.cdi_directories = context.config.cdi_spec_dirs;
   job.input = std::move(input);
-  job.make_sources = sources_to_make(p.config, c.record.mounts);
-  job.bundle = p.store.bundle(c.id());
-  job.hostname_path = p.store.file(c.id(), "hostname");
-  job.resolv_conf_path = p.store.file(c.id(), "resolv.conf");
+  job.make_sources = sources_to_make(context.config, c.record.mounts);
+  job.bundle = context.store.bundle(c.id());
+  job.hostname_path = context.store.file(c.id(), "hostname");
+  job.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
   job.hostname = c.record.config.hostname;
   const auto& mode = c.record.host.network_mode;
   job.own_files = !mode.starts_with("container:");
@@ -87,7 +87,7 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
   return std::make_shared<const oci::Spec>(std::move(generated.spec));
 }
 
-Result<> write_hosts(const Parts& p, const Container& c, const oci::Spec& spec,
+Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
                      const netstack::Endpoint& endpoint) {
   const auto& mode = c.record.host.network_mode;
   if (mode.starts_with("container:")) return {};
@@ -98,15 +98,16 @@ Result<> write_hosts(const Parts& p, const Container& c, const oci::Spec& spec,
   if (facts.host) {
     if (auto text = read_file("/etc/hosts", kHostFileLimit)) facts.hosts = *std::move(text);
   }
-  const auto path = p.store.file(c.id(), "hosts");
-  CHECK(write_file_atomic(path,
-                          hosts_text(c.record.config, c.record.host, facts) + link_hosts(p, c),
-                          0644, Durability::unsynced));
+  const auto path = context.store.file(c.id(), "hosts");
+  CHECK(write_file_atomic(
+      path, hosts_text(c.record.config, c.record.host, facts) + link_hosts(context.table, c), 0644,
+      Durability::unsynced));
   return give_to_root(spec.linux, path);
 }
 
-Result<runtime::RootMount> root_mount(const Parts& p, const Container& c, const oci::Spec& spec) {
-  TRY(const auto plan, p.storage->mount_plan(c.id()));
+Result<runtime::RootMount> root_mount(const storage::Storage& storage, const Container& c,
+                                      const oci::Spec& spec) {
+  TRY(const auto plan, storage.mount_plan(c.id()));
   runtime::RootMount root;
   root.type = plan.type;
   root.lower = plan.lower;
@@ -124,7 +125,7 @@ Result<runtime::RootMount> root_mount(const Parts& p, const Container& c, const 
     return fail(Errc::unsupported,
                 "keep-id: the storage driver {} cannot show an image's files with other ids; use "
                 "overlay or fuse-overlayfs",
-                p.storage->driver());
+                storage.driver());
   root.uid_mapping = layer_id_map(spec.linux.uid_mappings);
   root.gid_mapping = layer_id_map(spec.linux.gid_mappings);
   return root;

@@ -31,17 +31,17 @@ struct BundleJob {
   bool own_files = true;  // not for container: mode
 };
 //   gateway  of the network bridge
-Result<BundleJob> bundle_job(const Parts& parts, const Container& c, GenerateInput input,
+Result<BundleJob> bundle_job(const Context& context, const Container& c, GenerateInput input,
                              const std::string& gateway);
 
 // Blocks: for a worker. What it answers lacks the seccomp filter and the mounts: it is for exec.
 Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job);
-Result<> write_hosts(const Parts& parts, const Container& c, const oci::Spec& spec,
+Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
                      const netstack::Endpoint& endpoint);
 
 // How the monitor mounts the root.
 //   errors  unsupported: keep-id with a driver that cannot show other ids
-Result<runtime::RootMount> root_mount(const Parts& parts, const Container& c,
+Result<runtime::RootMount> root_mount(const storage::Storage& storage, const Container& c,
                                       const oci::Spec& spec);
 
 }  // namespace coracle

@@ -30,8 +30,8 @@ Result<> check_subpath(const std::string& mountpoint, const std::string& path) {
   return {};
 }
 
-Result<> resolve_volume(const Parts& p, const MountRecord& m, ResolvedMount& out) {
-  TRY(const auto volume, p.storage->find_volume(m.name));
+Result<> resolve_volume(const storage::Storage& storage, const MountRecord& m, ResolvedMount& out) {
+  TRY(const auto volume, storage.find_volume(m.name));
   out.source = volume.mountpoint;
   for (auto& word : volume.attributes()) {
     if (word == "ro") {
@@ -45,8 +45,8 @@ Result<> resolve_volume(const Parts& p, const MountRecord& m, ResolvedMount& out
 }
 
 // The layer's own directory is empty and stays on top: an overlay needs two.
-Result<> resolve_image(const Parts& p, const MountRecord& m, ResolvedMount& out) {
-  TRY(auto plan, p.storage->mount_plan(m.layer));
+Result<> resolve_image(const storage::Storage& storage, const MountRecord& m, ResolvedMount& out) {
+  TRY(auto plan, storage.mount_plan(m.layer));
   out.type = plan.type;
   if (plan.type == "bind") {
     out.source = plan.lower.front();
@@ -58,7 +58,8 @@ Result<> resolve_image(const Parts& p, const MountRecord& m, ResolvedMount& out)
   return {};
 }
 
-Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
+Result<ResolvedMount> resolve(const EngineConfig& config, const storage::Storage& storage,
+                              const MountRecord& m) {
   ResolvedMount out;
   out.type = m.type;
   out.destination = m.destination;
@@ -69,9 +70,9 @@ Result<ResolvedMount> resolve(const Parts& p, const MountRecord& m) {
   out.subpath = m.subpath;
   out.options = m.options;
   if (m.type == "bind")
-    out.source = names_our_socket(p.config, m.source) ? socket_for_guests(p.config) : m.source;
-  if (m.type == "volume") CHECK(resolve_volume(p, m, out));
-  if (m.type == "image") CHECK(resolve_image(p, m, out));
+    out.source = names_our_socket(config, m.source) ? socket_for_guests(config) : m.source;
+  if (m.type == "volume") CHECK(resolve_volume(storage, m, out));
+  if (m.type == "image") CHECK(resolve_image(storage, m, out));
   return out;
 }
 
@@ -115,8 +116,9 @@ struct Other {
   ProcessIdentity process;
   [[nodiscard]] std::string proc() const { return "/proc/" + std::to_string(process.pid); }
 };
-Result<Other> running_other(const Parts& p, const std::string& ref, const char* what) {
-  const auto found = p.table.find(ref);
+Result<Other> running_other(const ContainerTable& containers, const std::string& ref,
+                            const char* what) {
+  const auto found = containers.find(ref);
   if (!found) return std::unexpected(found.error().within("failed to join {} namespace", what));
   auto* running = (*found)->running();
   if (running == nullptr || !Pidfd::open(running->identity.init))
@@ -125,9 +127,9 @@ Result<Other> running_other(const Parts& p, const std::string& ref, const char* 
   return Other{*found, running->identity.init};
 }
 
-Result<> join_pids(const Parts& p, GenerateInput& in) {
+Result<> join_pids(const ContainerTable& containers, GenerateInput& in) {
   if (!in.host.pid_mode.starts_with("container:")) return {};
-  TRY(const auto other, running_other(p, in.host.pid_mode.substr(10), "PID"));
+  TRY(const auto other, running_other(containers, in.host.pid_mode.substr(10), "PID"));
   if (other.container->record.host.pid_mode == "host") {
     in.host.pid_mode = "host";  // the host's own, which cannot be entered, and need not
     return {};
@@ -137,10 +139,10 @@ Result<> join_pids(const Parts& p, GenerateInput& in) {
   return {};
 }
 
-Result<> join_ipc(const Parts& p, GenerateInput& in) {
+Result<> join_ipc(const ContainerTable& containers, GenerateInput& in) {
   if (!in.host.ipc_mode.starts_with("container:")) return {};
   const auto ref = in.host.ipc_mode.substr(10);
-  TRY(const auto other, running_other(p, ref, "IPC"));
+  TRY(const auto other, running_other(containers, ref, "IPC"));
   const auto& mode = other.container->record.host.ipc_mode;
   if (mode == "host") {
     in.host.ipc_mode = "host";
@@ -159,33 +161,33 @@ Result<> join_ipc(const Parts& p, GenerateInput& in) {
 
 }  // namespace
 
-Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
+Result<GenerateInput> generate_input(const Context& context, const Container& c) {
   GenerateInput in;
   in.id = c.id();
   in.config = c.record.config;
   in.host = c.record.host;
-  TRY(in.mounts, resolve_mounts(p, c));
+  TRY(in.mounts, resolve_mounts(context.config, *context.storage, c));
   TRY(in.devices, resolve_devices(c.record.host));
-  in.hosts_path = p.store.file(c.id(), "hosts");
-  in.hostname_path = p.store.file(c.id(), "hostname");
-  in.resolv_conf_path = p.store.file(c.id(), "resolv.conf");
+  in.hosts_path = context.store.file(c.id(), "hosts");
+  in.hostname_path = context.store.file(c.id(), "hostname");
+  in.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
   const auto& mode = c.record.host.network_mode;
   if (mode.starts_with("container:")) {
     const std::string other = mode.substr(10);
-    in.hosts_path = p.store.file(other, "hosts");
-    in.hostname_path = p.store.file(other, "hostname");
-    in.resolv_conf_path = p.store.file(other, "resolv.conf");
+    in.hosts_path = context.store.file(other, "hosts");
+    in.hostname_path = context.store.file(other, "hostname");
+    in.resolv_conf_path = context.store.file(other, "resolv.conf");
   }
   in.network_host = mode == "host";
   in.network_joined = !in.network_host;
-  CHECK(join_pids(p, in));
-  CHECK(join_ipc(p, in));
-  TRY(auto links, link_env(p, c));
+  CHECK(join_pids(context.table, in));
+  CHECK(join_ipc(context.table, in));
+  TRY(auto links, link_env(context.table, c));
   in.config.env.insert(in.config.env.begin(), links.begin(), links.end());
   if (c.record.host.init.value_or(false)) {
-    if (p.init_program.empty())
+    if (context.init_program.empty())
       return fail(Errc::unsupported, "--init: coracle-init is not installed beside coracled");
-    in.init_program = p.init_program;
+    in.init_program = context.init_program;
   }
   TRY(const auto security, parse_security_options(c.record.host.security_opt));
   const auto profile = security.seccomp.value_or("builtin");
@@ -194,15 +196,17 @@ Result<GenerateInput> generate_input(const Parts& p, const Container& c) {
   } else if (profile != "unconfined") {
     in.seccomp_profile = profile;
   }
-  in.target = p.host.seccomp;
-  in.hard_limits = p.host.hard_limits;
+  in.target = context.host.seccomp;
+  in.hard_limits = context.host.hard_limits;
   return in;
 }
 
-Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& p, const Container& c) {
+Result<std::vector<ResolvedMount>> resolve_mounts(const EngineConfig& config,
+                                                  const storage::Storage& storage,
+                                                  const Container& c) {
   std::vector<ResolvedMount> out;
   for (const auto& m : c.record.mounts) {
-    TRY(auto resolved, resolve(p, m));
+    TRY(auto resolved, resolve(config, storage, m));
     out.push_back(std::move(resolved));
   }
   return out;

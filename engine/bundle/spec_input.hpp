@@ -6,16 +6,18 @@
 #include <vector>
 
 #include "engine/container/container.hpp"
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 #include "engine/spec/generate.hpp"
 
 namespace coracle {
 
 // On the loop; makes and looks at no files but volumes' sub paths and /dev.
 //   errors  conflict: a container whose namespaces are joined does not run; not_found; …
-Result<GenerateInput> generate_input(const Parts& parts, const Container& c);
+Result<GenerateInput> generate_input(const Context& context, const Container& c);
 
 // The container's own mounts with their sources, as generate_input() has them.
-Result<std::vector<ResolvedMount>> resolve_mounts(const Parts& parts, const Container& c);
+Result<std::vector<ResolvedMount>> resolve_mounts(const EngineConfig& config,
+                                                  const storage::Storage& storage,
+                                                  const Container& c);
 
 }  // namespace coracle

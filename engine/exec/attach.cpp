@@ -9,7 +9,8 @@ namespace coracle {
 namespace {
 
 // The log up to now, as frames (or raw, with a terminal).
-Task<> replay(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options, const UniqueFd& client) {
+Task<> replay(asio::io_context& io, Logs& logs, ContainerPtr c, AttachOptions options,
+              const UniqueFd& client) {
   LogOptions all;
   all.out = options.out;
   all.err = options.err;
@@ -20,14 +21,14 @@ Task<> replay(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options, const
     std::string bytes;
     for (const auto& e : entries)
       bytes += stream->tty || options.raw ? e.text : stream_frame(e.is_err ? 2 : 1, e.text);
-    CO_CHECK(co_await write_to_client(p.io, client, std::move(bytes)));
+    CO_CHECK(co_await write_to_client(io, client, std::move(bytes)));
   }
 }
 
 }  // namespace
 
-Task<> attach_client(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options, UniqueFd client,
-                     std::string leftover) {
+Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, ContainerPtr c,
+                     AttachOptions options, UniqueFd client, std::string leftover) {
   WaitingAttach waiting;
   waiting.attach.in = options.in && c->record.config.open_stdin;
   waiting.attach.out = options.out;
@@ -36,8 +37,8 @@ Task<> attach_client(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options
   CO_TRY(waiting.attach.detach_keys, parse_detach_keys(options.detach_keys));
   waiting.attach.leftover_base64 = base64_encode(leftover);
   if (options.logs) {
-    co_await await_head_read(p.io, client);
-    CO_CHECK(co_await replay(p, logs, c, options, client));
+    co_await await_head_read(io, client);
+    CO_CHECK(co_await replay(io, logs, c, options, client));
   }
   if (!options.stream) {
     ::shutdown(client.get(), SHUT_WR);
@@ -47,7 +48,7 @@ Task<> attach_client(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options
   const auto turn = co_await c->turns.take();
   CO_CHECK(c->permits(Operation::attach));
   waiting.client = std::move(client);
-  announce(p, *c, "attach");
+  announce(events, *c, "attach");
   auto* running = c->running();
   if (running == nullptr) {
     c->attaching.push_back(std::move(waiting));
@@ -63,7 +64,8 @@ Task<> attach_client(Parts& p, Logs& logs, ContainerPtr c, AttachOptions options
   co_return Result<>{};
 }
 
-Task<> resize_terminal(Parts& p, ContainerPtr c, std::uint16_t height, std::uint16_t width) {
+Task<> resize_terminal(EventLog& events, ContainerPtr c, std::uint16_t height,
+                       std::uint16_t width) {
   CO_CHECK(c->permits(Operation::resize));
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "container {} is not running", c->id());
@@ -73,7 +75,8 @@ Task<> resize_terminal(Parts& p, ContainerPtr c, std::uint16_t height, std::uint
   request.size.width = width;
   auto link = running->monitor;
   CO_CHECK(co_await link->request(std::move(request)));
-  announce(p, *c, "resize", {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
+  announce(events, *c, "resize",
+           {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
   co_return Result<>{};
 }
 

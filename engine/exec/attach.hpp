@@ -5,13 +5,13 @@
 #include <string>
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/logs/logs.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
-Task<> attach_client(Parts& parts, Logs& logs, ContainerPtr c, AttachOptions options,
-                     UniqueFd client, std::string leftover);
-Task<> resize_terminal(Parts& parts, ContainerPtr c, std::uint16_t height, std::uint16_t width);
+Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, ContainerPtr c,
+                     AttachOptions options, UniqueFd client, std::string leftover);
+Task<> resize_terminal(EventLog& events, ContainerPtr c, std::uint16_t height, std::uint16_t width);
 
 }  // namespace coracle

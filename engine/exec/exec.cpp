@@ -24,11 +24,11 @@ std::string command_line(const ExecRequest& request) {
 }
 
 // The container's specification, from memory or, after a restart of the daemon, from its bundle.
-Result<std::shared_ptr<const oci::Spec>> spec_of(const Parts& p, Container& c) {
+Result<std::shared_ptr<const oci::Spec>> spec_of(const Store& store, Container& c) {
   auto* running = c.running();
   if (running == nullptr) return fail(Errc::conflict, "container {} is not running", c.id());
   if (running->spec) return running->spec;
-  TRY(const auto text, read_file(p.store.bundle(c.id()) + "/config.json"));
+  TRY(const auto text, read_file(store.bundle(c.id()) + "/config.json"));
   TRY(auto spec, json::from_text<oci::Spec>(text));
   spec.linux.seccomp.reset();
   spec.mounts.clear();
@@ -85,7 +85,8 @@ Task<std::string> Execs::create(ContainerPtr c, ExecRequest request) {
   exec->container = c;
   all_[exec->view.id] = exec;
   c->exec_ids.push_back(exec->view.id);
-  announce(p_, *c, "exec_create:" + command_line(exec->view.request), {{"execID", exec->view.id}});
+  announce(*context_.events, *c, "exec_create:" + command_line(exec->view.request),
+           {{"execID", exec->view.id}});
   co_return exec->view.id;
 }
 
@@ -105,7 +106,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   const auto& request = exec->view.request;
   auto c = exec->container;
   exec->started = true;
-  CO_TRY(const auto spec, spec_of(p_, *c));
+  CO_TRY(const auto spec, spec_of(context_.store, *c));
   CO_TRY(const auto process, exec_process(*spec, request));
   monitor::Request message;
   message.op = "exec";
@@ -129,7 +130,8 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   exec->view.running = true;
   auto link = c->running()->monitor;
   // Told before the start, as dockerd does: its end may be heard of before the reply.
-  announce(p_, *c, "exec_start:" + command_line(request), {{"execID", exec->view.id}});
+  announce(*context_.events, *c, "exec_start:" + command_line(request),
+           {{"execID", exec->view.id}});
   auto answer = co_await link->request(std::move(message), std::move(fds));
   CO_CHECK(answer);
   exec->view.pid = answer->pid;
@@ -138,7 +140,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
 
 Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_size,
                              UniqueFd client, std::string leftover) {
-  co_await await_head_read(p_.io, client);
+  co_await await_head_read(context_.io, client);
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
   if (console_size.size() == 2) exec->view.request.console_size = std::move(console_size);
@@ -151,7 +153,7 @@ Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_
   // The connection is a stream already: the reason is told in it.
   auto text = "OCI runtime exec failed: " + done.error().message + "\r\n";
   if (!exec->view.request.tty) text = stream_frame(1, text);
-  (void)co_await write_to_client(p_.io, copy, std::move(text));
+  (void)co_await write_to_client(context_.io, copy, std::move(text));
   ::shutdown(copy.get(), SHUT_RDWR);
   co_return Result<>{};
 }
@@ -187,7 +189,7 @@ void Execs::kill(const std::string& id) {
   const auto exec = find(id);
   if (!exec || !(*exec)->view.running) return;
   if (auto* running = (*exec)->container->running())
-    p_.scope.start("kill exec", send_kill(running->monitor, id));
+    context_.scope.start("kill exec", send_kill(running->monitor, id));
 }
 
 void Execs::forget(const std::string& id) {
@@ -220,13 +222,13 @@ void Execs::finish(Instance& exec, std::int32_t code, Time at) {
 
 void Execs::event(const ContainerPtr& c, const monitor::Answer& answer) {
   if (answer.event == "detached") {
-    announce(p_, *c, "exec_detach", {{"execID", answer.exec_id}});
+    announce(*context_.events, *c, "exec_detach", {{"execID", answer.exec_id}});
     return;
   }
   if (answer.event != "exit") return;
   if (const auto found = all_.find(answer.exec_id); found != all_.end())
     finish(*found->second, answer.code, now());
-  announce(p_, *c, "exec_die",
+  announce(*context_.events, *c, "exec_die",
            {{"execID", answer.exec_id}, {"exitCode", std::to_string(answer.code)}}, answer.time);
   // Only now its streams are closed: who sees the end finds Running false.
   if (auto* running = c->running()) running->monitor->acknowledge(answer.n);

@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "engine/container/container.hpp"
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
 class Execs {
  public:
-  explicit Execs(Parts& parts) : p_(parts) {}
+  explicit Execs(Context& context) : context_(context) {}
 
   Task<std::string> create(ContainerPtr c, ExecRequest request);
   //   errors  not_found; conflict: has already run, or its container does not run
@@ -52,7 +52,7 @@ class Execs {
   void finish(Instance& exec, std::int32_t code, Time at);
   void forget_old();
 
-  Parts& p_;
+  Context& context_;
   std::map<std::string, InstancePtr> all_;
 };
 

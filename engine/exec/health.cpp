@@ -112,8 +112,8 @@ void HealthChecks::watch(const ContainerPtr& c) {
   auto* running = c->running();
   auto plan = plan_health(c->record.config);
   if (running == nullptr || !plan) return;
-  p_.scope.start("health check",
-                 run(c, running->monitor, std::make_shared<const HealthPlan>(*std::move(plan))));
+  context_.scope.start("health check", run(c, running->monitor,
+                                           std::make_shared<const HealthPlan>(*std::move(plan))));
 }
 
 Coro<void> HealthChecks::run(ContainerPtr c, Link link, Plan plan) {
@@ -122,13 +122,14 @@ Coro<void> HealthChecks::run(ContainerPtr c, Link link, Plan plan) {
     if (!on) co_return;
     auto result = co_await probe(c, plan);
     const auto* running = c->running();
-    if (p_.closing || running == nullptr || running->monitor != link || !c->state.health) co_return;
+    if (context_.closing || running == nullptr || running->monitor != link || !c->state.health)
+      co_return;
     // Cut off by the pause: it says nothing.
     if (c->state.status != Status::running) continue;
     if (!judge(*c->state.health, *plan, std::move(result), c->state.started_at)) continue;
-    if (auto saved = p_.store.save_state(c->id(), c->state); !saved)
+    if (auto saved = context_.store.save_state(c->id(), c->state); !saved)
       log::error("state not saved id={} reason={}", c->id(), saved.error().message);
-    announce(p_, *c, "health_status: " + c->state.health->status);
+    announce(*context_.events, *c, "health_status: " + c->state.health->status);
   }
 }
 
@@ -139,7 +140,7 @@ Coro<bool> HealthChecks::wait_for_turn(ContainerPtr c, Link link, Plan plan) {
   for (;;) {
     const auto state = co_await asio::this_coro::cancellation_state;
     const auto* running = c->running();
-    if (state.cancelled() != asio::cancellation_type::none || p_.closing || c->removing ||
+    if (state.cancelled() != asio::cancellation_type::none || context_.closing || c->removing ||
         running == nullptr || running->monitor != link || !c->state.health)
       co_return false;
     if (c->state.status != Status::running) {
@@ -189,9 +190,9 @@ Coro<HealthProbe> HealthChecks::probe(ContainerPtr c, Plan plan) {
 Coro<void> HealthChecks::collect(std::string id, UniqueFd output, Plan plan,
                                  std::shared_ptr<HealthProbe> result) {
   auto overdue = std::make_shared<bool>(false);
-  auto patience = std::make_shared<asio::steady_timer>(p_.io);
+  auto patience = std::make_shared<asio::steady_timer>(context_.io);
   patience->expires_after(plan->timeout);
-  p_.scope.start("health check's timeout", end_overdue(id, patience, overdue));
+  context_.scope.start("health check's timeout", end_overdue(id, patience, overdue));
   std::array<char, 4096> buffer{};
   bool cut = false, open = true;
   while (open) {
@@ -199,7 +200,7 @@ Coro<void> HealthChecks::collect(std::string id, UniqueFd output, Plan plan,
     if (n > 0) {
       keep(*result, buffer.data(), static_cast<std::size_t>(n), cut);
     } else if (n < 0 && errno == EAGAIN) {
-      const auto ready = co_await wait_readable(p_.io, output);
+      const auto ready = co_await wait_readable(context_.io, output);
       open = ready.has_value();
     } else if (n == 0 || errno != EINTR) {
       open = false;
@@ -210,7 +211,7 @@ Coro<void> HealthChecks::collect(std::string id, UniqueFd output, Plan plan,
     const auto view = execs_.inspect(id);
     const auto state = co_await asio::this_coro::cancellation_state;
     if (!view || !view->running || state.cancelled() != asio::cancellation_type::none) break;
-    co_await sleep_for(p_.io, kLook);
+    co_await sleep_for(context_.io, kLook);
   }
   patience->cancel();
   if (cut) result->output += "...";

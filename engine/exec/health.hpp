@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/exec/exec.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
@@ -44,7 +44,7 @@ void begin_health(Container& c);
 
 class HealthChecks {
  public:
-  HealthChecks(Parts& parts, Execs& execs) : p_(parts), execs_(execs) {}
+  HealthChecks(Context& context, Execs& execs) : context_(context), execs_(execs) {}
   // It runs: probes it until this run is over. Nothing when there is no check.
   void watch(const ContainerPtr& c);
 
@@ -58,7 +58,7 @@ class HealthChecks {
                      std::shared_ptr<HealthProbe> result);
   Coro<void> end_overdue(std::string id, std::shared_ptr<asio::steady_timer> patience,
                          std::shared_ptr<bool> overdue);
-  Parts& p_;
+  Context& context_;
   Execs& execs_;
 };
 

@@ -24,22 +24,22 @@ struct Viewing {
   ThreadPlaces::Place place;
 };
 
-Result<RootViewPlan> plan_view(const Parts& p, Container& c) {
+Result<RootViewPlan> plan_view(const Context& context, Container& c) {
   RootViewPlan plan;
   if (const auto* running = c.running(); running != nullptr && is_alive(c.status())) {
     plan.process = running->identity.init;
     return plan;
   }
-  TRY(const auto layer, p.storage->mount_plan(c.id()));
+  TRY(const auto layer, context.storage->mount_plan(c.id()));
   plan.root.type = layer.type;
   plan.root.lower = layer.lower;
   plan.root.upper = layer.upper;
   plan.root.work = layer.work;
   plan.root.fuse_program = layer.program;
-  plan.place = p.store.dir(c.id());
+  plan.place = context.store.dir(c.id());
   if (!c.writable_root) c.writable_root = std::make_shared<WritableRoot>();
   plan.shared = c.writable_root;
-  TRY(plan.mounts, resolve_mounts(p, c));
+  TRY(plan.mounts, resolve_mounts(context.config, *context.storage, c));
   return plan;
 }
 
@@ -52,12 +52,12 @@ Result<> may_be_copied(const Container& c) {
 
 // Under the turn: neither a start nor a removal is half done when it is planned, and both see the
 // use. Not before there is a thread for it, so that what waits for one is in nobody's way.
-Task<Viewing> begin_view(Parts& p, ContainerPtr c, bool read_only, Lane lane) {
+Task<Viewing> begin_view(Context& context, ContainerPtr c, bool read_only, Lane lane) {
   ThreadOwner owner{lane, c->id()};
-  CO_TRY(auto place, co_await ThreadPlaces::take(p.io, std::move(owner)));
+  CO_TRY(auto place, co_await ThreadPlaces::take(context.io, std::move(owner)));
   const auto turn = co_await c->turns.take();
   CO_CHECK(may_be_copied(*c));
-  CO_TRY(auto plan, plan_view(p, *c));
+  CO_TRY(auto plan, plan_view(context, *c));
   plan.read_only = read_only;
   Viewing viewing{std::move(plan), c->uses.begin(), std::move(place)};
   co_return viewing;
@@ -184,28 +184,28 @@ Task<> copy_in_now(asio::io_context& io, ThreadPlaces::Place place, CopyIn copy)
 
 }  // namespace
 
-Task<PathStat> stat_path(Parts& p, ContainerPtr c, std::string name, std::string path) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, true, Lane::trees));
+Task<PathStat> stat_path(Context& context, ContainerPtr c, std::string name, std::string path) {
+  CO_TRY(auto viewing, co_await begin_view(context, c, true, Lane::trees));
   auto use = viewing.use;
-  auto work = stat_now(p.io, std::move(viewing), path);
-  auto found = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  auto work = stat_now(context.io, std::move(viewing), path);
+  auto found = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
   co_return named(std::move(found), name, path);
 }
 
-Task<> copy_out(Parts& p, ContainerPtr c, std::string name, std::string path, UniqueFd to,
+Task<> copy_out(Context& context, ContainerPtr c, std::string name, std::string path, UniqueFd to,
                 std::function<void(const PathStat&)> told) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, true, Lane::peers));
+  CO_TRY(auto viewing, co_await begin_view(context, c, true, Lane::peers));
   auto use = viewing.use;
-  auto work = copy_out_now(p.io, std::move(viewing), path, std::move(to), std::move(told));
-  auto done = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  auto work = copy_out_now(context.io, std::move(viewing), path, std::move(to), std::move(told));
+  auto done = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
   if (!done) co_return named(std::move(done), name, path);
-  announce(p, *c, "archive-path");
+  announce(*context.events, *c, "archive-path");
   co_return done;
 }
 
-Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, CopyInOptions options,
-               UniqueFd from) {
-  CO_TRY(auto viewing, co_await begin_view(p, c, false, Lane::peers));
+Task<> copy_in(Context& context, ContainerPtr c, std::string name, std::string path,
+               CopyInOptions options, UniqueFd from) {
+  CO_TRY(auto viewing, co_await begin_view(context, c, false, Lane::peers));
   auto use = viewing.use;
   auto body = duplicate(from);
   if (body) use->body = *std::move(body);
@@ -222,26 +222,26 @@ Task<> copy_in(Parts& p, ContainerPtr c, std::string name, std::string path, Cop
     copy.mounts.push_back({m.destination, m.rw && !read_only});
   }
   if (options.container_ids) copy.user = c->record.config.user;
-  copy.options.one_id = p.config.one_id;
+  copy.options.one_id = context.config.one_id;
   copy.options.keep_kinds = options.keep_kinds;
   copy.from = std::move(from);
-  auto work = copy_in_now(p.io, std::move(viewing.place), std::move(copy));
-  auto done = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
-  p.storage->layer_changed(c->id());
+  auto work = copy_in_now(context.io, std::move(viewing.place), std::move(copy));
+  auto done = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
+  context.storage->layer_changed(c->id());
   if (!done) co_return named(std::move(done), name, path);
-  announce(p, *c, "extract-to-dir");
+  announce(*context.events, *c, "extract-to-dir");
   co_return done;
 }
 
 // It reads the layers' directories and mounts nothing: a removal alone ends it, since what is left
 // of a layer that is being taken away would pass for the whole.
-Task<> export_container(Parts& p, ContainerPtr c, UniqueFd to) {
+Task<> export_container(Context& context, ContainerPtr c, UniqueFd to) {
   CO_CHECK(may_be_copied(*c));
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = p.storage->export_layer(c->id(), std::move(to));
-  CO_CHECK(co_await run_use(p.io, c->uses, std::move(use), std::move(work)));
-  announce(p, *c, "export");
+  auto work = context.storage->export_layer(c->id(), std::move(to));
+  CO_CHECK(co_await run_use(context.io, c->uses, std::move(use), std::move(work)));
+  announce(*context.events, *c, "export");
   co_return Result<>{};
 }
 

@@ -9,25 +9,25 @@
 #include <string>
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/face/archive.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
 // `name` and `path` are the client's, for Docker's texts.
 //   errors  not_found "Could not find the file P in container C"
-Task<PathStat> stat_path(Parts& parts, ContainerPtr c, std::string name, std::string path);
+Task<PathStat> stat_path(Context& context, ContainerPtr c, std::string name, std::string path);
 
 // Writes a tar to `to` and closes it. `told` is called on the loop, before the first byte.
-Task<> copy_out(Parts& parts, ContainerPtr c, std::string name, std::string path, UniqueFd to,
+Task<> copy_out(Context& context, ContainerPtr c, std::string name, std::string path, UniqueFd to,
                 std::function<void(const PathStat&)> told);
 
 // Reads a tar, plain or compressed, into the directory `path`.
 //   errors  invalid_argument "extraction point is not a directory", "container rootfs is marked
 //           read-only", "mounted volume is marked read-only"
-Task<> copy_in(Parts& parts, ContainerPtr c, std::string name, std::string path,
+Task<> copy_in(Context& context, ContainerPtr c, std::string name, std::string path,
                CopyInOptions options, UniqueFd from);
 
-Task<> export_container(Parts& parts, ContainerPtr c, UniqueFd to);
+Task<> export_container(Context& context, ContainerPtr c, UniqueFd to);
 
 }  // namespace coracle

@@ -57,14 +57,14 @@ Result<> may_be_committed(const Container& c) {
   return {};
 }
 
-std::string mark_of(const Parts& p, const Container& c) {
-  return p.store.run_dir(c.id()) + "/" + kPausedByCommitName;
+std::string mark_of(const Store& store, const Container& c) {
+  return store.run_dir(c.id()) + "/" + kPausedByCommitName;
 }
 
 // Whether the container has been paused for it.
-Task<bool> freeze(Parts& p, Lifecycle& life, ContainerPtr c, bool wanted) {
+Task<bool> freeze(const Store& store, Lifecycle& life, ContainerPtr c, bool wanted) {
   if (!wanted || c->status() != Status::running) co_return false;
-  const auto mark = mark_of(p, *c);
+  const auto mark = mark_of(store, *c);
   CO_CHECK(write_file_atomic(mark, "", 0600, Durability::unsynced));
   const auto paused = co_await life.pause(c);
   if (paused) co_return true;
@@ -73,22 +73,22 @@ Task<bool> freeze(Parts& p, Lifecycle& life, ContainerPtr c, bool wanted) {
   co_return false;
 }
 
-Task<> thaw(Parts& p, Lifecycle& life, ContainerPtr c) {
+Task<> thaw(const Store& store, Lifecycle& life, ContainerPtr c) {
   if (c->status() == Status::paused) {
     const auto thawed = co_await life.unpause(c);
     if (!thawed)
       log::warn("container stays paused after a commit id={} reason={}", c->id(),
                 thawed.error().message);
   }
-  ::unlink(mark_of(p, *c).c_str());
+  ::unlink(mark_of(store, *c).c_str());
   co_return Result<>{};
 }
 
 // Pausing and resuming are carried to their end whatever becomes of the client: the engine's scope
 // has them, and the wait for them does not hear a cancellation.
 template <class T>
-Task<T> to_its_end(Parts& p, Task<T> task) {
-  Later<T> later(p.io, p.scope, "pause for a commit", std::move(task));
+Task<T> to_its_end(asio::io_context& io, Scope& scope, Task<T> task) {
+  Later<T> later(io, scope, "pause for a commit", std::move(task));
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   auto result = co_await later.get();
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
@@ -97,14 +97,15 @@ Task<T> to_its_end(Parts& p, Task<T> task) {
 
 }  // namespace
 
-Task<std::vector<storage::Change>> changes_of(Parts& p, ContainerPtr c) {
+Task<std::vector<storage::Change>> changes_of(asio::io_context& io, storage::Storage& storage,
+                                              ContainerPtr c) {
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = p.storage->changes(c->id());
-  co_return co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  auto work = storage.changes(c->id());
+  co_return co_await run_use(io, c->uses, std::move(use), std::move(work));
 }
 
-Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
+Task<std::string> commit_container(Context& context, Lifecycle& life, ContainerPtr c,
                                    CommitRequest request) {
   CO_CHECK(may_be_committed(*c));
   storage::CommitOptions options;
@@ -122,23 +123,23 @@ Task<std::string> commit_container(Parts& p, Lifecycle& life, ContainerPtr c,
   options.created_by = command_line(c->record.config);
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
-  auto freezing = freeze(p, life, c, request.pause);
-  CO_TRY(const bool frozen, co_await to_its_end(p, std::move(freezing)));
+  auto freezing = freeze(context.store, life, c, request.pause);
+  CO_TRY(const bool frozen, co_await to_its_end(context.io, context.scope, std::move(freezing)));
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = p.storage->commit(c->id(), std::move(options));
-  const auto image = co_await run_use(p.io, c->uses, std::move(use), std::move(work));
+  auto work = context.storage->commit(c->id(), std::move(options));
+  const auto image = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
   if (frozen) {
-    auto thawing = thaw(p, life, c);
-    CO_CHECK(co_await to_its_end(p, std::move(thawing)));
+    auto thawing = thaw(context.store, life, c);
+    CO_CHECK(co_await to_its_end(context.io, context.scope, std::move(thawing)));
   }
   if (!image) co_return std::unexpected(image.error());
   if (!name.empty()) {
     auto attributes = image->config.labels;
     attributes["name"] = name;
-    announce(p, "image", "tag", image->id, std::move(attributes));
+    announce(*context.events, "image", "tag", image->id, std::move(attributes));
   }
-  announce(p, *c, "commit",
+  announce(*context.events, *c, "commit",
            {{"comment", request.comment}, {"imageID", image->id}, {"imageRef", name}});
   co_return image->id;
 }

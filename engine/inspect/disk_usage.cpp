@@ -72,25 +72,25 @@ std::map<std::string, std::int64_t> sizes_of_trees(
 }
 
 Task<std::map<std::string, std::int64_t>> walk(
-    Parts& p, std::vector<std::pair<std::string, std::string>> trees) {
+    asio::io_context& io, std::vector<std::pair<std::string, std::string>> trees) {
   auto job = [trees = std::move(trees)]() -> Result<std::map<std::string, std::int64_t>> {
     return sizes_of_trees(trees);
   };
   // On no Worker: a volume may lie on a file system that answers late, or never.
   ThreadOwner owner{Lane::trees, "volumes"};
-  co_return co_await run_on_thread(p.io, std::move(job), std::move(owner));
+  co_return co_await run_on_thread(io, std::move(job), std::move(owner));
 }
 
-Task<std::vector<DiskUsage::ContainerUse>> container_uses(Parts& p) {
+Task<std::vector<DiskUsage::ContainerUse>> container_uses(Context& context) {
   ListOptions all;
   all.all = true;
   std::vector<ContainerView> views;
   std::vector<std::string> ids;
-  CO_CHECK(list_containers(p, all, [&](const ContainerView& view) {
+  CO_CHECK(list_containers(context, all, [&](const ContainerView& view) {
     views.push_back(view);
     ids.push_back(view.id);
   }));
-  CO_TRY(const auto sizes, co_await container_sizes(p, std::move(ids)));
+  CO_TRY(const auto sizes, co_await container_sizes(context, std::move(ids)));
   std::vector<DiskUsage::ContainerUse> uses;
   for (auto& view : views) {
     const auto found = sizes.find(view.id);
@@ -99,26 +99,26 @@ Task<std::vector<DiskUsage::ContainerUse>> container_uses(Parts& p) {
   co_return uses;
 }
 
-Task<std::vector<DiskUsage::VolumeUse>> volume_uses(Parts& p) {
-  auto volumes = p.storage->volumes();
+Task<std::vector<DiskUsage::VolumeUse>> volume_uses(Context& context) {
+  auto volumes = context.storage->volumes();
   std::vector<std::pair<std::string, std::string>> trees;
   for (const auto& v : volumes) trees.emplace_back(v.name, v.mountpoint);
-  CO_TRY(const auto sizes, co_await walk(p, std::move(trees)));
+  CO_TRY(const auto sizes, co_await walk(context.io, std::move(trees)));
   std::vector<DiskUsage::VolumeUse> uses;
   for (auto& v : volumes) {
     DiskUsage::VolumeUse use;
     const auto found = sizes.find(v.name);
     if (found != sizes.end()) use.size = found->second;
-    use.containers = containers_with_volume(p, v.name);
+    use.containers = containers_with_volume(context.table, v.name);
     use.volume = std::move(v);
     uses.push_back(std::move(use));
   }
   co_return uses;
 }
 
-std::map<std::string, std::size_t> containers_by_image(const Parts& p) {
+std::map<std::string, std::size_t> containers_by_image(const ContainerTable& containers) {
   std::map<std::string, std::size_t> counts;
-  for (const auto& [id, c] : p.table.all()) ++counts[c->record.image_id];
+  for (const auto& [id, c] : containers.all()) ++counts[c->record.image_id];
   return counts;
 }
 
@@ -161,10 +161,10 @@ std::int64_t LayerSums::shared(const storage::Image& image) const {
   return sum;
 }
 
-LayerSums sums_of(const Parts& p) {
-  const auto containers = containers_by_image(p);
+LayerSums sums_of(const storage::Storage& storage, const ContainerTable& containers) {
+  const auto used = containers_by_image(containers);
   LayerSums sums;
-  for (const auto& image : p.storage->images()) sums.add(image, containers.contains(image.id));
+  for (const auto& image : storage.images()) sums.add(image, used.contains(image.id));
   return sums;
 }
 
@@ -180,28 +180,29 @@ Result<std::int64_t> tree_size(const std::string& path, Stop stop) {
   return sum.bytes;
 }
 
-std::size_t containers_with_volume(const Parts& p, const std::string& name) {
-  return static_cast<std::size_t>(std::ranges::count_if(p.table.all(), [&](const auto& entry) {
+std::size_t containers_with_volume(const ContainerTable& containers, const std::string& name) {
+  return static_cast<std::size_t>(std::ranges::count_if(containers.all(), [&](const auto& entry) {
     return std::ranges::any_of(entry.second->record.mounts, [&](const MountRecord& m) {
       return m.type == "volume" && m.name == name;
     });
   }));
 }
 
-Task<std::map<std::string, ContainerSize>> container_sizes(Parts& p, std::vector<std::string> ids) {
+Task<std::map<std::string, ContainerSize>> container_sizes(Context& context,
+                                                           std::vector<std::string> ids) {
   std::map<std::string, std::int64_t> images;
-  for (const auto& image : p.storage->images()) images[image.id] = image.size;
+  for (const auto& image : context.storage->images()) images[image.id] = image.size;
   std::map<std::string, ContainerSize> sizes;
   std::deque<std::pair<std::string, Later<storage::LayerUsage>>> asked;
   for (const auto& id : ids) {
-    const auto found = p.table.all().find(id);
-    if (found == p.table.all().end()) continue;
+    const auto found = context.table.all().find(id);
+    if (found == context.table.all().end()) continue;
     const auto& c = *found->second;
     // Nothing writes to the layer of one that does not run.
     const auto version = is_alive(c.status()) ? "" : "ended " + to_rfc3339(c.state.finished_at);
     sizes[id].root_fs = images[c.record.image_id];
-    asked.emplace_back(id, Later<storage::LayerUsage>(p.io, p.scope, "measure layer",
-                                                      p.storage->layer_usage(id, version)));
+    asked.emplace_back(id, Later<storage::LayerUsage>(context.io, context.scope, "measure layer",
+                                                      context.storage->layer_usage(id, version)));
   }
   for (auto& [id, later] : asked) {
     const auto usage = co_await later.get();
@@ -215,23 +216,23 @@ Task<std::map<std::string, ContainerSize>> container_sizes(Parts& p, std::vector
   co_return sizes;
 }
 
-Task<DiskUsage> disk_usage(Parts& p, DiskUsageParts wanted) {
+Task<DiskUsage> disk_usage(Context& context, DiskUsageParts wanted) {
   DiskUsage usage;
   if (wanted.containers) {
-    CO_TRY(auto containers, co_await container_uses(p));
+    CO_TRY(auto containers, co_await container_uses(context));
     usage.containers = std::move(containers);
   }
   if (wanted.volumes) {
-    CO_TRY(auto volumes, co_await volume_uses(p));
+    CO_TRY(auto volumes, co_await volume_uses(context));
     usage.volumes = std::move(volumes);
   }
   if (!wanted.images) co_return usage;
-  const auto sums = sums_of(p);
-  const auto containers = containers_by_image(p);
+  const auto sums = sums_of(*context.storage, context.table);
+  const auto containers = containers_by_image(context.table);
   usage.layers = sums.total();
   usage.layers_unused = sums.unused();
   usage.images.emplace();
-  for (auto& image : p.storage->images()) {
+  for (auto& image : context.storage->images()) {
     DiskUsage::ImageUse use;
     use.shared = sums.shared(image);
     const auto found = containers.find(image.id);

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "engine/base/tree/walk.hpp"
+#include "engine/context.hpp"
 #include "engine/face/usage.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
@@ -33,18 +33,18 @@ class LayerSums {
   };
   std::vector<Node> nodes_{1};
 };
-LayerSums sums_of(const Parts& parts);
+LayerSums sums_of(const storage::Storage& storage, const ContainerTable& containers);
 
 // Bytes of the files below `path` (each hard-linked one once, none of another file system), as
 // Docker counts a volume.   errors  those of the first directory; what cannot be read is left out
 Result<std::int64_t> tree_size(const std::string& path, Stop stop = nullptr);
 
 // Of these containers; one that is gone or cannot be read is left out.
-Task<std::map<std::string, ContainerSize>> container_sizes(Parts& parts,
+Task<std::map<std::string, ContainerSize>> container_sizes(Context& context,
                                                            std::vector<std::string> ids);
-Task<DiskUsage> disk_usage(Parts& parts, DiskUsageParts wanted);
+Task<DiskUsage> disk_usage(Context& context, DiskUsageParts wanted);
 
 // Containers that have this volume among their mounts, whether they run or not.
-std::size_t containers_with_volume(const Parts& parts, const std::string& name);
+std::size_t containers_with_volume(const ContainerTable& containers, const std::string& name);
 
 }  // namespace coracle

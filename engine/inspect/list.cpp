@@ -12,12 +12,12 @@ namespace {
 // Which images are one of those that are wanted, or built on one; asked once an image.
 class Ancestors {
  public:
-  Ancestors(const Parts& p, const Filters& filters) : p_(p) {
+  Ancestors(const Context& context, const Filters& filters) : context_(context) {
     const auto found = filters.find("ancestor");
     if (found == filters.end()) return;
     wanted_ = found->second;
     for (const auto& name : wanted_) {
-      if (auto image = p.storage->find(name)) images_.push_back(*std::move(image));
+      if (auto image = context.storage->find(name)) images_.push_back(*std::move(image));
     }
   }
   bool has(const ContainerView& v) {
@@ -29,7 +29,7 @@ class Ancestors {
 
  private:
   [[nodiscard]] bool descends(const std::string& id) const {
-    const auto own = p_.storage->find(id);
+    const auto own = context_.storage->find(id);
     return std::ranges::any_of(images_, [&](const storage::Image& ancestor) {
       if (ancestor.id == id) return true;
       const auto& below = ancestor.diff_ids;
@@ -38,7 +38,7 @@ class Ancestors {
     });
   }
 
-  const Parts& p_;
+  const Context& context_;
   std::vector<std::string> wanted_;
   std::vector<storage::Image> images_;
   std::map<std::string, bool> known_;
@@ -47,13 +47,13 @@ class Ancestors {
 struct TimeWindow {
   Time after{-1}, before;
 };
-Result<TimeWindow> window_of(const Parts& p, const Filters& filters) {
+Result<TimeWindow> window_of(const ContainerTable& containers, const Filters& filters) {
   TimeWindow w;
   for (const char* key : {"before", "since"}) {
     const auto found = filters.find(key);
     if (found == filters.end()) continue;
     for (const auto& ref : found->second) {
-      TRY(const auto c, p.table.find(ref));
+      TRY(const auto c, containers.find(ref));
       (std::string_view(key) == "before" ? w.before : w.after) = c->record.created;
     }
   }
@@ -62,13 +62,13 @@ Result<TimeWindow> window_of(const Parts& p, const Filters& filters) {
 
 }  // namespace
 
-Result<> list_containers(const Parts& p, const ListOptions& options,
+Result<> list_containers(const Context& context, const ListOptions& options,
                          const std::function<void(const ContainerView&)>& visit) {
   CHECK(check_container_filters(options.filters));
-  TRY(const auto window, window_of(p, options.filters));
+  TRY(const auto window, window_of(context.table, options.filters));
   const bool all = options.all || options.limit > 0 || options.filters.contains("status");
   std::vector<const Container*> wanted;
-  for (const auto& [id, c] : p.table.all()) {
+  for (const auto& [id, c] : context.table.all()) {
     const auto status = c->status();
     if (!all && !is_alive(status) && status != Status::restarting) continue;
     if (c->record.created <= window.after) continue;
@@ -78,11 +78,11 @@ Result<> list_containers(const Parts& p, const ListOptions& options,
   std::ranges::stable_sort(wanted, [](const Container* a, const Container* b) {
     return a->record.created > b->record.created;
   });
-  Ancestors ancestors(p, options.filters);
+  Ancestors ancestors(context, options.filters);
   const ContainerFilter filter(options.filters);
   std::int64_t shown = 0;
   for (const auto* c : wanted) {
-    const auto view = view_of(p, *c, Depth::list);
+    const auto view = view_of(context, *c, Depth::list);
     if (!filter.matches(view) || !ancestors.has(view)) continue;
     visit(view);
     if (++shown == options.limit) break;

@@ -3,13 +3,13 @@
 
 #include <functional>
 
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
 // The newest first; a view lives for one call.
 //   errors  invalid_argument "invalid filter 'x'"; not_found: before or since names no container
-Result<> list_containers(const Parts& parts, const ListOptions& options,
+Result<> list_containers(const Context& context, const ListOptions& options,
                          const std::function<void(const ContainerView&)>& visit);
 
 }  // namespace coracle

@@ -4,7 +4,7 @@
 
 namespace coracle {
 
-Result<ProcessTree> process_tree_of(const Parts& p, Container& c) {
+Result<ProcessTree> process_tree_of(const storage::Storage& storage, Container& c) {
   if (c.status() == Status::restarting)
     return fail(Errc::conflict, "Container {} is restarting, wait until the container is running",
                 c.id());
@@ -12,7 +12,7 @@ Result<ProcessTree> process_tree_of(const Parts& p, Container& c) {
   if (running == nullptr || !is_alive(c.status()))
     return fail(Errc::conflict, "container {} is not running", c.id());
   ProcessTree tree{running->identity.monitor, running->identity.init, {}};
-  if (const auto plan = p.storage->mount_plan(c.id())) tree.skip = plan->program;
+  if (const auto plan = storage.mount_plan(c.id())) tree.skip = plan->program;
   return tree;
 }
 

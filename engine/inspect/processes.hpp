@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/container/container.hpp"
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
@@ -18,7 +18,7 @@ struct ProcessTree {
   std::string skip;  // program of the root file system (fuse-overlayfs), a child of the monitor too
 };
 //   errors  conflict, with Docker's text, when it does not run
-Result<ProcessTree> process_tree_of(const Parts& parts, Container& container);
+Result<ProcessTree> process_tree_of(const storage::Storage& storage, Container& container);
 
 // The container's own, in the order of the walk: parents before children.
 //   errors  not_found when the container's first process has ended

@@ -12,9 +12,9 @@ namespace {
 constexpr std::chrono::milliseconds kSampleInterval{1000};
 
 struct Watch {
-  Watch(Parts& parts, ContainerPtr container, StatsOptions asked)
-      : p(parts), c(std::move(container)), options(asked) {}
-  Parts& p;
+  Watch(Context& in, ContainerPtr container, StatsOptions asked)
+      : context(in), c(std::move(container)), options(asked) {}
+  Context& context;
   ContainerPtr c;
   StatsOptions options;
   std::optional<StatsSample> last;
@@ -23,27 +23,28 @@ struct Watch {
 };
 using WatchPtr = std::shared_ptr<Watch>;
 
-SampleOrder order_of(const Parts& p, const Container& c, ProcessTree tree) {
+SampleOrder order_of(const EngineConfig& config, const HostFacts& host_facts, const Container& c,
+                     ProcessTree tree) {
   SampleOrder order;
   order.tree = std::move(tree);
   const auto& mode = c.record.host.network_mode;
   order.networks = mode != "host" && mode != "none";
-  order.host_memory = static_cast<std::uint64_t>(std::max<std::int64_t>(p.host.memory, 0));
-  order.cpus = static_cast<std::uint32_t>(p.host.cpus);
-  order.data_root = p.config.data_root;
+  order.host_memory = static_cast<std::uint64_t>(std::max<std::int64_t>(host_facts.memory, 0));
+  order.cpus = static_cast<std::uint32_t>(host_facts.cpus);
+  order.data_root = config.data_root;
   return order;
 }
 
 // None when it does not run.
 Task<std::optional<StatsSample>> sample_now(WatchPtr w) {
   std::optional<StatsSample> none;
-  auto tree = process_tree_of(w->p, *w->c);
+  auto tree = process_tree_of(*w->context.storage, *w->c);
   if (!tree) co_return none;
-  auto order = order_of(w->p, *w->c, *std::move(tree));
+  auto order = order_of(w->context.config, w->context.host, *w->c, *std::move(tree));
   // On no Worker: what /proc tells of a process can wait for that process's memory.
   auto job = [order = std::move(order)] { return take_sample(order); };
   ThreadOwner owner{Lane::trees, w->c->id()};
-  auto sample = co_await run_on_thread(w->p.io, std::move(job), std::move(owner));
+  auto sample = co_await run_on_thread(w->context.io, std::move(job), std::move(owner));
   if (!sample && sample.error().code == Errc::not_found) co_return none;
   CO_CHECK(sample);
   std::optional<StatsSample> taken = *std::move(sample);
@@ -53,7 +54,7 @@ Task<std::optional<StatsSample>> sample_now(WatchPtr w) {
 
 // Waits for the next full second of this stream. A client that reads slowly gets fewer samples.
 Task<> wait_for_turn(WatchPtr w) {
-  asio::steady_timer timer(w->p.io, w->due);
+  asio::steady_timer timer(w->context.io, w->due);
   co_await timer.async_wait(kToken);
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none)
@@ -61,7 +62,7 @@ Task<> wait_for_turn(WatchPtr w) {
   co_return Result<>{};
 }
 
-bool is_gone(const Watch& w) { return w.p.closing || !w.p.table.all().contains(w.c->id()); }
+bool is_gone(const Watch& w) { return w.context.closing || !w.context.table.all().contains(w.c->id()); }
 
 Task<std::optional<StatsView>> next_view(WatchPtr w) {
   std::optional<StatsView> end;
@@ -99,8 +100,8 @@ class ContainerStats : public StatsStream {
 
 }  // namespace
 
-std::unique_ptr<StatsStream> open_stats(Parts& p, ContainerPtr c, StatsOptions options) {
-  return std::make_unique<ContainerStats>(std::make_shared<Watch>(p, std::move(c), options));
+std::unique_ptr<StatsStream> open_stats(Context& context, ContainerPtr c, StatsOptions options) {
+  return std::make_unique<ContainerStats>(std::make_shared<Watch>(context, std::move(c), options));
 }
 
 }  // namespace coracle

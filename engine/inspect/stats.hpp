@@ -4,11 +4,12 @@
 #include <memory>
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/face/stats.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
-std::unique_ptr<StatsStream> open_stats(Parts& parts, ContainerPtr container, StatsOptions options);
+std::unique_ptr<StatsStream> open_stats(Context& context, ContainerPtr container,
+                                        StatsOptions options);
 
 }  // namespace coracle

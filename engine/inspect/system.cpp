@@ -115,17 +115,17 @@ Result<HostFacts> look_at_host(const std::string& data_root) {
   return h;
 }
 
-SystemInfo system_info(const Parts& p) {
+SystemInfo system_info(const Context& context) {
   SystemInfo s;
-  s.id = p.host.id;
-  s.name = p.host.name;
-  s.operating_system = p.host.operating_system;
-  s.os_version = p.host.os_version;
-  s.kernel_version = p.host.kernel;
-  s.architecture = p.host.machine;
-  s.cpus = p.host.cpus;
-  s.memory = p.host.memory;
-  for (const auto& [id, c] : p.table.all()) {
+  s.id = context.host.id;
+  s.name = context.host.name;
+  s.operating_system = context.host.operating_system;
+  s.os_version = context.host.os_version;
+  s.kernel_version = context.host.kernel;
+  s.architecture = context.host.machine;
+  s.cpus = context.host.cpus;
+  s.memory = context.host.memory;
+  for (const auto& [id, c] : context.table.all()) {
     ++s.containers;
     switch (c->state.status) {
       case Status::running:
@@ -134,38 +134,38 @@ SystemInfo system_info(const Parts& p) {
       default: ++s.stopped; break;
     }
   }
-  s.images = p.storage->images().size();
-  s.driver = p.storage->driver();
-  s.driver_status = p.storage->driver_status();
-  s.log_driver = with_default_log({}, p.config.log).type;
+  s.images = context.storage->images().size();
+  s.driver = context.storage->driver();
+  s.driver_status = context.storage->driver_status();
+  s.log_driver = with_default_log({}, context.config.log).type;
   s.log_drivers = log_drivers();
-  s.cgroup_version = p.host.cgroup_version;
+  s.cgroup_version = context.host.cgroup_version;
   s.security_options = {"name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"};
-  s.warnings = p.config.set_up_warnings;
+  s.warnings = context.config.set_up_warnings;
   s.warnings.emplace_back(
       "No cgroup of our own: limits of memory, CPU, PIDs and block I/O are discarded");
   s.warnings.emplace_back(
       "No cgroup freezer of our own: docker pause stops a container's processes by SIGSTOP");
-  if (auto trouble = keeper_trouble(p.config.exec_root); !trouble.empty())
+  if (auto trouble = keeper_trouble(context.config.exec_root); !trouble.empty())
     s.warnings.push_back(std::move(trouble));
-  for (const auto& [id, c] : p.table.all()) {
+  for (const auto& [id, c] : context.table.all()) {
     // Of one that runs: what it has lost (reattach.cpp).
     if (is_alive(c->state.status) && !c->state.error.empty())
       s.warnings.push_back("container " + c->name() + ": " + c->state.error);
   }
-  for (const auto& d : p.storage->damaged())
+  for (const auto& d : context.storage->damaged())
     s.warnings.push_back("damaged: " + d.path + ": " + d.reason);
-  for (const auto& [id, c] : p.table.all()) {
+  for (const auto& [id, c] : context.table.all()) {
     if (!c->damage.empty()) s.warnings.push_back("damaged: " + c->damage);
   }
-  if (p.monitor_program.empty())
+  if (context.monitor_program.empty())
     s.warnings.emplace_back(
         "coracle-monitor is not installed beside coracled: no container can start");
-  s.data_root = p.config.data_root;
-  s.mirrors = p.config.storage.mirrors;
-  s.insecure_registries = p.config.storage.insecure_registries;
-  s.cdi_spec_dirs = p.config.cdi_spec_dirs;
-  s.event_listeners = p.events->listeners();
+  s.data_root = context.config.data_root;
+  s.mirrors = context.config.storage.mirrors;
+  s.insecure_registries = context.config.storage.insecure_registries;
+  s.cdi_spec_dirs = context.config.cdi_spec_dirs;
+  s.event_listeners = context.events->listeners();
   return s;
 }
 

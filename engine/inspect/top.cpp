@@ -150,16 +150,16 @@ Result<ProcessList> parse_ps(const std::string& output, const std::set<pid_t>& p
   return list;
 }
 
-Task<ProcessList> list_processes(Parts& p, ContainerPtr c, std::string ps_args) {
+Task<ProcessList> list_processes(Context& context, ContainerPtr c, std::string ps_args) {
   auto args = own_words(ps_args.empty() ? "-ef" : ps_args);
   CO_CHECK(check_ps_args(args));
-  CO_TRY(auto tree, process_tree_of(p, *c));
+  CO_TRY(auto tree, process_tree_of(*context.storage, *c));
   auto job = [tree = std::move(tree), args = std::move(args)](const StopFlag& stop) {
     return look(tree, args, stop);
   };
   ThreadOwner owner{Lane::trees, c->id()};
-  CO_TRY(auto list, co_await run_on_thread(p.io, std::move(job), std::move(owner)));
-  announce(p, *c, "top");
+  CO_TRY(auto list, co_await run_on_thread(context.io, std::move(job), std::move(owner)));
+  announce(*context.events, *c, "top");
   co_return list;
 }
 

@@ -10,7 +10,7 @@ namespace coracle {
 
 //   ps_args  "" is -ef
 //   errors   conflict (not running); invalid_argument; internal, in ps's own words
-Task<ProcessList> list_processes(Parts& parts, ContainerPtr container, std::string ps_args);
+Task<ProcessList> list_processes(Context& context, ContainerPtr container, std::string ps_args);
 
 // The rows of `pids` in what ps printed. A row with "-" as its PID is of the process above it.
 //   errors  internal, Docker's texts

@@ -39,9 +39,9 @@ void show_network(const Container& c, ContainerView& view) {
   shown.mac_address = e.mac;
 }
 
-void show_storage(const Parts& p, const Container& c, ContainerView& view) {
-  view.driver = p.storage->driver();
-  const auto plan = p.storage->mount_plan(c.id());
+void show_storage(const storage::Storage& storage, const Container& c, ContainerView& view) {
+  view.driver = storage.driver();
+  const auto plan = storage.mount_plan(c.id());
   if (!plan) return;
   if (!plan->lower.empty()) view.graph_data["LowerDir"] = joined(plan->lower, ':');
   if (!plan->upper.empty()) view.graph_data["UpperDir"] = plan->upper;
@@ -50,7 +50,7 @@ void show_storage(const Parts& p, const Container& c, ContainerView& view) {
 
 }  // namespace
 
-ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
+ContainerView view_of(const Context& context, const Container& c, Depth depth) {
   ContainerView v;
   const auto& r = c.record;
   const auto& s = c.state;
@@ -69,7 +69,7 @@ ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
   if (depth == Depth::inspect) {
     v.config = r.config;
     v.host = r.host;
-    v.host.links = shown_links(p, c);
+    v.host.links = shown_links(context.table, c);
   } else {
     v.config.image = r.config.image;
     v.config.labels = r.config.labels;
@@ -77,24 +77,24 @@ ContainerView view_of(const Parts& p, const Container& c, Depth depth) {
     v.host.network_mode = r.host.network_mode;
     v.host.annotations = r.host.annotations;
   }
-  v.link_names = p.table.links_to(c.id());
+  v.link_names = context.table.links_to(c.id());
   v.exec_ids = c.exec_ids;
   if (const auto* running = std::get_if<Running>(&c.held)) v.pid = running->identity.init.pid;
   show_command(r.config, v);
   if (s.started_at.ns != 0) {
-    v.resolv_conf_path = p.store.file(c.id(), "resolv.conf");
-    v.hostname_path = p.store.file(c.id(), "hostname");
-    v.hosts_path = p.store.file(c.id(), "hosts");
+    v.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
+    v.hostname_path = context.store.file(c.id(), "hostname");
+    v.hosts_path = context.store.file(c.id(), "hosts");
   }
   if (r.host.log_config.type == "json-file")
-    v.log_path = log_file_of(r.host.log_config, p.store.dir(c.id()), c.id());
+    v.log_path = log_file_of(r.host.log_config, context.store.dir(c.id()), c.id());
   for (const auto& m : r.mounts) {
     // --tmpfs is shown in HostConfig.Tmpfs alone, as at Docker.
     const bool short_tmpfs = m.type == "tmpfs" && r.host.tmpfs.contains(m.destination);
     if (!short_tmpfs) v.mounts.push_back(shown_mount(m));
   }
   show_network(c, v);
-  if (depth == Depth::inspect) show_storage(p, c, v);
+  if (depth == Depth::inspect) show_storage(*context.storage, c, v);
   v.health = s.health;
   return v;
 }

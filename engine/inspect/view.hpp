@@ -2,12 +2,12 @@
 #pragma once
 
 #include "engine/container/container.hpp"
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
 // What a view is for: a list leaves out most of the configuration, and where the layers lie.
 enum class Depth : std::uint8_t { inspect, list };
-ContainerView view_of(const Parts& parts, const Container& c, Depth depth = Depth::inspect);
+ContainerView view_of(const Context& context, const Container& c, Depth depth = Depth::inspect);
 
 }  // namespace coracle

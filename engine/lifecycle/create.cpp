@@ -81,11 +81,11 @@ Result<std::vector<MountRecord>> volumes_from(const ContainerTable& table,
 }
 
 // Images that are mounted get a layer each, as a root file system does; nothing is written to it.
-Result<> plan_image_mounts(const Parts& p, ContainerRecord& r) {
+Result<> plan_image_mounts(const storage::Storage& storage, ContainerRecord& r) {
   for (std::size_t i = 0; i < r.mounts.size(); ++i) {
     auto& m = r.mounts[i];
     if (m.type != "image") continue;
-    TRY(const auto image, p.storage->find(m.image_id.empty() ? m.source : m.image_id));
+    TRY(const auto image, storage.find(m.image_id.empty() ? m.source : m.image_id));
     m.image_id = image.id;
     m.layer = fmt::format("{}.image-{}", r.id, i);
   }
@@ -105,13 +105,13 @@ void warn_of_propagation(const std::vector<MountRecord>& mounts,
 
 // What inspect shows of a container in another's namespaces was not asked for: it does not conflict
 // when it comes back (inspect, then create, as updaters do).
-ContainerConfig without_echoes(const Parts& p, const CreateRequest& request,
-                               const storage::Image& image) {
+ContainerConfig without_echoes(const HostFacts& host_facts, const ContainerTable& containers,
+                               const CreateRequest& request, const storage::Image& image) {
   ContainerConfig config = request.config;
   const auto& host = request.host;
-  if (host.uts_mode == "host" && config.hostname == p.host.name) config.hostname.clear();
+  if (host.uts_mode == "host" && config.hostname == host_facts.name) config.hostname.clear();
   if (!host.network_mode.starts_with("container:")) return config;
-  if (const auto other = p.table.find(host.network_mode.substr(10));
+  if (const auto other = containers.find(host.network_mode.substr(10));
       other && (*other)->record.config.hostname == config.hostname)
     config.hostname.clear();
   for (const auto& [port, nothing] : image.config.exposed_ports) config.exposed_ports.erase(port);
@@ -129,10 +129,10 @@ const MountRequest* request_of(const ContainerRecord& record, const MountRecord&
 
 Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const storage::Image& image,
                                         std::vector<std::string>& warnings) {
-  const auto config = without_echoes(p_, request, image);
+  const auto config = without_echoes(context_.host, context_.table, request, image);
   auto host = request.host;
-  host.log_config = with_default_log(std::move(host.log_config), p_.config.log);
-  CHECK(validate(config, host, p_.host.cpus));
+  host.log_config = with_default_log(std::move(host.log_config), context_.config.log);
+  CHECK(validate(config, host, context_.host.cpus));
   ContainerRecord r;
   r.id = random_id();
   r.created = now();
@@ -146,27 +146,27 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
     if (mode == id) mode = name;
   }
   if (mode.starts_with("container:")) {
-    TRY(const auto other, p_.table.find(mode.substr(10)));
+    TRY(const auto other, context_.table.find(mode.substr(10)));
     mode = "container:" + other->id();
     r.config.hostname = other->record.config.hostname;
   } else if (r.config.hostname.empty()) {
     const bool hosts_own = mode == "host" || r.host.uts_mode == "host";
-    r.config.hostname = hosts_own ? p_.host.name : short_id(r.id);
+    r.config.hostname = hosts_own ? context_.host.name : short_id(r.id);
   }
   if (r.config.network_disabled && mode == "bridge") mode = "none";
-  TRY(r.host.links, plan_links(p_, r.host));
+  TRY(r.host.links, plan_links(context_.table, r.host));
   for (const auto* other : {&r.host.ipc_mode, &r.host.pid_mode}) {
     if (!other->starts_with("container:")) continue;
     // Not 404: clients would take it for the image's, and pull.
-    if (auto found = p_.table.find(other->substr(10)); !found)
+    if (auto found = context_.table.find(other->substr(10)); !found)
       return std::unexpected(found.error().as(Errc::invalid_argument));
   }
   TRY(r.endpoints, plan_endpoints(networks_.ids(), request, mode));
-  TRY(auto inherited, volumes_from(p_.table, r.host.volumes_from));
+  TRY(auto inherited, volumes_from(context_.table, r.host.volumes_from));
   TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));
-  CHECK(plan_image_mounts(p_, r));
+  CHECK(plan_image_mounts(*context_.storage, r));
   warn_of_propagation(r.mounts, warnings);
-  CHECK(check_bind_sources(p_.config, r.mounts));
+  CHECK(check_bind_sources(context_.config, r.mounts));
   for (auto& w : discard_limits(r.host)) warnings.push_back(std::move(w));
   for (auto& w : other_warnings(r.config, r.host)) warnings.push_back(std::move(w));
   const bool selinux = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
@@ -177,8 +177,8 @@ Result<ContainerRecord> Lifecycle::plan(const CreateRequest& request, const stor
   trial.config = r.config;
   trial.host = r.host;
   trial.network_host = mode == "host";
-  trial.target = p_.host.seccomp;
-  trial.hard_limits = p_.host.hard_limits;
+  trial.target = context_.host.seccomp;
+  trial.hard_limits = context_.host.hard_limits;
   TRY(auto generated, generate(trial));
   for (auto& w : generated.warnings) warnings.push_back(std::move(w));
   return r;
@@ -212,7 +212,7 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
     fill.image_id = image.id;
     fill.path = m.destination;
     fill.in_use = volumes_.is_mounted(m.name);
-    auto filled = co_await p_.storage->fill_volume(std::move(fill));
+    auto filled = co_await context_.storage->fill_volume(std::move(fill));
     if (!filled && filled.error().code == Errc::not_found)
       co_return std::unexpected(filled.error().as(Errc::invalid_argument));
     CO_CHECK(filled);
@@ -222,26 +222,27 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
 
 Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
                        std::vector<std::string>& made_volumes) {
-  Later<> layer(p_.io, p_.scope, "create layer", p_.storage->create_layer(c->id(), image.id));
+  Later<> layer(context_.io, context_.scope, "create layer",
+                context_.storage->create_layer(c->id(), image.id));
   auto volumes = co_await make_volumes(c, image, made_volumes);
   for (std::size_t i = 0; volumes && i < c->record.mounts.size(); ++i) {
     const MountRecord m = c->record.mounts[i];
-    if (!m.layer.empty()) volumes = co_await p_.storage->create_layer(m.layer, m.image_id);
+    if (!m.layer.empty()) volumes = co_await context_.storage->create_layer(m.layer, m.image_id);
   }
   Result<> written;
   if (volumes) {
-    auto job = [store = p_.store, id = c->id(), text = json::to_text(c->record)] {
+    auto job = [store = context_.store, id = c->id(), text = json::to_text(c->record)] {
       return store.stage_record(id, text);
     };
-    written = co_await p_.workers.run(std::move(job));
+    written = co_await context_.workers.run(std::move(job));
   }
   auto layered = co_await layer.get();
   CO_CHECK(volumes);
   CO_CHECK(layered);
   CO_CHECK(written);
   // Last: whoever is killed before leaves a half-made one, which the next start takes away.
-  auto job = [store = p_.store, id = c->id()] { return store.publish_record(id); };
-  CO_CHECK(co_await p_.workers.run(std::move(job)));
+  auto job = [store = context_.store, id = c->id()] { return store.publish_record(id); };
+  CO_CHECK(co_await context_.workers.run(std::move(job)));
   co_return fail_point("container.create.written");
 }
 
@@ -250,16 +251,16 @@ Task<Created> Lifecycle::create(CreateRequest request) {
   if (!request.name.empty()) CO_CHECK(check_container_name(request.name));
   if (request.config.image.empty())
     co_return fail(Errc::invalid_argument, "no image specified: the field Image is empty");
-  CO_TRY(auto image, p_.storage->find(request.config.image));
+  CO_TRY(auto image, context_.storage->find(request.config.image));
   CO_CHECK(check_platform(request.platform, image, request.config.image));
   Created answer;
-  auto c = std::make_shared<Container>(p_.io);
+  auto c = std::make_shared<Container>(context_.io);
   CO_TRY(c->record, plan(request, image, answer.warnings));
   answer.id = c->id();
   if (request.name.empty()) {
-    c->record.name = p_.table.take_random_name(c->id());
+    c->record.name = context_.table.take_random_name(c->id());
   } else {
-    CO_CHECK(p_.table.take_name(request.name, c->id()));
+    CO_CHECK(context_.table.take_name(request.name, c->id()));
     c->record.name = request.name;
   }
   Volumes::Claims claims(volumes_, c->id());
@@ -269,17 +270,17 @@ Task<Created> Lifecycle::create(CreateRequest request) {
   std::vector<std::string> made_volumes;
   auto made = co_await make(c, std::move(image), made_volumes);
   if (!made) {
-    p_.table.free_name(c->name(), c->id());
-    (void)p_.store.discard(c->id());
-    (void)co_await p_.storage->remove_layer(c->id());
+    context_.table.free_name(c->name(), c->id());
+    (void)context_.store.discard(c->id());
+    (void)co_await context_.storage->remove_layer(c->id());
     for (std::size_t i = 0; i < c->record.mounts.size(); ++i)
-      (void)co_await p_.storage->remove_layer(c->record.mounts[i].layer);
+      (void)co_await context_.storage->remove_layer(c->record.mounts[i].layer);
     for (const auto& name : made_volumes) (void)co_await volumes_.discard(name, c->id());
-    p_.scope.start("empty trash", empty_trash());
+    context_.scope.start("empty trash", empty_trash());
     co_return std::unexpected(made.error().within("create {}", c->name()));
   }
-  p_.table.add(c);
-  announce(p_, *c, "create");
+  context_.table.add(c);
+  announce(*context_.events, *c, "create");
   co_return answer;
 }
 

@@ -47,9 +47,10 @@ Coro<void> await_end(asio::io_context& io, const Pidfd& process) {
 }
 
 // What shares the pid namespace of others and outlived its container's first process.
-Coro<void> end_rest(Parts& p, std::string id, std::shared_ptr<const OwnNamespaces> namespaces) {
+Coro<void> end_rest(Workers& workers, std::string id,
+                    std::shared_ptr<const OwnNamespaces> namespaces) {
   auto job = [namespaces] { return namespaces->end_members(kRestLimit); };
-  const auto ended = co_await p.workers.run(std::move(job));
+  const auto ended = co_await workers.run(std::move(job));
   if (!ended)
     log::warn("container has ended, but not all of it id={} reason={}", id, ended.error().message);
 }
@@ -59,7 +60,7 @@ Coro<void> end_rest(Parts& p, std::string id, std::shared_ptr<const OwnNamespace
 void Lifecycle::save(const Container& c) const {
   if (!c.damage.empty()) return;
   // Memory stays right when the disk is full; the monitor's exit.json is what a successor reads.
-  if (auto saved = p_.store.save_state(c.id(), c.state); !saved)
+  if (auto saved = context_.store.save_state(c.id(), c.state); !saved)
     log::error("state not saved id={} reason={}", c.id(), saved.error().message);
 }
 
@@ -74,20 +75,21 @@ bool Lifecycle::plan_restart(Container& c, bool ran_long) {
 }
 
 void Lifecycle::schedule_restart(const ContainerPtr& c) {
-  if (p_.closing) return;  // the next daemon reads of it in state.json
-  p_.scope.start("restart policy", restart_later(c, ++c->restart_round));
+  if (context_.closing) return;  // the next daemon reads of it in state.json
+  context_.scope.start("restart policy", restart_later(c, ++c->restart_round));
 }
 
 Coro<void> Lifecycle::restart_later(ContainerPtr c, std::uint64_t round) {
   // The clock may have been set back since.
   const auto left_ms = std::min<std::int64_t>((c->state.restart_at.ns - now().ns) / 1'000'000,
                                               c->state.restart_delay_ms);
-  if (left_ms > 0) co_await sleep_for(p_.io, std::chrono::milliseconds(left_ms));
+  if (left_ms > 0) co_await sleep_for(context_.io, std::chrono::milliseconds(left_ms));
   const auto turn = co_await c->turns.take();
-  if (p_.closing || round != c->restart_round || c->state.status != Status::restarting) co_return;
+  if (context_.closing || round != c->restart_round || c->state.status != Status::restarting)
+    co_return;
   auto started = co_await start_now(c);
   if (started || c->removing) co_return;
-  if (p_.closing) {
+  if (context_.closing) {
     c->state.status = Status::restarting;
     save(*c);
   } else if (plan_restart(*c, false)) {
@@ -109,8 +111,8 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   save(*c);
   (void)fail_point("container.exit.saved");
   auto was = std::exchange(c->held, Idle{});
-  if (end.oom_killed) announce(p_, *c, "oom", {}, end.finished_at);
-  announce(p_, *c, "die",
+  if (end.oom_killed) announce(*context_.events, *c, "oom", {}, end.finished_at);
+  announce(*context_.events, *c, "die",
            {{"exitCode", std::to_string(end.code)},
             {"execDuration", std::to_string(std::max<std::int64_t>(0, ran_ns) / 1'000'000'000)}},
            end.finished_at);
@@ -122,7 +124,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
     if (running->identity.monitor.pid != 0) c->ending = running->identity.monitor;
   }
   was = Idle{};  // drops the network
-  announce_left(p_, networks_, *c);
+  announce_left(*context_.events, networks_, *c);
   co_await volumes_.unmount(c);
   c->changed.notify_all();
   if (!again) finish_followers(*c);
@@ -133,7 +135,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
     schedule_restart(c);
     co_return;
   }
-  if (!c->record.host.auto_remove || c->kept_once || c->removing || p_.closing) co_return;
+  if (!c->record.host.auto_remove || c->kept_once || c->removing || context_.closing) co_return;
   if (auto removed = co_await remove_now(c, true); !removed)
     log::error("container not removed id={} reason={}", c->id(), removed.error().message);
 }
@@ -153,7 +155,7 @@ Coro<void> Lifecycle::exited(ContainerPtr c, std::shared_ptr<MonitorLink> link,
 Coro<void> Lifecycle::lost(ContainerPtr c, std::shared_ptr<MonitorLink> link) {
   const auto turn = co_await c->turns.take();
   auto* running = c->running();
-  if (running == nullptr || running->monitor != link || p_.closing) co_return;
+  if (running == nullptr || running->monitor != link || context_.closing) co_return;
   const auto identity = running->identity;
   co_await settle_unseen_end(c, identity);
 }
@@ -161,7 +163,7 @@ Coro<void> Lifecycle::lost(ContainerPtr c, std::shared_ptr<MonitorLink> link) {
 // What exit.json says, when the monitor came to write it; else the monitor was killed, and what it
 // left running is killed too: nobody would see its end.
 Coro<void> Lifecycle::settle_unseen_end(ContainerPtr c, monitor::Identity identity) {
-  const auto path = p_.store.file(c->id(), monitor::kExitName);
+  const auto path = context_.store.file(c->id(), monitor::kExitName);
   auto text = read_file(path);
   if (text) {
     if (auto end = json::from_text<monitor::ExitRecord>(*text);
@@ -179,8 +181,8 @@ Coro<void> Lifecycle::settle_unseen_end(ContainerPtr c, monitor::Identity identi
         rest = std::make_shared<const OwnNamespaces>(*std::move(found));
     }
     (void)init->send_signal(SIGKILL);
-    co_await await_end(p_.io, *init);
-    if (rest) co_await end_rest(p_, c->id(), rest);
+    co_await await_end(context_.io, *init);
+    if (rest) co_await end_rest(context_.workers, c->id(), rest);
   }
   monitor::ExitRecord end;
   end.finished_at = now();

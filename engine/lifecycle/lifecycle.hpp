@@ -16,10 +16,10 @@
 
 #include "engine/container/container.hpp"
 #include "engine/container/monitor_spawner.hpp"
+#include "engine/context.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/lifecycle/start_gate.hpp"
 #include "engine/network/networks.hpp"
-#include "engine/parts.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/volumes/volumes.hpp"
 
@@ -38,7 +38,7 @@ class Lifecycle {
     std::function<void(const ContainerPtr&)> ended;    // its execs have ended with it
     std::function<void(const ContainerPtr&)> removed;  // and are forgotten
   };
-  Lifecycle(Parts& parts, Networks& networks, Volumes& volumes, Hooks hooks);
+  Lifecycle(Context& context, Networks& networks, Volumes& volumes, Hooks hooks);
 
   Task<Created> create(CreateRequest request);
   Task<> start(ContainerPtr c);
@@ -104,7 +104,7 @@ class Lifecycle {
   Task<> join_monitor(ContainerPtr c, monitor::Identity identity);
   Coro<void> settle_unseen_end(ContainerPtr c, monitor::Identity identity);
 
-  Parts& p_;
+  Context& context_;
   Networks& networks_;
   Volumes& volumes_;
   Hooks hooks_;

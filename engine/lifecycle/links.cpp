@@ -11,7 +11,7 @@ Task<> Lifecycle::remove_link(std::string name) {
   if (slash == std::string::npos)
     co_return fail(Errc::conflict,
                    "Conflict, cannot remove the default link name of the container");
-  auto parent = p_.table.find(name.substr(0, slash));
+  auto parent = context_.table.find(name.substr(0, slash));
   if (!parent)
     co_return fail(Errc::not_found, "Cannot get parent /{} for link name /{}",
                    name.substr(0, slash), name);
@@ -22,12 +22,12 @@ Task<> Lifecycle::remove_link(std::string name) {
   const auto gone = std::erase_if(record.host.links,
                                   [&](const auto& link) { return link.ends_with(":" + alias); });
   if (gone == 0) co_return fail(Errc::not_found, "No such link: /{}", name);
-  auto job = [store = p_.store, id = c->id(), text = json::to_text(record)] {
+  auto job = [store = context_.store, id = c->id(), text = json::to_text(record)] {
     return store.write_record(id, text);
   };
-  CO_CHECK(co_await p_.workers.run(std::move(job)));
+  CO_CHECK(co_await context_.workers.run(std::move(job)));
   c->record.host.links = std::move(record.host.links);
-  p_.table.note_links(*c);
+  context_.table.note_links(*c);
   co_return Result<>{};
 }
 

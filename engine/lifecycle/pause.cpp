@@ -27,7 +27,7 @@ Task<> Lifecycle::pause(ContainerPtr c) {
     co_return std::unexpected(frozen.error().within("cannot pause container {}", c->id()));
   c->state.status = Status::paused;
   save(*c);
-  announce(p_, *c, "pause");
+  announce(*context_.events, *c, "pause");
   c->changed.notify_all();
   co_return Result<>{};
 }
@@ -45,7 +45,7 @@ Task<> Lifecycle::thaw(ContainerPtr c) {
     co_return std::unexpected(thawed.error().within("cannot unpause container {}", c->id()));
   c->state.status = Status::running;
   save(*c);
-  announce(p_, *c, "unpause");
+  announce(*context_.events, *c, "unpause");
   c->changed.notify_all();
   co_return Result<>{};
 }

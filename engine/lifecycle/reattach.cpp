@@ -35,9 +35,9 @@ bool starts_at_boot(const Container& c) {
 }  // namespace
 
 Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
-  const auto run_dir = p_.store.run_dir(c->id());
-  CO_TRY(auto link,
-         MonitorLink::connect(p_.io, p_.scope, run_dir + "/" + std::string(monitor::kSocketName)));
+  const auto run_dir = context_.store.run_dir(c->id());
+  CO_TRY(auto link, MonitorLink::connect(context_.io, context_.scope,
+                                         run_dir + "/" + std::string(monitor::kSocketName)));
   monitor::Request hello;
   hello.op = "hello";
   auto view = co_await link->request(std::move(hello));
@@ -90,7 +90,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
 
 Task<> Lifecycle::reattach_one(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
-  const auto identity = read_identity(p_.store.run_dir(c->id()));
+  const auto identity = read_identity(context_.store.run_dir(c->id()));
   const bool monitor_lives = identity && Pidfd::open(identity->monitor);
   if (monitor_lives) {
     auto who = *identity;
@@ -100,7 +100,7 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
     // It may be ending by itself; one that does not is ended.
     auto process = Pidfd::open(identity->monitor);
     for (int i = 0; process && i < 20 && !process->ended(); ++i)
-      co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+      co_await sleep_for(context_.io, std::chrono::milliseconds(10));
     if (process && !process->ended()) (void)process->send_signal(SIGKILL);
   }
   const bool ran = c->state.status == Status::running || c->state.status == Status::paused;
@@ -110,7 +110,7 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
   } else if (identity) {
     // A start that was cut off before its note: nothing of it stays.
     if (auto init = Pidfd::open(identity->init)) (void)init->send_signal(SIGKILL);
-    (void)remove_tree(p_.store.run_dir(c->id()));
+    (void)remove_tree(context_.store.run_dir(c->id()));
   }
   if (c->state.status == Status::restarting) {
     schedule_restart(c);
@@ -127,45 +127,46 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
 }
 
 Task<> Lifecycle::reattach() {
-  if (!p_.monitor_program.empty()) monitors_.open(p_.monitor_program);
-  CO_TRY(auto loaded, p_.store.load());
+  if (!context_.monitor_program.empty()) monitors_.open(context_.monitor_program);
+  CO_TRY(auto loaded, context_.store.load());
   std::vector<ContainerPtr> all;
   for (auto& one : loaded) {
-    auto c = std::make_shared<Container>(p_.io);
+    auto c = std::make_shared<Container>(context_.io);
     c->record = std::move(one.record);
     c->state = std::move(one.state);
     c->damage = std::move(one.damage);
     if (c->record.name.empty()) {
-      c->record.name = p_.table.take_random_name(c->id());
-    } else if (!p_.table.take_name(c->name(), c->id())) {
+      c->record.name = context_.table.take_random_name(c->id());
+    } else if (!context_.table.take_name(c->name(), c->id())) {
       c->damage = fmt::format("its name {} belongs to another container too", c->name());
-      c->record.name = p_.table.take_random_name(c->id());
+      c->record.name = context_.table.take_random_name(c->id());
     }
-    p_.table.add(c);
+    context_.table.add(c);
     all.push_back(std::move(c));
   }
   std::deque<Later<>> joining;
   for (const auto& c : all) {
-    if (c->damage.empty()) joining.emplace_back(p_.io, p_.scope, "reattach", reattach_one(c));
+    if (c->damage.empty())
+      joining.emplace_back(context_.io, context_.scope, "reattach", reattach_one(c));
   }
   for (auto& one : joining) {
     if (auto done = co_await one.get(); !done)
       log::error("container not taken over reason={}", done.error().message);
   }
-  p_.scope.start("look through network", networks_.look_through());
-  p_.scope.start("look through volumes", volumes_.look_through());
+  context_.scope.start("look through network", networks_.look_through());
+  context_.scope.start("look through volumes", volumes_.look_through());
   // Writable layers whose container was removed, or never came to be.
-  for (const auto& id : p_.storage->layers()) {
+  for (const auto& id : context_.storage->layers()) {
     // "ID.image-N" is of an image that the container ID mounts.
-    if (!p_.table.all().contains(id.substr(0, id.find('.'))))
-      (void)co_await p_.storage->remove_layer(id);
+    if (!context_.table.all().contains(id.substr(0, id.find('.'))))
+      (void)co_await context_.storage->remove_layer(id);
   }
-  p_.scope.start("empty trash", empty_trash());
+  context_.scope.start("empty trash", empty_trash());
   co_return Result<>{};
 }
 
 void Lifecycle::let_go() {
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     auto* running = c->running();
     if (running == nullptr) continue;
     running->network.disown();

@@ -36,7 +36,7 @@ class ContainerWaiter : public Waiter {
 }  // namespace
 
 Result<std::unique_ptr<Waiter>> Lifecycle::wait(const ContainerPtr& c, WaitCondition condition) {
-  auto wait = std::make_shared<Wait>(p_.io, condition);
+  auto wait = std::make_shared<Wait>(context_.io, condition);
   const bool runs = is_alive(c->state.status) || c->state.status == Status::restarting;
   if (condition == WaitCondition::not_running && !runs) {
     wait->result = WaitResult{c->state.exit_code, c->state.error};
@@ -69,7 +69,7 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
     ++c->restart_round;
     if (!alive) co_return co_await remove_now(c, volumes);
     link = c->running()->monitor;
-    announce(p_, *c, "kill", {{"signal", std::to_string(SIGKILL)}});
+    announce(*context_.events, *c, "kill", {{"signal", std::to_string(SIGKILL)}});
     (void)co_await signal(c, SIGKILL);
   }
   if (!co_await wait_for_end(c, link, kRemovalKillLimit_ms)) co_await end_by_force(c, link);
@@ -86,7 +86,7 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
 
 // What a damaged container may have running: it was not joined, since its state could not be read.
 Coro<void> Lifecycle::end_damaged(ContainerPtr c) {
-  const auto path = p_.store.run_dir(c->id()) + "/" + std::string(monitor::kIdentityName);
+  const auto path = context_.store.run_dir(c->id()) + "/" + std::string(monitor::kIdentityName);
   const auto text = read_file(path);
   if (!text) co_return;
   const auto identity = json::from_text<monitor::Identity>(*text);
@@ -96,7 +96,7 @@ Coro<void> Lifecycle::end_damaged(ContainerPtr c) {
     if (!process) continue;
     (void)process->send_signal(SIGKILL);
     for (int i = 0; i < 200 && !process->ended(); ++i)
-      co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+      co_await sleep_for(context_.io, std::chrono::milliseconds(10));
   }
 }
 
@@ -104,7 +104,7 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   c->removing = true;
   co_await end_uses(c);
   if (!c->damage.empty()) co_await end_damaged(c);
-  if (auto gone = p_.store.discard(c->id()); !gone) {
+  if (auto gone = context_.store.discard(c->id()); !gone) {
     c->removing = false;
     c->answer_waits(WaitCondition::removed, WaitResult{c->state.exit_code, gone.error().message});
     co_return gone;
@@ -112,11 +112,11 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   c->attaching.clear();
   finish_followers(*c);
   // From here on it is gone whatever fails: a layer that stays is found at the next start.
-  if (auto gone = co_await p_.storage->remove_layer(c->id()); !gone)
+  if (auto gone = co_await context_.storage->remove_layer(c->id()); !gone)
     log::warn("writable layer stays id={} reason={}", c->id(), gone.error().message);
   for (const auto& m : c->record.mounts) {
     if (m.layer.empty()) continue;
-    if (auto gone = co_await p_.storage->remove_layer(m.layer); !gone)
+    if (auto gone = co_await context_.storage->remove_layer(m.layer); !gone)
       log::warn("layer of a mounted image stays id={} reason={}", m.layer, gone.error().message);
   }
   if (volumes) {
@@ -128,36 +128,36 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
     }
   }
   hooks_.removed(c);
-  p_.table.remove(*c);
-  announce(p_, *c, "destroy");
+  context_.table.remove(*c);
+  announce(*context_.events, *c, "destroy");
   c->changed.notify_all();
   const WaitResult result{c->state.exit_code, {}};
   for (const auto condition :
        {WaitCondition::not_running, WaitCondition::next_exit, WaitCondition::removed})
     c->answer_waits(condition, result);
-  if (is_nearly_full(p_.store.dir(""))) {
+  if (is_nearly_full(context_.store.dir(""))) {
     // Its logs may be what has filled the disk: the next request finds the room.
-    auto job = [store = p_.store]() -> Result<> {
+    auto job = [store = context_.store]() -> Result<> {
       store.empty_trash();
       return {};
     };
-    (void)co_await p_.workers.run(std::move(job));
+    (void)co_await context_.workers.run(std::move(job));
   } else if (!emptying_trash_) {
     emptying_trash_ = true;
-    p_.scope.start("empty trash", empty_trash());
+    context_.scope.start("empty trash", empty_trash());
   }
   co_return Result<>{};
 }
 
 Coro<void> Lifecycle::empty_trash() {
   // A little later, so that many removals make one walk.
-  co_await sleep_for(p_.io, std::chrono::milliseconds(100));
+  co_await sleep_for(context_.io, std::chrono::milliseconds(100));
   emptying_trash_ = false;
-  auto job = [store = p_.store]() -> Result<> {
+  auto job = [store = context_.store]() -> Result<> {
     store.empty_trash();
     return {};
   };
-  (void)co_await p_.workers.run(std::move(job));
+  (void)co_await context_.workers.run(std::move(job));
 }
 
 Task<> Lifecycle::rename(ContainerPtr c, std::string to) {
@@ -170,20 +170,20 @@ Task<> Lifecycle::rename(ContainerPtr c, std::string to) {
   if (from == to)
     co_return fail(Errc::invalid_argument,
                    "Renaming a container with the same name as its current name");
-  CO_CHECK(p_.table.take_name(to, c->id()));
+  CO_CHECK(context_.table.take_name(to, c->id()));
   ContainerRecord record = c->record;
   record.name = to;
-  auto job = [store = p_.store, id = c->id(), text = json::to_text(record)] {
+  auto job = [store = context_.store, id = c->id(), text = json::to_text(record)] {
     return store.write_record(id, text);
   };
-  auto written = co_await p_.workers.run(std::move(job));
+  auto written = co_await context_.workers.run(std::move(job));
   if (!written) {
-    p_.table.free_name(to, c->id());
+    context_.table.free_name(to, c->id());
     co_return written;
   }
   c->record.name = to;
-  p_.table.free_name(from, c->id());
-  announce(p_, *c, "rename", {{"oldName", "/" + from}});
+  context_.table.free_name(from, c->id());
+  announce(*context_.events, *c, "rename", {{"oldName", "/" + from}});
   co_return Result<>{};
 }
 

@@ -3,22 +3,22 @@
 namespace coracle {
 namespace {
 
-void announce_network(Parts& parts, const Networks& networks, const Container& c,
+void announce_network(EventLog& events, const Networks& networks, const Container& c,
                       const char* action) {
   const auto& mode = c.record.host.network_mode;
   const auto id = networks.ids().find(mode);
   if (id == networks.ids().end()) return;  // another container's
-  announce(parts, "network", action, id->second,
+  announce(events, "network", action, id->second,
            {{"container", c.id()}, {"name", mode}, {"type", mode == "none" ? "null" : mode}});
 }
 
 }  // namespace
 
-void announce_joined(Parts& parts, const Networks& networks, const Container& c) {
-  announce_network(parts, networks, c, "connect");
+void announce_joined(EventLog& events, const Networks& networks, const Container& c) {
+  announce_network(events, networks, c, "connect");
   for (const auto& m : c.record.mounts) {
     if (m.type != "volume") continue;
-    announce(parts, "volume", "mount", m.name,
+    announce(events, "volume", "mount", m.name,
              {{"driver", "local"},
               {"container", c.id()},
               {"destination", m.destination},
@@ -27,11 +27,11 @@ void announce_joined(Parts& parts, const Networks& networks, const Container& c)
   }
 }
 
-void announce_left(Parts& parts, const Networks& networks, const Container& c) {
-  announce_network(parts, networks, c, "disconnect");
+void announce_left(EventLog& events, const Networks& networks, const Container& c) {
+  announce_network(events, networks, c, "disconnect");
   for (const auto& m : c.record.mounts) {
     if (m.type != "volume") continue;
-    announce(parts, "volume", "unmount", m.name, {{"driver", "local"}, {"container", c.id()}});
+    announce(events, "volume", "unmount", m.name, {{"driver", "local"}, {"container", c.id()}});
   }
 }
 

@@ -3,12 +3,12 @@
 #pragma once
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/network/networks.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
-void announce_joined(Parts& parts, const Networks& networks, const Container& c);
-void announce_left(Parts& parts, const Networks& networks, const Container& c);
+void announce_joined(EventLog& events, const Networks& networks, const Container& c);
+void announce_left(EventLog& events, const Networks& networks, const Container& c);
 
 }  // namespace coracle

@@ -47,17 +47,17 @@ struct CreateMessage {
   monitor::Request request;
   std::vector<UniqueFd> fds;
 };
-Result<CreateMessage> create_message(const Parts& p, Container& c, const oci::Spec& spec,
+Result<CreateMessage> create_message(const Context& context, Container& c, const oci::Spec& spec,
                                      UniqueFd netns) {
   CreateMessage out;
   out.request.op = "create";
   monitor::Create m;
   m.id = c.id();
-  m.bundle = p.store.bundle(c.id());
-  m.run_dir = p.store.run_dir(c.id());
-  m.state_dir = p.store.dir(c.id());
-  TRY(m.log, log_options(c.record, p.store.dir(c.id())));
-  TRY(m.root, root_mount(p, c, spec));
+  m.bundle = context.store.bundle(c.id());
+  m.run_dir = context.store.run_dir(c.id());
+  m.state_dir = context.store.dir(c.id());
+  TRY(m.log, log_options(c.record, context.store.dir(c.id())));
+  TRY(m.root, root_mount(*context.storage, c, spec));
   const auto& size = c.record.host.console_size;
   if (size.size() == 2) {
     m.console.height = static_cast<std::uint16_t>(size[0]);
@@ -67,12 +67,12 @@ Result<CreateMessage> create_message(const Parts& p, Container& c, const oci::Sp
   m.stdin_once = c.record.config.stdin_once;
   m.sync_exit = !c.record.host.auto_remove;
   m.netns = static_cast<bool>(netns);
-  m.lifeline = static_cast<bool>(p.config.lifeline);
-  if (c.record.host.init.value_or(false)) m.init_program = p.init_program;
-  m.seccomp_cache = p.config.data_root + "/seccomp";
+  m.lifeline = static_cast<bool>(context.config.lifeline);
+  if (c.record.host.init.value_or(false)) m.init_program = context.init_program;
+  m.seccomp_cache = context.config.data_root + "/seccomp";
   if (m.netns) out.fds.push_back(std::move(netns));
   if (m.lifeline) {
-    TRY(auto copy, duplicate(p.config.lifeline));
+    TRY(auto copy, duplicate(context.config.lifeline));
     out.fds.push_back(std::move(copy));
   }
   for (auto& waiting : std::exchange(c.attaching, {})) {
@@ -100,13 +100,13 @@ class Abandoned {
 
 }  // namespace
 
-Lifecycle::Lifecycle(Parts& parts, Networks& networks, Volumes& volumes, Hooks hooks)
-    : p_(parts),
+Lifecycle::Lifecycle(Context& context, Networks& networks, Volumes& volumes, Hooks hooks)
+    : context_(context),
       networks_(networks),
       volumes_(volumes),
       hooks_(std::move(hooks)),
-      monitors_(parts.io, parts.scope),
-      starting_(parts.io, places_for_starts(), kGatePatience) {}
+      monitors_(context.io, context.scope),
+      starting_(context.io, places_for_starts(), kGatePatience) {}
 
 Task<> Lifecycle::start(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
@@ -130,7 +130,7 @@ Task<> Lifecycle::start_now(ContainerPtr c) {
   c->state.exit_code = exit_code_of(e);
   save(*c);
   c->changed.notify_all();
-  if (c->record.host.auto_remove && !p_.closing) (void)co_await remove_now(c, true);
+  if (c->record.host.auto_remove && !context_.closing) (void)co_await remove_now(c, true);
   co_return done;
 }
 
@@ -142,12 +142,12 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
   auto process = Pidfd::open(*last);
   if (!process) co_return;
   for (int waited_ms = 0; !process->ended() && waited_ms < kLastMonitorLimitMs; ++waited_ms)
-    co_await sleep_for(p_.io, std::chrono::milliseconds(1));
+    co_await sleep_for(context_.io, std::chrono::milliseconds(1));
   if (process->ended()) co_return;
   log::warn("monitor of the last run does not end, killed id={} pid={}", c->id(), last->pid);
   (void)process->send_signal(SIGKILL);
   for (int i = 0; i < 100 && !process->ended(); ++i)
-    co_await sleep_for(p_.io, std::chrono::milliseconds(10));
+    co_await sleep_for(context_.io, std::chrono::milliseconds(10));
 }
 
 // A start on its way, and what it has got so far.
@@ -166,7 +166,7 @@ struct Lifecycle::Starting {
   std::optional<Later<Bundle>> bundle;
   Bundle spec;
   std::shared_ptr<MonitorLink> monitor;
-  std::int64_t pid = 0;  // the container's first process
+  std::int32_t pid = 0;  // the container's first process
 };
 
 Task<> Lifecycle::try_start(ContainerPtr c) {
@@ -176,7 +176,7 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   auto s = std::make_shared<Starting>(c);
   CO_CHECK(co_await attach_network(s));
   const auto pass = co_await starting_.enter();
-  if (p_.closing) co_return fail(Errc::unavailable, "the daemon is ending");
+  if (context_.closing) co_return fail(Errc::unavailable, "the daemon is ending");
   CO_CHECK(co_await volumes_.mount(c));
   CO_CHECK(prepare_bundle(*s));
   CO_TRY(s->monitor, take_monitor());
@@ -201,28 +201,30 @@ Task<> Lifecycle::attach_network(std::shared_ptr<Starting> s) {
   if (s->mode() == "bridge") {
     CO_TRY(request.ports, port_requests(c.record.host, c.record.config));
   }
-  s->network.emplace(p_.io, p_.scope, "attach network", networks_.netstack().attach(request));
+  s->network.emplace(context_.io, context_.scope, "attach network",
+                     networks_.netstack().attach(request));
   s->lease = networks_.lease(c.id());
   co_return Result<>{};
 }
 
 Result<> Lifecycle::prepare_bundle(Starting& s) {
-  TRY(auto input, generate_input(p_, *s.c));
+  TRY(auto input, generate_input(context_, *s.c));
   if (s.mode().starts_with("container:")) {
-    TRY(s.attachment.netns, open_netns_of(p_.table, s.mode().substr(10)));
+    TRY(s.attachment.netns, open_netns_of(context_.table, s.mode().substr(10)));
   } else if (!s.network && s.mode() != "host") {
     return fail(Errc::not_found, "failed to set up container networking: network {} not found",
                 s.mode());
   }
   s.joined = input.joined;
-  TRY(auto to_write, bundle_job(p_, *s.c, std::move(input), networks_.gateway()));
+  TRY(auto to_write, bundle_job(context_, *s.c, std::move(input), networks_.gateway()));
   auto job = [work = std::move(to_write)]() mutable { return write_bundle(std::move(work)); };
-  s.bundle.emplace(p_.io, p_.scope, "write bundle", p_.workers.run(std::move(job)));
+  s.bundle.emplace(context_.io, context_.scope, "write bundle",
+                   context_.workers.run(std::move(job)));
   return {};
 }
 
 Result<std::shared_ptr<MonitorLink>> Lifecycle::take_monitor() {
-  if (p_.monitor_program.empty())
+  if (context_.monitor_program.empty())
     return fail(Errc::unavailable, "coracle-monitor is not installed beside coracled");
   return monitors_.spawn();
 }
@@ -237,7 +239,7 @@ Task<> Lifecycle::join_network(std::shared_ptr<Starting> s) {
       attached = co_await networks_.attach_again(std::move(again));
     }
     if (!attached)
-      co_return std::unexpected(network_error(attached.error(), *s->c, p_.config.exec_root));
+      co_return std::unexpected(network_error(attached.error(), *s->c, context_.config.exec_root));
     s->attachment = *std::move(attached);
   }
   CO_CHECK(spec);
@@ -248,10 +250,10 @@ Task<> Lifecycle::join_network(std::shared_ptr<Starting> s) {
 Task<> Lifecycle::launch(std::shared_ptr<Starting> s) {
   const auto& c = s->c;
   CO_CHECK(fail_point("container.start.attached"));
-  CO_CHECK(write_hosts(p_, *c, *s->spec, s->attachment.endpoint));
-  CO_CHECK(make_dirs(p_.store.run_dir(c->id())));
-  ::unlink(p_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
-  CO_TRY(auto message, create_message(p_, *c, *s->spec, std::move(s->attachment.netns)));
+  CO_CHECK(write_hosts(context_, *c, *s->spec, s->attachment.endpoint));
+  CO_CHECK(make_dirs(context_.store.run_dir(c->id())));
+  ::unlink(context_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
+  CO_TRY(auto message, create_message(context_, *c, *s->spec, std::move(s->attachment.netns)));
   message.request.create->joined = std::move(s->joined);
   listen(c, s->monitor);
   auto created = co_await s->monitor->request(std::move(message.request), std::move(message.fds));
@@ -272,7 +274,7 @@ void Lifecycle::note_running(Starting& s) {
   running.network = std::move(s.lease);
   running.spec = std::move(s.spec);
   const std::string identity_path =
-      p_.store.run_dir(c->id()) + "/" + std::string(monitor::kIdentityName);
+      context_.store.run_dir(c->id()) + "/" + std::string(monitor::kIdentityName);
   if (auto text = read_file(identity_path)) {
     if (auto identity = json::from_text<monitor::Identity>(*text))
       running.identity = *std::move(identity);
@@ -290,8 +292,8 @@ void Lifecycle::note_running(Starting& s) {
   begin_health(*c);
   save(*c);
   log::info("container started id={} pid={}", c->id(), s.pid);
-  announce_joined(p_, networks_, *c);
-  announce(p_, *c, "start");
+  announce_joined(*context_.events, networks_, *c);
+  announce(*context_.events, *c, "start");
   hooks_.running(c);
   c->changed.notify_all();
 }
@@ -303,15 +305,15 @@ void Lifecycle::listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>
     if (!from) return;
     const bool own_exit = answer.event == "exit" && answer.exec_id.empty();
     if (own_exit) {
-      p_.scope.start("container exit", exited(c, from, answer));
+      context_.scope.start("container exit", exited(c, from, answer));
     } else if (answer.event == "detached" && answer.exec_id.empty()) {
-      announce(p_, *c, "detach");
+      announce(*context_.events, *c, "detach");
     } else if (!answer.exec_id.empty()) {
       hooks_.exec_event(c, answer);
     }
   };
   handlers.lost = [this, c, weak = std::weak_ptr(link)] {
-    if (auto from = weak.lock()) p_.scope.start("monitor lost", lost(c, from));
+    if (auto from = weak.lock()) context_.scope.start("monitor lost", lost(c, from));
   };
   link->set_handlers(std::move(handlers));
 }

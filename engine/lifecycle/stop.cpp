@@ -96,7 +96,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
     CO_TRY(const int number, parse_signal(text, SIGTERM));
     save(*c);
     link = c->running()->monitor;
-    announce(p_, *c, "kill", {{"signal", std::to_string(number)}});
+    announce(*context_.events, *c, "kill", {{"signal", std::to_string(number)}});
     // One that has just ended, or whose monitor is away, is found out by the wait.
     (void)co_await signal(c, number);
     co_await let_die(c);
@@ -105,7 +105,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   {
     const auto turn = co_await c->turns.take();
     if (auto* running = c->running(); running != nullptr && running->monitor == link) {
-      announce(p_, *c, "kill", {{"signal", "9"}});
+      announce(*context_.events, *c, "kill", {{"signal", "9"}});
       (void)co_await signal(c, SIGKILL);
     }
   }
@@ -121,7 +121,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
 
 Task<> Lifecycle::stop(ContainerPtr c, StopOptions options) {
   CO_CHECK(co_await stop_running(c, std::move(options)));
-  announce(p_, *c, "stop");
+  announce(*context_.events, *c, "stop");
   co_return Result<>{};
 }
 
@@ -130,9 +130,9 @@ Task<> Lifecycle::restart(ContainerPtr c, StopOptions options) {
   auto stopped = co_await stop_running(c, std::move(options));
   c->kept_once = false;
   if (!stopped && stopped.error().code != Errc::unchanged) co_return stopped;
-  if (stopped) announce(p_, *c, "stop");
+  if (stopped) announce(*context_.events, *c, "stop");
   CO_CHECK(co_await start(c));
-  announce(p_, *c, "restart");
+  announce(*context_.events, *c, "restart");
   co_return Result<>{};
 }
 
@@ -160,7 +160,7 @@ Task<> Lifecycle::kill(ContainerPtr c, std::string text) {
       save(*c);
     }
     link = c->running()->monitor;
-    announce(p_, *c, "kill", {{"signal", std::to_string(number)}});
+    announce(*context_.events, *c, "kill", {{"signal", std::to_string(number)}});
     auto sent = co_await signal(c, number);
     // The end of a container whose monitor has just gone is being worked off.
     if (!sent && sent.error().code != Errc::unavailable && sent.error().code != Errc::not_found)

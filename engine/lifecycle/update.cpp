@@ -23,7 +23,7 @@ Result<> check_policy(const RestartPolicy& policy, const HostConfig& now) {
 Task<std::vector<std::string>> Lifecycle::update(ContainerPtr c, ContainerUpdate update) {
   HostConfig limits;
   limits.resources = std::move(update.resources);
-  CO_CHECK(validate(ContainerConfig{}, limits, p_.host.cpus));
+  CO_CHECK(validate(ContainerConfig{}, limits, context_.host.cpus));
   const auto turn = co_await c->turns.take();
   CO_CHECK(c->permits(Operation::update));
   ContainerRecord record = c->record;
@@ -34,14 +34,14 @@ Task<std::vector<std::string>> Lifecycle::update(ContainerPtr c, ContainerUpdate
   }
   // What this host cannot enforce is taken away here, and is not stored as if it held.
   auto warnings = discard_limits(limits);
-  auto job = [store = p_.store, id = c->id(), text = json::to_text(record)] {
+  auto job = [store = context_.store, id = c->id(), text = json::to_text(record)] {
     return store.write_record(id, text);
   };
-  auto written = co_await p_.workers.run(std::move(job));
+  auto written = co_await context_.workers.run(std::move(job));
   if (!written)
     co_return std::unexpected(written.error().within("Cannot update container {}", c->id()));
   c->record.host.restart_policy = std::move(record.host.restart_policy);
-  announce(p_, *c, "update");
+  announce(*context_.events, *c, "update");
   co_return warnings;
 }
 

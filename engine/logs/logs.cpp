@@ -37,12 +37,14 @@ Task<std::unique_ptr<LogStream>> Logs::open(ContainerPtr c, LogOptions options) 
   std::shared_ptr<LogReader> reader;
   if (log.type == "journald") {
     auto check = [] { return check_journal(); };
-    CO_CHECK(co_await p_.workers.run(std::move(check)));
+    CO_CHECK(co_await context_.workers.run(std::move(check)));
     auto journal = std::make_shared<LogJournal>(c->id(), options);
-    reader = std::make_shared<LogReader>(p_.io, p_.workers, std::move(journal), options);
+    reader =
+        std::make_shared<LogReader>(context_.io, context_.workers, std::move(journal), options);
   } else {
-    auto path = log_file_of(log, p_.store.dir(c->id()), c->id());
-    reader = std::make_shared<LogReader>(p_.io, p_.workers, watch_, std::move(path), options);
+    auto path = log_file_of(log, context_.store.dir(c->id()), c->id());
+    reader = std::make_shared<LogReader>(context_.io, context_.workers, watch_, std::move(path),
+                                         options);
   }
   if (!goes_on || c->removing) {
     reader->finish();

@@ -4,20 +4,20 @@
 #include <memory>
 
 #include "engine/container/container.hpp"
+#include "engine/context.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/logs/reader.hpp"
-#include "engine/parts.hpp"
 
 namespace coracle {
 
 class Logs {
  public:
-  explicit Logs(Parts& parts) : p_(parts), watch_(parts.io, parts.scope) {}
+  explicit Logs(Context& context) : context_(context), watch_(context.io, context.scope) {}
   //   errors  invalid_argument; unsupported: the log driver cannot be read
   Task<std::unique_ptr<LogStream>> open(ContainerPtr c, LogOptions options);
 
  private:
-  Parts& p_;
+  Context& context_;
   LogWatch watch_;
 };
 

@@ -16,12 +16,12 @@ struct Kept {
 };
 
 // Those whose container still exists.
-std::vector<Kept> links_of(const Parts& p, const Container& c) {
+std::vector<Kept> links_of(const ContainerTable& containers, const Container& c) {
   std::vector<Kept> out;
   for (const auto& text : c.record.host.links) {
     const auto colon = text.find(':');
-    const auto found = p.table.all().find(text.substr(0, colon));
-    if (colon != std::string::npos && found != p.table.all().end())
+    const auto found = containers.all().find(text.substr(0, colon));
+    if (colon != std::string::npos && found != containers.all().end())
       out.push_back({found->second, text.substr(colon + 1)});
   }
   return out;
@@ -100,7 +100,8 @@ Result<Link> parse_link(const std::string& text) {
   return out;
 }
 
-Result<std::vector<std::string>> plan_links(const Parts& p, const HostConfig& host) {
+Result<std::vector<std::string>> plan_links(const ContainerTable& containers,
+                                            const HostConfig& host) {
   std::vector<std::string> out;
   if (host.links.empty()) return out;
   const auto& mode = host.network_mode;
@@ -114,7 +115,7 @@ Result<std::vector<std::string>> plan_links(const Parts& p, const HostConfig& ho
                 "result in undefined behavior");
   for (const auto& text : host.links) {
     TRY(const auto link, parse_link(text));
-    const auto child = p.table.find(link.name);
+    const auto child = containers.find(link.name);
     if (!child)
       return std::unexpected(child.error()
                                  .within("could not get container for {}", link.name)
@@ -128,10 +129,10 @@ Result<std::vector<std::string>> plan_links(const Parts& p, const HostConfig& ho
   return out;
 }
 
-Result<std::vector<std::string>> link_env(const Parts& p, const Container& c) {
+Result<std::vector<std::string>> link_env(const ContainerTable& containers, const Container& c) {
   std::vector<std::string> env;
   if (c.record.host.network_mode != "bridge") return env;
-  for (const auto& link : links_of(p, c)) {
+  for (const auto& link : links_of(containers, c)) {
     if (!is_alive(link.child->state.status))
       return fail(Errc::internal, "Cannot link to a non running container: /{} AS /{}/{}",
                   link.child->name(), c.name(), link.alias);
@@ -144,10 +145,10 @@ Result<std::vector<std::string>> link_env(const Parts& p, const Container& c) {
   return env;
 }
 
-std::string link_hosts(const Parts& p, const Container& c) {
+std::string link_hosts(const ContainerTable& containers, const Container& c) {
   std::string out;
   if (c.record.host.network_mode != "bridge") return out;
-  for (const auto& link : links_of(p, c)) {
+  for (const auto& link : links_of(containers, c)) {
     const auto address = address_of(*link.child);
     if (address.empty()) continue;
     out += fmt::format("{}\t{} {}", address, link.alias, link.child->record.config.hostname);
@@ -157,9 +158,9 @@ std::string link_hosts(const Parts& p, const Container& c) {
   return out;
 }
 
-std::vector<std::string> shown_links(const Parts& p, const Container& c) {
+std::vector<std::string> shown_links(const ContainerTable& containers, const Container& c) {
   std::vector<std::string> out;
-  for (const auto& link : links_of(p, c))
+  for (const auto& link : links_of(containers, c))
     out.push_back(fmt::format("/{}:/{}/{}", link.child->name(), c.name(), link.alias));
   return out;
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/container/container.hpp"
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 namespace coracle {
 
@@ -20,14 +20,15 @@ Result<Link> parse_link(const std::string& text);
 
 // The request's links as they are kept.
 //   errors  invalid_argument: `could not get container for X: …`, or what a network mode excludes
-Result<std::vector<std::string>> plan_links(const Parts& parts, const HostConfig& host);
+Result<std::vector<std::string>> plan_links(const ContainerTable& containers,
+                                            const HostConfig& host);
 
 // DB_PORT_80_TCP_ADDR and the like, as Docker sets them.
 //   errors  internal: `Cannot link to a non running container: /db AS /web/alias`
-Result<std::vector<std::string>> link_env(const Parts& parts, const Container& c);
+Result<std::vector<std::string>> link_env(const ContainerTable& containers, const Container& c);
 // Lines for /etc/hosts; only of those that run.
-std::string link_hosts(const Parts& parts, const Container& c);
+std::string link_hosts(const ContainerTable& containers, const Container& c);
 // "/db:/web/alias"
-std::vector<std::string> shown_links(const Parts& parts, const Container& c);
+std::vector<std::string> shown_links(const ContainerTable& containers, const Container& c);
 
 }  // namespace coracle

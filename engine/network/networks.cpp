@@ -44,13 +44,13 @@ bool matches(const NetworkView& n, const Filters& filters, const NameFilter& nam
 
 }  // namespace
 
-Networks::Networks(Parts& parts)
-    : p_(parts),
-      netstack_(parts.io, parts.config.exec_root + "/" + netstack::kSocketName),
-      ready_(parts.io) {}
+Networks::Networks(Context& context)
+    : context_(context),
+      netstack_(context.io, context.config.exec_root + "/" + netstack::kSocketName),
+      ready_(context.io) {}
 
 void Networks::add_members(NetworkView& network) const {
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     if (!is_alive(c->state.status) || c->record.host.network_mode != network.name) continue;
     NetworkView::Member member;
     member.name = c->name();
@@ -83,7 +83,7 @@ NetworkView Networks::view_of(const std::string& name) const {
 }
 
 Coro<void> Networks::wait_until_ready() {
-  while (!is_ready_ && !p_.closing) co_await ready_.wait();
+  while (!is_ready_ && !context_.closing) co_await ready_.wait();
 }
 
 void Networks::become_ready() {
@@ -92,7 +92,7 @@ void Networks::become_ready() {
 }
 
 Result<> Networks::open() {
-  const auto path = p_.config.data_root + "/networks.json";
+  const auto path = context_.config.data_root + "/networks.json";
   NetworksFile file;
   if (const auto text = read_file(path)) {
     if (auto known = json::from_text<NetworksFile>(*text)) file = *std::move(known);

@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 #include "netstack/client.hpp"
 
 namespace coracle {
 
 class Networks {
  public:
-  explicit Networks(Parts& parts);
+  explicit Networks(Context& context);
 
   // Reads the ids, or makes them.
   Result<> open();
@@ -29,7 +29,7 @@ class Networks {
   [[nodiscard]] netstack::Client& netstack() { return netstack_; }
   // The endpoint of a container that is attached, or is about to be.
   NetworkLease lease(std::string container_id) {
-    return {netstack_, p_.scope, std::move(container_id)};
+    return {netstack_, context_.scope, std::move(container_id)};
   }
 
   // Until the endpoints of containers that are gone have been given up, and those of running ones
@@ -76,7 +76,7 @@ class Networks {
       const std::vector<netstack::Endpoint>& known) const;
   Task<netstack::Endpoint> restore_one(ContainerPtr c);
 
-  Parts& p_;
+  Context& context_;
   netstack::Client netstack_;
   netstack::BridgeInfo bridge_;
   std::map<std::string, std::string> ids_;

@@ -43,7 +43,7 @@ std::vector<ContainerPtr> Networks::unknown_ones(const std::vector<netstack::End
   std::set<std::string> known;
   for (const auto& e : all) known.insert(e.container_id);
   std::vector<ContainerPtr> out;
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     if (c->running() != nullptr && c->state.endpoint && !known.contains(id) &&
         !rootless::of_another_keeper(c->running()->identity.monitor))
       out.push_back(c);
@@ -53,19 +53,20 @@ std::vector<ContainerPtr> Networks::unknown_ones(const std::vector<netstack::End
 
 Task<netstack::Endpoint> Networks::restore_one(ContainerPtr c) {
   for (int i = 1;; ++i) {
-    CO_TRY(auto netns, open_netns_of(p_.table, c->id()));
-    auto job = [socket = p_.config.exec_root + "/" + netstack::kSocketName,
+    CO_TRY(auto netns, open_netns_of(context_.table, c->id()));
+    auto job = [socket = context_.config.exec_root + "/" + netstack::kSocketName,
                 had = *c->state.endpoint, space = std::move(netns)]() mutable {
       return netstack::restore_endpoint(socket, std::move(had), space);
     };
-    auto done = co_await p_.workers.run(std::move(job));
-    if (done || done.error().code != Errc::conflict || i == kTries || p_.closing) co_return done;
-    co_await sleep_for(p_.io, kPause);
+    auto done = co_await context_.workers.run(std::move(job));
+    if (done || done.error().code != Errc::conflict || i == kTries || context_.closing)
+      co_return done;
+    co_await sleep_for(context_.io, kPause);
   }
 }
 
 bool Networks::belongs_to_another(const std::string& id, const netstack::Endpoint& given) const {
-  return std::ranges::any_of(p_.table.all(), [&](const auto& entry) {
+  return std::ranges::any_of(context_.table.all(), [&](const auto& entry) {
     const auto& c = entry.second;
     return c->id() != id && c->running() != nullptr && c->state.endpoint && !is_lost(*c) &&
            clash(given, *c->state.endpoint) &&
@@ -108,7 +109,7 @@ Coro<void> Networks::restore() {
 Coro<void> Networks::look_through() {
   co_await restore();
   std::vector<std::string> attached;
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     const auto& mode = c->record.host.network_mode;
     if (c->running() != nullptr && (mode == "bridge" || mode == "none")) attached.push_back(id);
   }

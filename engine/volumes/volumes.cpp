@@ -59,8 +59,8 @@ bool Volumes::matches(const storage::Volume& v, const Filters& filters,
 }
 
 Task<> Volumes::remove_now(storage::Volume volume) {
-  CO_CHECK(co_await p_.storage->remove_volume(volume.name));
-  announce(p_, "volume", "destroy", volume.name, {{"driver", volume.driver}});
+  CO_CHECK(co_await context_.storage->remove_volume(volume.name));
+  announce(*context_.events, "volume", "destroy", volume.name, {{"driver", volume.driver}});
   co_return Result<>{};
 }
 
@@ -68,7 +68,7 @@ Task<> Volumes::remove_now(storage::Volume volume) {
 // meanwhile.
 Task<> Volumes::mount_one(std::string name, std::string source) {
   const auto turn = co_await mounting_.take();
-  auto mounted = co_await p_.storage->mount_volume(std::move(name));
+  auto mounted = co_await context_.storage->mount_volume(std::move(name));
   if (!mounted)
     co_return std::unexpected(mounted.error().within("error while mounting volume '{}'", source));
   co_return Result<>{};
@@ -77,19 +77,19 @@ Task<> Volumes::mount_one(std::string name, std::string source) {
 Coro<void> Volumes::unmount_if_unused(std::string name) {
   const auto turn = co_await mounting_.take();
   if (mounted_.contains(name)) co_return;
-  auto unmounted = co_await p_.storage->unmount_volume(name);
+  auto unmounted = co_await context_.storage->unmount_volume(name);
   if (!unmounted && unmounted.error().code != Errc::not_found)
     log::warn("volume stays mounted name={} reason={}", name, unmounted.error().message);
 }
 
 std::vector<std::string> Volumes::users(const std::string& name) const {
   std::vector<std::string> ids;
-  for (const auto& [id, c] : p_.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     if (mounts_volume(*c, name)) ids.push_back(id);
   }
   if (const auto claimed = claimed_.find(name); claimed != claimed_.end()) {
     for (const auto& id : claimed->second) {
-      if (!p_.table.all().contains(id)) ids.push_back(id);
+      if (!context_.table.all().contains(id)) ids.push_back(id);
     }
   }
   return ids;
@@ -99,7 +99,7 @@ Result<std::vector<storage::Volume>> Volumes::list(const Filters& filters) const
   CHECK(check_filters(filters));
   const NameFilter names(filters);
   std::vector<storage::Volume> out;
-  for (auto& v : p_.storage->volumes()) {
+  for (auto& v : context_.storage->volumes()) {
     if (matches(v, filters, names)) out.push_back(std::move(v));
   }
   return out;
@@ -110,7 +110,7 @@ Task<Volumes::Made> Volumes::make(std::string name, std::string driver,
                                   std::map<std::string, std::string> labels) {
   if (!name.empty()) CO_CHECK(storage::check_volume_name(name));
   if (!driver.empty() && driver != "local") {
-    if (p_.storage->find_volume(name))
+    if (context_.storage->find_volume(name))
       co_return fail(Errc::conflict,
                      "create {0}: driver 'local' already has volume '{0}': volume name must be "
                      "unique",
@@ -122,10 +122,11 @@ Task<Volumes::Made> Volumes::make(std::string name, std::string driver,
   if (name.empty()) labels[kAnonymousLabel] = "";
   const auto turn = co_await changing_.take();
   Made made;
-  made.is_new = name.empty() || !p_.storage->find_volume(name);
-  CO_TRY(made.volume, co_await p_.storage->create_volume(name, labels, options));
+  made.is_new = name.empty() || !context_.storage->find_volume(name);
+  CO_TRY(made.volume, co_await context_.storage->create_volume(name, labels, options));
   if (made.is_new)
-    announce(p_, "volume", "create", made.volume.name, {{"driver", made.volume.driver}});
+    announce(*context_.events, "volume", "create", made.volume.name,
+             {{"driver", made.volume.driver}});
   co_return made;
 }
 
@@ -139,7 +140,7 @@ Task<storage::Volume> Volumes::create(std::string name, std::string driver,
 
 Task<> Volumes::remove(std::string name, bool force) {
   const auto turn = co_await changing_.take();
-  auto volume = p_.storage->find_volume(name);
+  auto volume = context_.storage->find_volume(name);
   if (!volume && volume.error().code == Errc::not_found && force) co_return Result<>{};
   CO_CHECK(volume);
   std::string who;
@@ -150,7 +151,7 @@ Task<> Volumes::remove(std::string name, bool force) {
 
 Task<> Volumes::discard(std::string name, std::string container_id) {
   const auto turn = co_await changing_.take();
-  CO_TRY(auto volume, p_.storage->find_volume(name));
+  CO_TRY(auto volume, context_.storage->find_volume(name));
   const auto who = users(name);
   const bool others =
       std::ranges::any_of(who, [&](const std::string& id) { return id != container_id; });
@@ -169,7 +170,7 @@ Task<> Volumes::mount(ContainerPtr c) {
   for (std::size_t i = 0; i < c->record.mounts.size(); ++i) {
     const MountRecord m = c->record.mounts[i];
     if (m.type != "volume") continue;
-    CO_TRY(const auto volume, p_.storage->find_volume(m.name));
+    CO_TRY(const auto volume, context_.storage->find_volume(m.name));
     mounted_[m.name].insert(c->id());
     if (!volume.options.empty()) {
       CO_CHECK(co_await mount_one(m.name, volume.mountpoint));
@@ -186,7 +187,7 @@ Coro<void> Volumes::unmount(ContainerPtr c) {
     if (found == mounted_.end() || found->second.erase(c->id()) == 0) continue;
     const bool last = found->second.empty();
     if (last) mounted_.erase(found);
-    const auto volume = p_.storage->find_volume(name);
+    const auto volume = context_.storage->find_volume(name);
     if (last && volume && volume->needs_mount()) co_await unmount_if_unused(name);
   }
 }
@@ -198,7 +199,7 @@ void Volumes::adopt(const Container& c) {
 }
 
 Coro<void> Volumes::look_through() {
-  const auto left = p_.storage->mounted_volumes();
+  const auto left = context_.storage->mounted_volumes();
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (!mounted_.contains(left[i])) co_await unmount_if_unused(left[i]);
   }

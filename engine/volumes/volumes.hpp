@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 #include "engine/request/filter.hpp"
 
 namespace coracle {
@@ -37,7 +37,8 @@ class Volumes {
     std::string id_;
   };
 
-  explicit Volumes(Parts& parts) : p_(parts), changing_(parts.io), mounting_(parts.io) {}
+  explicit Volumes(Context& context)
+      : context_(context), changing_(context.io), mounting_(context.io) {}
 
   //   errors  invalid_argument: an unknown filter, or a value of dangling that is no boolean
   [[nodiscard]] Result<std::vector<storage::Volume>> list(const Filters& filters) const;
@@ -77,7 +78,7 @@ class Volumes {
   Task<> mount_one(std::string name, std::string source);
   Coro<void> unmount_if_unused(std::string name);
 
-  Parts& p_;
+  Context& context_;
   // By volume: containers that have it mounted, from before their start until after their end.
   std::map<std::string, std::set<std::string>> mounted_;
   // By volume: containers that are being created with it, and are in no table yet.

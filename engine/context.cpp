@@ -1,10 +1,10 @@
-#include "engine/parts.hpp"
+#include "engine/context.hpp"
 
 #include <utility>
 
 namespace coracle {
 
-void announce(Parts& parts, const Container& container, std::string action,
+void announce(EventLog& events, const Container& container, std::string action,
               std::map<std::string, std::string> attributes, Time at) {
   Event e;
   e.type = "container";
@@ -15,13 +15,13 @@ void announce(Parts& parts, const Container& container, std::string action,
   e.attributes["name"] = container.name();
   for (auto& [key, value] : attributes) e.attributes[key] = std::move(value);
   e.time = at;
-  parts.events->add(std::move(e));
+  events.add(std::move(e));
 }
 
-void announce(Parts& parts, std::string type, std::string action, std::string id,
+void announce(EventLog& events, std::string type, std::string action, std::string id,
               std::map<std::string, std::string> attributes) {
   Event e{std::move(type), std::move(action), std::move(id), std::move(attributes), Time{}};
-  parts.events->add(std::move(e));
+  events.add(std::move(e));
 }
 
 }  // namespace coracle

@@ -30,8 +30,8 @@ struct HostFacts {
   std::uint32_t uids = 1, gids = 1;                  // mapped in our user namespace, from 0 on
 };
 
-struct Parts {
-  Parts(asio::io_context& io_, Workers& workers_, EngineConfig config_)
+struct Context {
+  Context(asio::io_context& io_, Workers& workers_, EngineConfig config_)
       : io(io_),
         workers(workers_),
         config(std::move(config_)),
@@ -52,10 +52,10 @@ struct Parts {
 };
 
 // An event of a container: its labels, image and name among the attributes.
-void announce(Parts& parts, const Container& container, std::string action,
+void announce(EventLog& events, const Container& container, std::string action,
               std::map<std::string, std::string> attributes = {}, Time at = {});
 // An event of anything else.
-void announce(Parts& parts, std::string type, std::string action, std::string id,
+void announce(EventLog& events, std::string type, std::string action, std::string id,
               std::map<std::string, std::string> attributes);
 
 }  // namespace coracle
