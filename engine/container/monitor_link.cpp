@@ -189,7 +189,7 @@ void MonitorLink::acknowledge(std::uint64_t n) {
   monitor::Request request;
   request.op = "ack";
   request.n = n;
-  tell(request);  // one that is lost only makes the monitor wait its kAckWaitMs
+  tell(request);  // one that is lost only makes the monitor wait its kAckWait_ms
 }
 
 void MonitorLink::abandon() {

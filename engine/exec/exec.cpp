@@ -15,7 +15,7 @@
 namespace coracle {
 namespace {
 
-constexpr std::int64_t kKeepNs = std::int64_t{10} * 60 * 1'000'000'000;
+constexpr std::int64_t kKeep_ns = std::int64_t{10} * 60 * 1'000'000'000;
 
 std::string command_line(const ExecRequest& request) {
   std::string line;
@@ -62,7 +62,7 @@ Result<Execs::InstancePtr> Execs::find(const std::string& id) const {
 }
 
 void Execs::forget_old() {
-  const auto before = now().ns - kKeepNs;
+  const auto before = now().ns - kKeep_ns;
   std::erase_if(all_, [&](const auto& entry) {
     const auto& exec = *entry.second;
     const bool old = exec.ended_at.ns != 0 && exec.ended_at.ns < before;

@@ -24,7 +24,7 @@
 namespace coracle {
 namespace {
 
-constexpr int kFuseEndMs = 5000;
+constexpr int kFuseEnd_ms = 5000;
 constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
 
 Result<UniqueFd> open_source(const ResolvedMount& m) {
@@ -177,7 +177,7 @@ RootMounts::~RootMounts() {
   for (auto& program : fuse_) {
     // It ends when its last mount is gone.
     pollfd ended{program.fd().get(), POLLIN, 0};
-    if (::poll(&ended, 1, kFuseEndMs) != 1) (void)program.send_signal(SIGKILL);
+    if (::poll(&ended, 1, kFuseEnd_ms) != 1) (void)program.send_signal(SIGKILL);
     (void)program.wait();
   }
 }

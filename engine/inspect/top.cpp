@@ -51,11 +51,11 @@ Result<std::string> text_of(const UniqueFd& fd) {
 // ps reads the memory of others: a process whose own does not answer (it lies in a file system that
 // hangs) would hold it for ever.
 Result<ExitStatus> end_of_ps(const Pidfd& ps, const StopFlag& stop) {
-  constexpr int kLookMs = 100;
+  constexpr int kLook_ms = 100;
   const auto deadline = std::chrono::steady_clock::now() + kPsLimit;
   while (!stop && std::chrono::steady_clock::now() < deadline) {
     pollfd ended{ps.fd().get(), POLLIN, 0};
-    if (::poll(&ended, 1, kLookMs) == 1) return ps.wait();
+    if (::poll(&ended, 1, kLook_ms) == 1) return ps.wait();
   }
   (void)ps.send_signal(SIGKILL);
   (void)ps.wait();

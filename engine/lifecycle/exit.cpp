@@ -19,10 +19,10 @@
 namespace coracle {
 namespace {
 
-constexpr std::int32_t kFirstDelayMs = 100;
-constexpr std::int32_t kLongestDelayMs = 60'000;
+constexpr std::int32_t kFirstDelay_ms = 100;
+constexpr std::int32_t kLongestDelay_ms = 60'000;
 constexpr std::chrono::milliseconds kRestLimit{2000};
-constexpr std::int64_t kLongRunNs = 10'000'000'000;  // after it the delay begins anew
+constexpr std::int64_t kLongRun_ns = 10'000'000'000;  // after it the delay begins anew
 
 bool wants_restart(const Container& c) {
   const auto& policy = c.record.host.restart_policy;
@@ -67,7 +67,7 @@ void Lifecycle::save(const Container& c) const {
 bool Lifecycle::plan_restart(Container& c, bool ran_long) {
   if (!wants_restart(c)) return false;
   auto& delay = c.state.restart_delay_ms;
-  delay = ran_long || delay == 0 ? kFirstDelayMs : std::min(delay * 2, kLongestDelayMs);
+  delay = ran_long || delay == 0 ? kFirstDelay_ms : std::min(delay * 2, kLongestDelay_ms);
   c.state.status = Status::restarting;
   c.state.restart_at = Time{now().ns + std::int64_t{delay} * 1'000'000};
   ++c.state.restart_count;
@@ -107,7 +107,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   c->state.finished_at = end.finished_at;
   c->state.endpoint.reset();
   if (c->state.health) c->state.health->status = "unhealthy";  // as at Docker: nobody asks it now
-  const bool again = !c->kept_once && plan_restart(*c, ran_ns > kLongRunNs);
+  const bool again = !c->kept_once && plan_restart(*c, ran_ns > kLongRun_ns);
   save(*c);
   (void)fail_point("container.exit.saved");
   auto was = std::exchange(c->held, Idle{});

@@ -33,7 +33,7 @@
 namespace coracle {
 namespace {
 
-constexpr int kLastMonitorLimitMs = 5000;
+constexpr int kLastMonitorLimit_ms = 5000;
 constexpr int kAttachTries = 3;
 
 // Two for each processor: where one waits, for the disk or for netstack, another goes on.
@@ -141,7 +141,7 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
   if (!last) co_return;
   auto process = Pidfd::open(*last);
   if (!process) co_return;
-  for (int waited_ms = 0; !process->ended() && waited_ms < kLastMonitorLimitMs; ++waited_ms)
+  for (int waited_ms = 0; !process->ended() && waited_ms < kLastMonitorLimit_ms; ++waited_ms)
     co_await sleep_for(context_.io, std::chrono::milliseconds(1));
   if (process->ended()) co_return;
   log::warn("monitor of the last run does not end, killed id={} pid={}", c->id(), last->pid);

@@ -9,7 +9,7 @@
 namespace coracle {
 namespace {
 
-constexpr std::int64_t kDefaultGraceMs = 10'000;
+constexpr std::int64_t kDefaultGrace_ms = 10'000;
 constexpr std::int64_t kStopKillLimit_ms = 10'000;  // after SIGKILL: then by force
 
 }  // namespace
@@ -81,7 +81,7 @@ Coro<void> Lifecycle::let_die(ContainerPtr c) {
 
 Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   const auto own = c->record.config.stop_timeout;
-  std::int64_t grace_ms = own ? std::int64_t{*own} * 1000 : kDefaultGraceMs;
+  std::int64_t grace_ms = own ? std::int64_t{*own} * 1000 : kDefaultGrace_ms;
   if (options.timeout_s) grace_ms = *options.timeout_s * 1000;
   std::shared_ptr<MonitorLink> link;
   {

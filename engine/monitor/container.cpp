@@ -215,7 +215,7 @@ Stdio::Options Container::stdio_options(const std::string& exec_id) {
 
 std::vector<ExecView> Container::execs() const {
   std::vector<ExecView> views;
-  const auto oldest = now().ns - kExecKeepMs * 1'000'000;
+  const auto oldest = now().ns - kExecKeep_ms * 1'000'000;
   for (const auto& exec : ended_execs_) {
     if (exec.ended.ns >= oldest) views.push_back(exec);
   }

@@ -97,7 +97,7 @@ Result<> Freezer::write_cgroup(bool frozen) const {
   };
   CHECK(write(frozen ? "1" : "0"));
   const char* const wanted = frozen ? "frozen 1" : "frozen 0";
-  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs); Clock::now() < end;) {
+  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimit_ms); Clock::now() < end;) {
     const auto events = read_file(cgroup_ + "/cgroup.events");
     if (!events) return std::unexpected(events.error());
     if (events->find(wanted) != std::string::npos) return {};
@@ -105,7 +105,7 @@ Result<> Freezer::write_cgroup(bool frozen) const {
   }
   if (frozen) (void)write("0");
   return fail(Errc::internal, "the kernel did not {} the cgroup {} within {} ms",
-              frozen ? "freeze" : "thaw", cgroup_, kLimitMs);
+              frozen ? "freeze" : "thaw", cgroup_, kLimit_ms);
 }
 
 // --- by signals
@@ -113,7 +113,7 @@ Result<> Freezer::write_cgroup(bool frozen) const {
 Result<> Freezer::stop_all(const ProcessTree& tree, const std::vector<pid_t>& helpers) {
   stopped_before_.clear();
   std::set<pid_t> told, before;
-  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimitMs);;) {
+  for (const auto end = Clock::now() + std::chrono::milliseconds(kLimit_ms);;) {
     std::set<pid_t> now;
     // Told, but not standing yet, and whoever is below them: a shell whose child stops first may
     // still wake up for that, and takes it for job control.
@@ -146,7 +146,7 @@ Result<> Freezer::stop_all(const ProcessTree& tree, const std::vector<pid_t>& he
       return fail(Errc::internal,
                   "pause: not all processes could be stopped by SIGSTOP within {} ms (pid {} still "
                   "runs), all go on; this host has no cgroup freezer for the container",
-                  kLimitMs, runs);
+                  kLimit_ms, runs);
     }
     before = runs == 0 ? std::move(now) : std::set<pid_t>();
     if (runs != 0) rest();

@@ -28,7 +28,7 @@ class Freezer {
   explicit Freezer(const Pidfd& init);
 
   // Returns when nothing of the container runs any more. Blocks, for a few milliseconds as a rule
-  // and at most kLimitMs; after an error everything runs as before.
+  // and at most kLimit_ms; after an error everything runs as before.
   //   helpers  children of ours that are no part of the container
   //   errors   conflict: nothing of it runs; internal: a process that does not stop, and which
   Result<> freeze(const ProcessTree& tree, const std::vector<pid_t>& helpers);
@@ -40,7 +40,7 @@ class Freezer {
   // The kernel holds signals back by itself (a cgroup), SIGCONT too.
   [[nodiscard]] bool by_cgroup() const { return !cgroup_.empty(); }
 
-  static constexpr int kLimitMs = 1000;
+  static constexpr int kLimit_ms = 1000;
 
  private:
   Result<> stop_all(const ProcessTree& tree, const std::vector<pid_t>& helpers);

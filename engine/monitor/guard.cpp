@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kFirstDelay{100};
 constexpr std::chrono::milliseconds kLongestDelay{5000};
-constexpr int kLetGoMs = 500;
+constexpr int kLetGo_ms = 500;
 
 // As the keeper reads them (engine/rootless/protocol.hpp).
 constexpr const char* kWatch = R"({"op":"watch","version":3})";
@@ -65,7 +65,7 @@ void Guard::end() {
   if (socket_ && send_message(socket_, kDone, {})) {
     // Its mounts are ours to take down, and are when nobody else holds one of its namespaces.
     pollfd closed{socket_.get(), 0, 0};
-    if (!namespaces_->empty()) ::poll(&closed, 1, kLetGoMs);
+    if (!namespaces_->empty()) ::poll(&closed, 1, kLetGo_ms);
   }
   socket_.reset();
   init_.reset();

@@ -13,7 +13,7 @@ namespace coracle::monitor {
 namespace {
 
 constexpr std::size_t kScratch = 64 * 1024;  // a whole pipe
-constexpr int kQuietAfterMs = 500;
+constexpr int kQuietAfter_ms = 500;
 using Clock = std::chrono::steady_clock;
 
 }  // namespace
@@ -110,7 +110,7 @@ std::span<char> Loop::scratch() { return {scratch_, kScratch}; }
 
 int Loop::timeout_ms() const {
   if (!deferred_.empty()) return 0;
-  int ms = busy_ ? kQuietAfterMs : -1;
+  int ms = busy_ ? kQuietAfter_ms : -1;
   if (!timers_.empty()) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first.first - Clock::now());

@@ -84,7 +84,7 @@ Result<> ProcessTree::signal_all(const Pidfd& init, int signal) const {
 Result<> ProcessTree::kill_rest(std::chrono::milliseconds limit,
                                 const std::function<void()>& reap) const {
   if (own_) return {};
-  constexpr long kStepNs = 2'000'000;
+  constexpr long kStep_ns = 2'000'000;
   const auto end = std::chrono::steady_clock::now() + limit;
   for (Sweep sweep;;) {
     const auto below = descendants(::getpid(), fuse_program_);
@@ -94,7 +94,7 @@ Result<> ProcessTree::kill_rest(std::chrono::milliseconds limit,
     if (none_left && killed == 0) return {};
     if (std::chrono::steady_clock::now() >= end)
       return fail(Errc::internal, "processes of it do not end");
-    const timespec step{0, kStepNs};
+    const timespec step{0, kStep_ns};
     ::nanosleep(&step, nullptr);
   }
 }

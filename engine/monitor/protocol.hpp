@@ -29,7 +29,7 @@
 //                                       <-  {event:attach_closed}
 //
 // Exit: the monitor writes <state_dir>/exit.json atomically (ExitRecord) before it sends the event,
-// waits for the ack of one connection (at most kAckWaitMs; none connected: not at all), then shuts
+// waits for the ack of one connection (at most kAckWait_ms; none connected: not at all), then shuts
 // the attached streams down. After the exit of the container's process: it kills and reaps what is
 // left, sends exit, waits for the ack, and ends; monitor.sock is removed.
 //
@@ -38,7 +38,7 @@
 // signals only SIGKILL takes effect at once, the others at unpause. The end of a paused container
 // is an ordinary exit.
 //
-// Execs that have ended are told in `hello` for kExecKeepMs, the last kExecKeep of them: clients
+// Execs that have ended are told in `hello` for kExecKeep_ms, the last kExecKeep of them: clients
 // ask for the exit code after the stream's end, and the engine may have been replaced meanwhile.
 //
 // Attached streams: the descriptor is the client's own connection (after "101 UPGRADED"), so a
@@ -46,7 +46,7 @@
 // `raw`: bytes as they are. What the client sends is stdin; its half-close is EOF (when stdin_once,
 // or for an exec). A slow client holds back the container's output, as a pipe would, with at most
 // 64 KiB buffered for it; never the log (written first), a signal, or a removal. Where others are
-// attached too, it has kStalledMs to take what waits for it, or is let go: it sees its stream end.
+// attached too, it has kStalled_ms to take what waits for it, or is let go: it sees its stream end.
 // Detach keys are recognised in tty sessions.
 #pragma once
 
@@ -62,10 +62,10 @@
 namespace coracle::monitor {
 
 constexpr int kProtocolVersion = 1;
-constexpr int kAckWaitMs = 2000;
-constexpr int kStalledMs = 1000;
+constexpr int kAckWait_ms = 2000;
+constexpr int kStalled_ms = 1000;
 constexpr std::size_t kExecKeep = 200;
-constexpr std::int64_t kExecKeepMs = std::int64_t{10} * 60 * 1000;
+constexpr std::int64_t kExecKeep_ms = std::int64_t{10} * 60 * 1000;
 constexpr const char* kSocketName = "monitor.sock";  // in run_dir
 constexpr const char* kIdentityName =
     "monitor.json";  // in run_dir: Identity, written before the reply to create

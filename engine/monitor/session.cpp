@@ -159,7 +159,7 @@ void Session::ended(const Ended& what) {
   }
   auto& waiting = unacknowledged_[n];
   waiting.event = event;
-  waiting.patience = loop_.after(std::chrono::milliseconds(kAckWaitMs), [this, n] {
+  waiting.patience = loop_.after(std::chrono::milliseconds(kAckWait_ms), [this, n] {
     unacknowledged_.at(n).patience = 0;
     settle(n);
   });

@@ -3,7 +3,7 @@
 // what has to be acknowledged before streams end.
 //
 //   a process ends ─▶ exit.json (the container's) ─▶ event to every connection, sent again to
-//   whoever says hello ─▶ ack | kAckWaitMs | nobody connected ─▶ its streams end
+//   whoever says hello ─▶ ack | kAckWait_ms | nobody connected ─▶ its streams end
 //   (the container's: all of them; then the mounts go, and the monitor ends)
 #pragma once
 

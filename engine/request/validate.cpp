@@ -115,8 +115,8 @@ Result<> check_resources(const Resources& r, std::int32_t cpus) {
 Result<> check_health(const std::optional<HealthConfig>& asked) {
   if (!asked) return {};
   const auto& h = *asked;
-  constexpr std::int64_t kLeastNs = 1'000'000;
-  const auto short_time = [](std::int64_t ns) { return ns != 0 && ns < kLeastNs; };
+  constexpr std::int64_t kLeast_ns = 1'000'000;
+  const auto short_time = [](std::int64_t ns) { return ns != 0 && ns < kLeast_ns; };
   if (short_time(h.interval_ns)) return bad("Interval in Healthcheck cannot be less than 1ms");
   if (short_time(h.timeout_ns)) return bad("Timeout in Healthcheck cannot be less than 1ms");
   if (h.retries < 0) return bad("Retries in Healthcheck cannot be negative");

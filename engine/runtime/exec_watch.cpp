@@ -25,7 +25,7 @@ constexpr std::size_t kMostText = std::size_t{8} << 10;
 // hold its monitor for ever.
 constexpr std::chrono::seconds kPatience{60};
 // The word is not marked for a child that was killed before it was armed: that is looked for.
-constexpr long kLookNs = 50'000'000;
+constexpr long kLook_ns = 50'000'000;
 
 Errc known_code(std::int32_t value) {
   for (const Errc code :
@@ -99,7 +99,7 @@ Result<> ExecWatch::await(const Pidfd& child) const {
   for (;;) {
     const std::uint32_t seen = page_->word.load(std::memory_order_acquire);
     if ((seen & FUTEX_OWNER_DIED) != 0) break;
-    const timespec look{0, kLookNs};
+    const timespec look{0, kLook_ns};
     const long woken = ::syscall(SYS_futex, &page_->word, FUTEX_WAIT, seen, &look, nullptr, 0);
     if (woken == 0 || errno != ETIMEDOUT) continue;
     if (child.ended()) break;

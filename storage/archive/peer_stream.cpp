@@ -8,13 +8,13 @@
 namespace coracle::storage {
 namespace {
 
-constexpr int kLookMs = 100;  // how soon the flag is seen
+constexpr int kLook_ms = 100;  // how soon the flag is seen
 
 // Waits until the peer has moved.
 Result<> wait_for_peer(const UniqueFd& fd, short what, const std::atomic<bool>& stop) {
   while (!stop) {
     pollfd p{fd.get(), what, 0};
-    const int n = ::poll(&p, 1, kLookMs);
+    const int n = ::poll(&p, 1, kLook_ms);
     if (n > 0) return {};
     if (n < 0 && errno != EINTR) return sys_error("wait for the client");
   }

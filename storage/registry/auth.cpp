@@ -13,9 +13,9 @@
 namespace coracle::storage {
 namespace {
 
-constexpr std::int64_t kShortestTokenS = 60;  // what a token without expires_in is good for
-constexpr std::int64_t kLongestTokenS = 24 * 60 * 60;  // what we keep one for at most
-constexpr std::int64_t kMarginS = 10;
+constexpr std::int64_t kShortestToken_s = 60;  // what a token without expires_in is good for
+constexpr std::int64_t kLongestToken_s = 24 * 60 * 60;  // what we keep one for at most
+constexpr std::int64_t kMargin_s = 10;
 constexpr std::size_t kMostTokens = 1000;
 constexpr const char* kClientId = "coracle";
 
@@ -194,7 +194,7 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
                    "authorization server did not include a token in the response");
   token.until = std::chrono::steady_clock::now() +
                 std::chrono::seconds(
-                    std::clamp(parsed->expires_in, kShortestTokenS, kLongestTokenS) - kMarginS);
+                    std::clamp(parsed->expires_in, kShortestToken_s, kLongestToken_s) - kMargin_s);
   co_return token;
 }
 

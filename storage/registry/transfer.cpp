@@ -18,10 +18,10 @@
 namespace coracle::storage {
 namespace {
 
-constexpr long kConnectTimeoutS = 30;
-constexpr long kStallS = 60;  // no byte for so long: a cut
+constexpr long kConnectTimeout_s = 30;
+constexpr long kStall_s = 60;  // no byte for so long: a cut
 constexpr long kMostRedirects = 10;
-constexpr long kSmallBodyS = 300;  // for all of a token, manifest or configuration
+constexpr long kSmallBody_s = 300;  // for all of a token, manifest or configuration
 constexpr std::size_t kMostHeaders = std::size_t{1} << 20;  // of all responses to one request
 constexpr std::size_t kErrorBody = 64U << 10;
 constexpr long kBufferSize = 256L << 10;
@@ -357,9 +357,9 @@ void set_common(CURL* easy, const HttpRequest& request) {
   curl_easy_setopt(easy, CURLOPT_MAXREDIRS, kMostRedirects);
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, schemes);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, kConnectTimeoutS);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, kConnectTimeout_s);
   curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, kStallS);
+  curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, kStall_s);
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kBufferSize);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, request.verify_tls ? 1L : 0L);
@@ -384,7 +384,7 @@ Task<HttpResponse> Transfer::request(HttpRequest request, std::size_t limit) {
   op->origin = origin_of(request.url);
   set_common(op->easy, request);
   curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
-  curl_easy_setopt(op->easy, CURLOPT_TIMEOUT, kSmallBodyS);
+  curl_easy_setopt(op->easy, CURLOPT_TIMEOUT, kSmallBody_s);
   if (request.method == "HEAD") curl_easy_setopt(op->easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST") {
     // 307 and 308 would send the form, which holds a secret, to whatever host they name.

@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* kProgram = "fuse-overlayfs";
 constexpr long kFuseMagic = 0x65735546;
-constexpr int kProbeWaitMs = 5000;
+constexpr int kProbeWait_ms = 5000;
 
 // What the program wrote so far; its daemon keeps the pipe open.
 std::string what_it_said(const UniqueFd& from) {
@@ -91,11 +91,11 @@ class FuseOverlayDriver final : public SnapshotDriver {
     TRY(const auto process, spawn(options));
     said.write.reset();
     pollfd ended{process.fd().get(), POLLIN, 0};
-    if (::poll(&ended, 1, kProbeWaitMs) != 1) {
+    if (::poll(&ended, 1, kProbeWait_ms) != 1) {
       static_cast<void>(process.send_signal(SIGKILL));
       static_cast<void>(process.wait());
       return fail(Errc::unsupported, "fuse-overlayfs has not mounted within {} s",
-                  kProbeWaitMs / 1000);
+                  kProbeWait_ms / 1000);
     }
     TRY(const auto status, process.wait());
     struct statfs fs {};

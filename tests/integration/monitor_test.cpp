@@ -96,9 +96,9 @@ TEST_F(MonitorTest, WaitsForTheAcknowledgementAtMostTwoSeconds) {
   stream.read();
   stream.close();
   const auto waited = std::chrono::steady_clock::now() - begin;
-  EXPECT_GE(waited, milliseconds(kAckWaitMs));
+  EXPECT_GE(waited, milliseconds(kAckWait_ms));
   EXPECT_LT(waited,
-            milliseconds(10 * kAckWaitMs));  // on a loaded machine the rest takes its time as well
+            milliseconds(10 * kAckWait_ms));  // on a loaded machine the rest takes its time as well
   EXPECT_TRUE(h().monitor_ends_within(kPatience));
 }
 

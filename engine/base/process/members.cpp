@@ -130,12 +130,12 @@ std::vector<pid_t> OwnNamespaces::members() const {
 }
 
 Result<> OwnNamespaces::end_members(std::chrono::milliseconds limit) const {
-  constexpr long kStepNs = 2'000'000;
+  constexpr long kStep_ns = 2'000'000;
   const auto end = std::chrono::steady_clock::now() + limit;
   for (Sweep sweep; !sweep.round(*this);) {
     if (std::chrono::steady_clock::now() >= end)
       return fail(Errc::internal, "processes of the container do not end");
-    const timespec step{0, kStepNs};
+    const timespec step{0, kStep_ns};
     ::nanosleep(&step, nullptr);
   }
   return {};

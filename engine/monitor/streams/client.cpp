@@ -11,8 +11,8 @@ namespace {
 
 // After the end: a client that takes nothing of what waits for it for this long has lost the rest;
 // one that has got everything gets this long to close its side.
-constexpr int kEndStalledMs = 5000;
-constexpr int kClosingMs = 300;
+constexpr int kEndStalled_ms = 5000;
+constexpr int kClosing_ms = 300;
 // What did not fit into the socket's buffer at the end may go there, so that no process has to
 // wait for a reader: the kernel grants up to net.core.wmem_max. See socket(7).
 constexpr int kEndBuffer = 1 << 20;
@@ -118,7 +118,7 @@ void Client::flush() {
     if (n < 0 && errno == EAGAIN) break;
     if (n < 0) return gone();
     pending_.erase(0, static_cast<std::size_t>(n));
-    if (finishing_) give_up_after(kEndStalledMs);
+    if (finishing_) give_up_after(kEndStalled_ms);
   }
   update();
   if (!pending_.empty()) return;
@@ -132,7 +132,7 @@ void Client::finish() {
   finishing_ = true;
   if (pending_.empty()) return send_end();
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDBUF, &kEndBuffer, sizeof kEndBuffer);
-  give_up_after(kEndStalledMs);
+  give_up_after(kEndStalled_ms);
   flush();
 }
 
@@ -141,7 +141,7 @@ void Client::send_end() {
   ::shutdown(socket_.get(), SHUT_WR);
   if (input_ended_) return gone();
   update();
-  give_up_after(kClosingMs);
+  give_up_after(kClosing_ms);
 }
 
 void Client::give_up_after(int ms) {

@@ -66,7 +66,7 @@ Result<> JournalWriter::write(int priority, std::string_view text, bool partial)
     if (::send(socket_.get(), entry.data(), entry.size(), MSG_NOSIGNAL) >= 0) return {};
     if (errno == EAGAIN) {
       pollfd p{socket_.get(), POLLOUT, 0};
-      ::poll(&p, 1, kBusyMs);
+      ::poll(&p, 1, kBusy_ms);
     } else if (errno == ECONNREFUSED || errno == ENOTCONN) {
       socket_.reset();  // it was restarted
     } else if (errno != EINTR) {

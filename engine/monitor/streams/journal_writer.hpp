@@ -19,11 +19,11 @@ class JournalWriter {
   static Result<JournalWriter> open(const std::string& socket_path,
                                     const std::vector<std::string>& fields);
 
-  // One line without its newline. A journal that is busy is waited for, kBusyMs at most.
+  // One line without its newline. A journal that is busy is waited for, kBusy_ms at most.
   //   partial  the line goes on in the next entry
   Result<> write(int priority, std::string_view text, bool partial);
 
-  static constexpr int kBusyMs = 500;
+  static constexpr int kBusy_ms = 500;
 
  private:
   Result<> connect();

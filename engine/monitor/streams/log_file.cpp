@@ -78,7 +78,7 @@ bool LogFile::is_young(int number) const {
   ::clock_gettime(CLOCK_REALTIME, &now);
   const auto age_ms =
       (now.tv_sec - st.st_mtim.tv_sec) * 1000 + (now.tv_nsec - st.st_mtim.tv_nsec) / 1'000'000;
-  return age_ms < kGraceMs;
+  return age_ms < kGrace_ms;
 }
 
 bool LogFile::is_followed() const {

@@ -8,7 +8,7 @@
 // interrupted compression at open() is tidied up.
 //
 // Followers (logs/reader) hold a shared flock(2) on the log's directory. While somebody
-// does, a file that was written to in the last kGraceMs is not removed by rotation, however small
+// does, a file that was written to in the last kGrace_ms is not removed by rotation, however small
 // max_size and max_file are: everybody has time to open it. A follower that has come no further
 // (its client reads slowly, or is stopped) holds a shared flock(2) on the newest file that it has
 // open: that one stays with all newer ones, and it finds them when it goes on. This is bounded, by
@@ -33,7 +33,7 @@ class LogFile {
     int max_file = 1;
     bool compress = false;
   };
-  static constexpr int kGraceMs = 2000;
+  static constexpr int kGrace_ms = 2000;
   static constexpr int kMaxGrace = 200;                              // files beyond max_file
   static constexpr std::int64_t kMaxHeld = std::int64_t{256} << 20;  // bytes beyond max_file
 

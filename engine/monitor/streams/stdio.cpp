@@ -142,7 +142,7 @@ bool Stdio::read_source(Source& source) {
 void Stdio::be_patient() {
   if (patience_ != 0 || draining_) return;
   const auto now = std::chrono::steady_clock::now();
-  constexpr std::chrono::milliseconds kLimit{kStalledMs};
+  constexpr std::chrono::milliseconds kLimit{kStalled_ms};
   auto wait = std::chrono::milliseconds::max();
   bool held_up = false;
   for (const auto& client : clients_) {
@@ -161,7 +161,7 @@ void Stdio::be_patient() {
 }
 
 void Stdio::lose_patience() {
-  const auto limit = std::chrono::steady_clock::now() - std::chrono::milliseconds(kStalledMs);
+  const auto limit = std::chrono::steady_clock::now() - std::chrono::milliseconds(kStalled_ms);
   const auto clients = clients_;
   for (const auto& client : clients) {
     if (client->blocked() && client->blocked_since() <= limit) client->let_go();

@@ -6,7 +6,7 @@
 //
 // No more is read from the process while a client has not taken the last read (the log got it
 // already), and no more from the clients while the process has not taken theirs. A client that
-// holds others up for kStalledMs is let go.
+// holds others up for kStalled_ms is let go.
 //
 // A pty: one slave is held open here, so that a process that closes its terminal and opens it again
 // (init systems, getty) is no end of output. It is closed when the process has ended.
