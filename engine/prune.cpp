@@ -4,6 +4,7 @@
 
 #include "engine/base/log.hpp"
 #include "engine/base/own_thread.hpp"
+#include "engine/base/text.hpp"
 #include "engine/inspect/disk_usage.hpp"
 #include "engine/inspect/list.hpp"
 #include "engine/request/filter.hpp"
@@ -35,11 +36,9 @@ Result<std::optional<bool>> switch_of(const Filters& filters, const std::string&
   if (found->second.size() > 1)
     return fail(Errc::invalid_argument, "invalid filter '{}': got more than one value", key);
   const auto& v = found->second[0];
-  if (v == "true" || v == "1" || v == "True" || v == "TRUE" || v == "t" || v == "T")
-    return std::optional<bool>(true);
-  if (v == "false" || v == "0" || v == "False" || v == "FALSE" || v == "f" || v == "F")
-    return std::optional<bool>(false);
-  return fail(Errc::invalid_argument, "invalid filter '{}={}'", key, v);
+  auto on = parse_go_bool(v);
+  if (!on) return fail(Errc::invalid_argument, "invalid filter '{}={}'", key, v);
+  return on;
 }
 
 }  // namespace

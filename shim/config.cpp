@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <set>
 
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/private_dir.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle::shim {
 namespace {
@@ -74,10 +74,7 @@ const Directive* by_key(std::string_view key) {
 }
 
 Result<std::string> boolean_text(const std::string& where, const std::string& text) {
-  static const std::set<std::string> kYes = {"1", "t", "T", "true", "TRUE", "True"};
-  static const std::set<std::string> kNo = {"0", "f", "F", "false", "FALSE", "False"};
-  if (kYes.contains(text)) return "true";
-  if (kNo.contains(text)) return "false";
+  if (const auto on = parse_go_bool(text)) return *on ? "true" : "false";
   return fail(Errc::invalid_argument, "invalid argument \"{}\" for {}: expected true or false",
               text, where);
 }

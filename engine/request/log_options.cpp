@@ -53,14 +53,6 @@ Result<std::int64_t> parse_size(const std::string& text) {
   return static_cast<std::int64_t>(number * factor);
 }
 
-Result<bool> parse_bool(const std::string& text) {
-  static const std::set<std::string> kYes = {"1", "t", "T", "true", "TRUE", "True"};
-  static const std::set<std::string> kNo = {"0", "f", "F", "false", "FALSE", "False"};
-  if (kYes.contains(text)) return true;
-  if (kNo.contains(text)) return false;
-  return bad_option("strconv.ParseBool: parsing \"{}\": invalid syntax", text);
-}
-
 std::optional<std::string> option(const LogConfig& log, const char* name) {
   const auto found = log.config.find(name);
   return found == log.config.end() ? std::nullopt : std::optional(found->second);
@@ -89,7 +81,9 @@ Result<Rotation> rotation_of(const LogConfig& log) {
     if (r.max_file < 1) return bad_option("max-file cannot be less than 1");
   }
   if (const auto text = option(log, "compress")) {
-    TRY(r.compress, parse_bool(*text));
+    const auto compress = parse_go_bool(*text);
+    if (!compress) return bad_option("strconv.ParseBool: parsing \"{}\": invalid syntax", *text);
+    r.compress = *compress;
     if (r.compress && (r.max_file < 2 || r.max_size == 0))
       return bad_option(
           "compress cannot be true when max-file is less than 2 or max-size is not set");
@@ -140,12 +134,6 @@ std::string command_of(const ContainerConfig& config) {
   return out;
 }
 
-std::string trimmed(std::string text) {
-  text.erase(0, text.find_first_not_of(" \t"));
-  text.erase(text.find_last_not_of(" \t") + 1);
-  return text;
-}
-
 Result<std::string> fill_in(const std::string& tag, const ContainerRecord& r) {
   const std::map<std::string, std::string> fields = {{".ID", r.id.substr(0, 12)},
                                                      {".FullID", r.id},
@@ -162,7 +150,7 @@ Result<std::string> fill_in(const std::string& tag, const ContainerRecord& r) {
     if (open == std::string::npos) return out;
     const auto close = tag.find("}}", open);
     if (close == std::string::npos) return bad_option("template: log-tag:1: unclosed action");
-    const auto name = trimmed(tag.substr(open + 2, close - open - 2));
+    const std::string name(trimmed(std::string_view(tag).substr(open + 2, close - open - 2)));
     const auto found = fields.find(name);
     if (found == fields.end())
       return bad_option(

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "engine/base/path.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle {
 namespace {
@@ -25,17 +26,6 @@ constexpr std::array<std::string_view, 7> kTmpfsOptions = {"size",      "mode", 
 template <class List>
 bool is_one_of(std::string_view word, const List& list) {
   return std::ranges::find(list, word) != std::end(list);
-}
-
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> words;
-  std::size_t from = 0;
-  for (;;) {
-    const auto end = text.find(',', from);
-    words.push_back(text.substr(from, end - from));
-    if (end == std::string::npos) return words;
-    from = end + 1;
-  }
 }
 
 std::unexpected<Error> bad(const MountRequest& m, const std::string& why) {
@@ -158,7 +148,7 @@ Result<MountMode> parse_mount_mode(const std::string& mode) {
   MountMode out;
   if (mode.empty()) return out;
   std::array<int, 5> seen{};  // of each kind
-  for (const auto& word : split(mode)) {
+  for (const auto& word : split(mode, ',')) {
     std::size_t kind = 0;
     if (is_one_of(word, Words{"ro", "rw"})) {
       out.rw = word == "rw";
@@ -182,7 +172,7 @@ Result<MountMode> parse_mount_mode(const std::string& mode) {
 
 Result<std::vector<std::string>> parse_tmpfs_options(const std::string& options) {
   std::vector<std::string> out;
-  for (auto& word : split(options)) {
+  for (const std::string_view word : split(options, ',')) {
     const auto equal = word.find('=');
     const auto key = word.substr(0, equal);
     if (word.empty() || word == "defaults") continue;
@@ -191,7 +181,7 @@ Result<std::vector<std::string>> parse_tmpfs_options(const std::string& options)
     if (equal != std::string::npos && !is_one_of(key, kTmpfsOptions))
       return fail(Errc::invalid_argument, "invalid tmpfs option [\"{}\" \"{}\"]", key,
                   word.substr(equal + 1));
-    out.push_back(std::move(word));
+    out.emplace_back(word);
   }
   return out;
 }

@@ -7,22 +7,13 @@
 #include <optional>
 
 #include "engine/base/path.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle::runtime {
 namespace {
 
 constexpr std::uint32_t kHighestId = 0x7fffffff;
 constexpr std::size_t kUserFileLimit = std::size_t{8} << 20;
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> out;
-  for (;;) {
-    const auto at = text.find(separator);
-    out.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) return out;
-    text.remove_prefix(at + 1);
-  }
-}
 
 // A negative one is a number too, and out of range.
 std::optional<std::int64_t> number(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "engine/base/log.hpp"
+#include "engine/base/text.hpp"
 #include "engine/request/filter.hpp"
 #include "engine/request/mounts.hpp"
 
@@ -19,15 +20,6 @@ bool mounts_volume(const Container& c, const std::string& name) {
       c.record.mounts, [&](const MountRecord& m) { return m.type == "volume" && m.name == name; });
 }
 
-// As Go reads it (strconv.ParseBool).
-std::optional<bool> parse_bool(const std::string& text) {
-  static constexpr std::array kTrue = {"1", "t", "T", "true", "TRUE", "True"};
-  static constexpr std::array kFalse = {"0", "f", "F", "false", "FALSE", "False"};
-  if (std::ranges::find(kTrue, text) != kTrue.end()) return true;
-  if (std::ranges::find(kFalse, text) != kFalse.end()) return false;
-  return std::nullopt;
-}
-
 Result<> check_filters(const Filters& filters) {
   for (const auto& [key, values] : filters) {
     if (std::ranges::find(kVolumeFilters, key) == kVolumeFilters.end())
@@ -35,7 +27,7 @@ Result<> check_filters(const Filters& filters) {
     if (key != "dangling") continue;
     std::string all;
     for (const auto& w : values) all += (all.empty() ? "" : " ") + w;
-    if (values.size() > 1 || (values.size() == 1 && !parse_bool(values[0])))
+    if (values.size() > 1 || (values.size() == 1 && !parse_go_bool(values[0])))
       return fail(Errc::invalid_argument, "invalid filter 'dangling=[{}]'", all);
   }
   return check_name_filter(filters);
@@ -53,7 +45,7 @@ bool Volumes::matches(const storage::Volume& v, const Filters& filters,
     if (key == "name") return names.matches(v.name);
     return std::ranges::any_of(values, [&, &k = key](const std::string& w) {
       if (k == "driver") return v.driver == w;
-      return parse_bool(w) == users(v.name).empty();
+      return parse_go_bool(w) == users(v.name).empty();
     });
   });
 }

@@ -23,6 +23,7 @@
 #include <boost/beast/http/parser.hpp>
 
 #include "engine/base/log.hpp"
+#include "engine/base/text.hpp"
 #include "shim/http/body_pipe.hpp"
 #include "shim/http/host.hpp"
 #include "shim/http/problem.hpp"
@@ -198,9 +199,9 @@ void ConnectionImpl::take_head() {
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
   for (const auto& field : message)
-    request.headers.emplace_back(lowered(field.name_string()), std::string(field.value()));
+    request.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
   request.has_body = !parser_->is_done();
-  continue_due_ = request.has_body && lowered(request.header("expect")) == "100-continue";
+  continue_due_ = request.has_body && lower(request.header("expect")) == "100-continue";
   begun_ = hijacked_ = chunked_ = ends_with_client_ = body_broken_ = ends_when_stalled_ = false;
   body_error_.reset();
 }
@@ -403,7 +404,7 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
   }
   if (!*there) co_return false;
 
-  const auto connection = lowered(request.header("connection"));
+  const auto connection = lower(request.header("connection"));
   bool keep =
       parser_->get().version() >= 11 ? connection.find("close") == std::string::npos : false;
   in_call_ = true;

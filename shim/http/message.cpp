@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/text.hpp"
+
 namespace coracle::http {
 namespace {
 
@@ -13,21 +15,7 @@ int hex_digit(char c) {
   return -1;
 }
 
-std::string lowered_and_trimmed(std::string_view text) {
-  const auto first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return lowered(text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1));
-}
-
 }  // namespace
-
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 std::string to_string(ApiVersion version) {
   return fmt::format("{}.{}", version.major_part, version.minor_part);
@@ -106,7 +94,7 @@ std::vector<std::string> Query::list(std::string_view name) const {
 
 bool Query::flag(std::string_view name, bool when_absent) const {
   if (!has(name)) return when_absent;
-  const auto value = lowered_and_trimmed(text(name));
+  const auto value = lower(trimmed(text(name)));
   return !(value.empty() || value == "0" || value == "no" || value == "false" || value == "none");
 }
 

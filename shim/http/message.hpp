@@ -28,8 +28,6 @@ std::optional<ApiVersion> parse_version(std::string_view text);
 // The Docker release whose API we follow: clients compare version numbers with it.
 constexpr const char* kDockerRelease = "28.5.2";
 
-std::string lowered(std::string_view text);  // ASCII
-
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 // "%41" -> "A"; in a query "+" is a blank. errors: invalid_argument

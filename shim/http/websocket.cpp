@@ -10,6 +10,8 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/websocket.hpp>
 
+#include "engine/base/text.hpp"
+
 namespace coracle::http {
 namespace {
 
@@ -26,12 +28,6 @@ struct Tunnel {
   Socket inner;
 };
 using TunnelPtr = std::shared_ptr<Tunnel>;
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(),
-                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
 
 Coro<void> from_client(TunnelPtr t) {
   std::array<char, kFramePiece> piece;

@@ -10,22 +10,10 @@
 
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle::storage {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const auto begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-  return out;
-}
 
 // Splits at white space; quotes and backslashes as a shell takes them.
 std::vector<std::string> words(std::string_view text) {
@@ -92,27 +80,10 @@ Result<Pairs> pairs(const std::string& instruction, std::string_view text) {
   return out;
 }
 
-// Go's durations: "1m30s", "500ms".
 Result<std::int64_t> duration_ns(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, double>, 6> kUnits{
-      {{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
-  const std::string_view whole = text;
-  double sum = 0;
-  while (!text.empty()) {
-    double n = 0;
-    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
-    const auto digits = static_cast<std::size_t>(end - text.data());
-    text.remove_prefix(digits);
-    const auto letters = std::min(text.find_first_of("0123456789."), text.size());
-    const auto* unit = std::ranges::find(kUnits, text.substr(0, letters),
-                                         &std::pair<std::string_view, double>::first);
-    if (ec != std::errc() || unit == kUnits.end() || !(n >= 0) || sum > 9e18)
-      return fail(Errc::invalid_argument, "invalid duration \"{}\"", whole);
-    sum += n * unit->second;
-    text.remove_prefix(letters);
-  }
-  if (!(sum <= 9e18)) return fail(Errc::invalid_argument, "invalid duration \"{}\"", whole);
-  return static_cast<std::int64_t>(sum);
+  const auto ns = parse_go_duration_ns(text);
+  if (!ns) return fail(Errc::invalid_argument, "invalid duration \"{}\"", text);
+  return *ns;
 }
 
 Result<> set_env(ImageConfig& config, std::string_view text) {

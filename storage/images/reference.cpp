@@ -1,10 +1,10 @@
 #include "storage/images/reference.hpp"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 #include "engine/base/ident.hpp"
+#include "engine/base/text.hpp"
 #include "storage/content/digest.hpp"
 
 namespace coracle::storage {
@@ -12,12 +12,6 @@ namespace {
 
 bool is_lower(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 bool is_alnum(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
-
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
 
 // [a-z0-9]+ joined by one ".", one or two "_", or any number of "-".
 bool is_path_component(std::string_view part) {
@@ -94,7 +88,7 @@ void split_domain(std::string_view name, Reference& into) {
   const auto first = name.substr(0, slash);
   const bool domain =
       slash != std::string_view::npos && (first.find_first_of(".:") != std::string_view::npos ||
-                                          first == "localhost" || lowered(first) != first);
+                                          first == "localhost" || lower(first) != first);
   into.domain = domain ? std::string(first) : kDefaultDomain;
   into.path = std::string(domain ? name.substr(slash + 1) : name);
   if (into.domain == "index.docker.io") into.domain = kDefaultDomain;
@@ -139,7 +133,7 @@ Result<Reference> parse_reference(const std::string& text, bool add_latest) {
   }
   if (rest.empty()) return invalid();
   split_domain(rest, out);
-  if (lowered(out.path) != out.path) {
+  if (lower(out.path) != out.path) {
     return fail(Errc::invalid_argument,
                 "invalid reference format: repository name ({}) must be lowercase", out.path);
   }

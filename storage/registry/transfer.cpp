@@ -26,14 +26,6 @@ constexpr std::size_t kMostHeaders = std::size_t{1} << 20;  // of all responses 
 constexpr std::size_t kErrorBody = 64U << 10;
 constexpr long kBufferSize = 256L << 10;
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
-    text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
-    text.remove_suffix(1);
-  return text;
-}
-
 std::string part_of(CURLU* url, CURLUPart part) {
   char* text = nullptr;
   if (curl_url_get(url, part, &text, CURLU_DEFAULT_PORT) != CURLUE_OK) return {};
@@ -171,7 +163,7 @@ struct Transfer::Op {
     } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
       auto& value = response.headers[lower(line.substr(0, colon))];
       if (!value.empty()) value += ", ";
-      value += trim(line.substr(colon + 1));
+      value += trimmed(line.substr(colon + 1));
     }
     return line.size();
   }

@@ -6,6 +6,8 @@
 #include <array>
 #include <string_view>
 
+#include "engine/base/text.hpp"
+
 namespace coracle::storage {
 namespace {
 
@@ -28,20 +30,7 @@ constexpr std::array kFlags = {
 constexpr std::array<std::string_view, 7> kPlain = {"",     "defaults", "rw",   "suid",
                                                     "exec", "dev",      "async"};
 
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> words;
-  std::string word;
-  for (const char c : list + ",") {
-    if (c != ',') {
-      word += c;
-    } else {
-      words.push_back(std::exchange(word, {}));
-    }
-  }
-  return words;
-}
-
-const Flag* find_flag(const std::string& word) {
+const Flag* find_flag(std::string_view word) {
   const auto found = std::ranges::find(kFlags, word, &Flag::word);
   return found == kFlags.end() ? nullptr : &*found;
 }
@@ -73,13 +62,13 @@ Result<VolumeMount> read_volume_options(const std::string& name,
   out.device = options.at("device");
   const auto o = options.find("o");
   bool bind = type == "bind";
-  for (auto& word : split(o == options.end() ? std::string{} : o->second)) {
+  for (const auto word : split(o == options.end() ? "" : std::string_view(o->second), ',')) {
     if (word == "bind" || word == "rbind") {
       bind = true;
     } else if (find_flag(word) != nullptr) {
-      out.flags.push_back(std::move(word));
+      out.flags.emplace_back(word);
     } else if (std::ranges::find(kPlain, word) == kPlain.end()) {
-      out.data += (out.data.empty() ? "" : ",") + word;
+      out.data += (out.data.empty() ? "" : ",") + std::string(word);
     }
   }
   if (type == "tmpfs") {
