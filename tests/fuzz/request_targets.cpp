@@ -2,7 +2,7 @@
 // credentials, and the many small words of Docker's command line.
 #include <array>
 
-#include "engine/bundle/spec_input.hpp"
+#include "engine/exec/detach_keys.hpp"
 #include "engine/face/update.hpp"
 #include "engine/inspect/list_filter.hpp"
 #include "engine/monitor/streams/detach_keys.hpp"
