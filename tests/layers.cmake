@@ -17,7 +17,7 @@ set(RULES
   "engine/base/process/ -> engine/base/[^/]*[.]hpp engine/base/process/.*"
   "engine/base/ -> engine/base/[^/]*[.]hpp"
   "engine/face/ -> ${FACE} ${BASE}"
-  "engine/spec/ -> engine/spec/.* engine/face/types[.]hpp ${BASE}"
+  "engine/spec/ -> engine/spec/.* engine/face/(types|container_config|host_config)[.]hpp ${BASE}"
   "engine/runtime/mounts/ -> engine/runtime/mounts/.* engine/spec/.* ${BASE}"
   "engine/runtime/ -> engine/runtime/.* engine/spec/.* ${BASE}"
   "engine/monitor/streams/ -> engine/monitor/streams/.* engine/monitor/(loop|protocol)[.]hpp engine/runtime/launch[.]hpp ${BASE}"
@@ -87,6 +87,11 @@ foreach(file IN LISTS files)
   foreach(line IN LISTS lines)
     if(line MATCHES "include[ \t]*\"([^\"]+)\"")
       set(header "${CMAKE_MATCH_1}")
+      string(MAKE_C_IDENTIFIER "${header}" key)
+      if(NOT DEFINED includers_${key})
+        set(includers_${key} 0)
+      endif()
+      math(EXPR includers_${key} "${includers_${key}} + 1")
       if(NOT EXISTS "${TREE}/${header}")
         complain("${file}" "${line}" "an include of ours starts at the root of the tree")
         continue()
@@ -123,6 +128,44 @@ foreach(file IN LISTS files)
       endforeach()
     endif()
   endforeach()
+endforeach()
+
+# A room is read at a look, and a header that many include is light.
+set(MOST_FILES 40)
+set(MOST_LINES 4000)
+set(LONGEST_HEADER 300)
+set(MANY 10)
+# Set in the caller: how many lines the file has.
+function(count_lines file result)
+  file(READ "${TREE}/${file}" text)
+  string(REGEX REPLACE "[^\n]" "" newlines "${text}")
+  string(LENGTH "${newlines}" lines)
+  set(${result} ${lines} PARENT_SCOPE)
+endfunction()
+set(rooms "")
+foreach(file IN LISTS files)
+  get_filename_component(room "${file}" DIRECTORY)
+  string(MAKE_C_IDENTIFIER "${room}" key)
+  if(NOT room IN_LIST rooms)
+    list(APPEND rooms "${room}")
+    set(files_${key} 0)
+    set(lines_${key} 0)
+  endif()
+  count_lines("${file}" lines)
+  math(EXPR files_${key} "${files_${key}} + 1")
+  math(EXPR lines_${key} "${lines_${key}} + ${lines}")
+  if(lines GREATER LONGEST_HEADER AND file MATCHES "[.]hpp$")
+    string(MAKE_C_IDENTIFIER "${file}" header)
+    if(includers_${header} GREATER MANY)
+      string(APPEND violations "${file}: ${lines} lines, which ${includers_${header}} files include: at most ${LONGEST_HEADER}\n")
+    endif()
+  endif()
+endforeach()
+foreach(room IN LISTS rooms)
+  string(MAKE_C_IDENTIFIER "${room}" key)
+  if(files_${key} GREATER MOST_FILES OR lines_${key} GREATER MOST_LINES)
+    string(APPEND violations "${room}/: ${files_${key}} files, ${lines_${key}} lines: at most ${MOST_FILES} and ${MOST_LINES}\n")
+  endif()
 endforeach()
 
 list(LENGTH files count)
