@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
