@@ -342,12 +342,12 @@ Task<> EngineImpl::prepare() {
 Coro<void> EngineImpl::close() {
   context_.closing = true;
   networks_.stop_waiting();
-  context_.events->close();
+  if (context_.events) context_.events->close();
   // What is under way may still need its monitor: it is asked to end first.
   co_await context_.scope.close();
   life_.let_go();
   networks_.close();
-  co_await context_.storage->close();
+  if (context_.storage) co_await context_.storage->close();
 }
 
 }  // namespace
@@ -355,7 +355,11 @@ Coro<void> EngineImpl::close() {
 Task<std::unique_ptr<Engine>> Engine::open(asio::io_context& io, Workers& workers,
                                            EngineConfig config) {
   auto engine = std::make_unique<EngineImpl>(io, workers, std::move(config));
-  CO_CHECK(co_await engine->prepare());
+  auto prepared = co_await engine->prepare();
+  if (!prepared) {
+    co_await engine->close();  // what it has started uses it
+    co_return std::unexpected(std::move(prepared).error());
+  }
   std::unique_ptr<Engine> face = std::move(engine);
   co_return face;
 }
