@@ -224,7 +224,7 @@ class Check(Case):
 class Running(Case):
     def settled(self):
         """What was removed before is unlinked later, what was imported unpacked later: until then there is a note of it."""
-        folders = [f"{self.daemon.data}/{f}" for f in ("trash", "storage/content/trash", "storage/tmp")]
+        folders = [f"{self.daemon.data}/{f}" for f in ("trash", "storage/trash", "storage/tmp")]
         wait_until(lambda: not any(os.listdir(f) for f in folders if os.path.isdir(f)), what="nothing is under way")
 
     def test_beside_a_running_daemon(self):
