@@ -62,7 +62,9 @@ Task<> wait_for_turn(WatchPtr w) {
   co_return Result<>{};
 }
 
-bool is_gone(const Watch& w) { return w.context.closing || !w.context.table.all().contains(w.c->id()); }
+bool is_gone(const Watch& w) {
+  return w.context.closing || !w.context.table.all().contains(w.c->id());
+}
 
 Task<std::optional<StatsView>> next_view(WatchPtr w) {
   std::optional<StatsView> end;

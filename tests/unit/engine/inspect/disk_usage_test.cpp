@@ -1,7 +1,8 @@
 // What the kernel and ps print, and what df and prune make of it: pure parts.
+#include "engine/inspect/disk_usage.hpp"
+
 #include <gtest/gtest.h>
 
-#include "engine/inspect/disk_usage.hpp"
 #include "engine/inspect/sample.hpp"
 #include "engine/inspect/top.hpp"
 #include "engine/prune.hpp"
