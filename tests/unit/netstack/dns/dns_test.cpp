@@ -86,14 +86,28 @@ TEST(DnsPacket, ReadsResolvConf) {
   EXPECT_EQ(servers[2].text(), "10.0.0.1:53");
 }
 
-UniqueFd bound(int type, std::uint16_t port = 0) {
+// A socket at 127.0.0.1; none where the port is another's.
+UniqueFd bound_at(int type, std::uint16_t port) {
   UniqueFd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
   const auto a = *SocketAddress::parse("127.0.0.1", port);
-  EXPECT_EQ(::bind(fd.get(), a.get(), a.size()), 0);
+  if (::bind(fd.get(), a.get(), a.size()) != 0) return {};
   if (type == SOCK_STREAM) {
     EXPECT_EQ(::listen(fd.get(), 256), 0);
   }
   return fd;
+}
+UniqueFd bound(int type) {
+  auto fd = bound_at(type, 0);
+  EXPECT_TRUE(fd);
+  return fd;
+}
+// A resolver's two: at one port, which is looked for, since what is free for the one may be taken for the other.
+void bind_resolver(UniqueFd& udp, UniqueFd& tcp) {
+  for (int i = 0; i < 1000 && !tcp; ++i) {
+    udp = bound(SOCK_DGRAM);
+    tcp = bound_at(SOCK_STREAM, local_address(udp.get())->port());
+  }
+  ASSERT_TRUE(tcp) << "no port is free for UDP and TCP";
 }
 
 class Dns : public ::testing::Test {
@@ -102,12 +116,11 @@ class Dns : public ::testing::Test {
     std::string name = "/tmp/netstack-dns-XXXXXX";
     UniqueFd fd(::mkstemp(name.data()));
     resolv_conf_ = name;
-    resolver_ = bound(SOCK_DGRAM);
+    bind_resolver(resolver_, resolver_tcp_);
     DnsSettings settings;
     settings.gateway = *parse_ipv4("172.17.0.1");
     settings.resolv_conf = name;
     settings.resolver_port = local_address(resolver_.get())->port();
-    resolver_tcp_ = bound(SOCK_STREAM, settings.resolver_port);
     auto udp = bound(SOCK_DGRAM);
     auto tcp = bound(SOCK_STREAM);
     ASSERT_TRUE(set_nonblocking(udp, true));
