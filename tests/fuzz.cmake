@@ -25,8 +25,8 @@ list(TRANSFORM FUZZ_PARSERS PREPEND ${CMAKE_SOURCE_DIR}/)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/engine/spec/seccomp_profile.cpp PROPERTIES
   OBJECT_DEPENDS ${CMAKE_SOURCE_DIR}/engine/spec/default_seccomp.json COMPILE_OPTIONS "-Wa,-I${CMAKE_SOURCE_DIR}/engine/spec")
 # A parser's own object here takes the place of the library's, which therefore has to be an object of its own: in a unity
-# build it would come with nine others, each of them twice.
-set_source_files_properties(${FUZZ_PARSERS} TARGET_DIRECTORY base_core storage netstack_core engine shim
+# build it would come with nine others, each of them twice. So for the unpacker's client, whose place load_targets takes.
+set_source_files_properties(${FUZZ_PARSERS} ${CMAKE_SOURCE_DIR}/storage/unpacker/client.cpp TARGET_DIRECTORY base_core storage netstack_core engine shim
   PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 add_library(fuzz_parsers OBJECT ${FUZZ_PARSERS}
   fuzz/base_targets.cpp fuzz/archive_targets.cpp fuzz/load_targets.cpp fuzz/image_targets.cpp
