@@ -198,6 +198,8 @@ class Store final : public Storage {
     co_return co_await writable_.create(std::move(id), image.id, topmost_first);
   }
 
+  Result<> sync_layers() const override { return writable_.sync(); }
+
   Task<LayerUsage> layer_usage(std::string id, std::string version) override {
     if (const auto known = usages_.find(id);
         known != usages_.end() && !version.empty() && known->second.first == version)

@@ -67,7 +67,10 @@ class Storage {
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
 
   // -- writable layers, by an id of the caller's (the container's)
+  // One that is made survives a kill; a power cut, once sync_layers() has answered.
   virtual Task<> create_layer(std::string id, std::string image_id) = 0;
+  // Blocking, and of any thread: a caller that has names of its own to sync does both at once.
+  [[nodiscard]] virtual Result<> sync_layers() const = 0;
   // The plan stays valid while the layer exists; layers below are kept by it too.
   [[nodiscard]] virtual Result<MountPlan> mount_plan(const std::string& id) const = 0;
   virtual Task<> remove_layer(

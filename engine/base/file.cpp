@@ -57,6 +57,16 @@ Result<> write_file_atomic(const std::string& path, std::string_view data, mode_
   return durability == Durability::synced ? sync_dir(parent_path(path)) : Result<>{};
 }
 
+Result<> write_new_file(const std::string& path, std::string_view data, mode_t mode) {
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  if (!fd) return sys_error("write {}", path);
+  auto done = write_all(fd, data);
+  if (done && ::fchmod(fd.get(), mode) != 0) done = sys_error("set the mode");
+  if (done && ::fdatasync(fd.get()) != 0) done = sys_error("sync");
+  if (!done) return std::unexpected(done.error().within("write {}", path));
+  return sync_dir(parent_path(path));
+}
+
 Result<> make_dirs(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) == 0) return {};
   if (errno == ENOENT && parent_path(path) != path) {

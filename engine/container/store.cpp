@@ -36,12 +36,7 @@ Result<> Store::write_record(const std::string& id, const std::string& text) con
 
 Result<> Store::stage_record(const std::string& id, const std::string& text) const {
   CHECK(make_dirs(bundle(id)));
-  const auto path = file(id, kStaged);
-  CHECK(write_file_atomic(path, text, 0600, Durability::unsynced));
-  // The bytes now; the directory once, when it is published.
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd || ::fdatasync(fd.get()) != 0) return sys_error("sync {}", path);
-  return {};
+  return write_new_file(file(id, kStaged), text);
 }
 
 Result<> Store::publish_record(const std::string& id) const {

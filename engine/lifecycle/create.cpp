@@ -240,8 +240,13 @@ Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
   CO_CHECK(volumes);
   CO_CHECK(layered);
   CO_CHECK(written);
-  // Last: whoever is killed before leaves a half-made one, which the next start takes away.
-  auto job = [store = context_.store, id = c->id()] { return store.publish_record(id); };
+  // Last: whoever is killed before leaves a half-made one, which the next start takes away. Then
+  // both names are synced, which a journal takes in one step.
+  auto job = [store = context_.store, storage = context_.storage.get(),
+              id = c->id()]() -> Result<> {
+    CHECK(store.publish_record(id));
+    return storage->sync_layers();
+  };
   CO_CHECK(co_await context_.workers.run(std::move(job)));
   co_return fail_point("container.create.written");
 }

@@ -25,7 +25,7 @@ constexpr std::size_t kMostText = std::size_t{8} << 10;
 // hold its monitor for ever.
 constexpr std::chrono::seconds kPatience{60};
 // The word is not marked for a child that was killed before it was armed: that is looked for.
-constexpr long kLook_ns = 50'000'000;
+constexpr std::chrono::milliseconds kMoment{50};
 
 Errc known_code(std::int32_t value) {
   for (const Errc code :
@@ -94,14 +94,22 @@ void ExecWatch::fail(const Error& error) const {
   ::_exit(kExitBeforeExec);
 }
 
-Result<> ExecWatch::await(const Pidfd& child) const {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+// However often a container that can write the word wakes us.
+bool ExecWatch::over_in_a_moment() const {
+  const auto end = std::chrono::steady_clock::now() + kMoment;
   for (;;) {
     const std::uint32_t seen = page_->word.load(std::memory_order_acquire);
-    if ((seen & FUTEX_OWNER_DIED) != 0) break;
-    const timespec look{0, kLook_ns};
-    const long woken = ::syscall(SYS_futex, &page_->word, FUTEX_WAIT, seen, &look, nullptr, 0);
-    if (woken == 0 || errno != ETIMEDOUT) continue;
+    if ((seen & FUTEX_OWNER_DIED) != 0) return true;
+    const std::chrono::nanoseconds left = end - std::chrono::steady_clock::now();
+    if (left.count() <= 0) return false;
+    const timespec most{0, static_cast<long>(left.count())};
+    (void)::syscall(SYS_futex, &page_->word, FUTEX_WAIT, seen, &most, nullptr, 0);
+  }
+}
+
+Result<> ExecWatch::await(const Pidfd& child) const {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (!over_in_a_moment()) {
     if (child.ended()) break;
     if (std::chrono::steady_clock::now() < until) continue;
     (void)child.send_signal(SIGKILL);

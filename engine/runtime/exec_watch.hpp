@@ -36,6 +36,9 @@ class ExecWatch {
   // In the same: tells the parent why there is no program, and ends.
   [[noreturn]] void fail(const Error& error) const;
 
+  // In the parent, which need not know the child: blocks until that has become its program or has
+  // ended, for a moment at most. Is it so?
+  [[nodiscard]] bool over_in_a_moment() const;
   // In the parent: blocks until the child has become its program or has ended.
   //   errors  the child's own; unavailable: it did neither for a minute, and was killed
   [[nodiscard]] Result<> await(const Pidfd& child) const;

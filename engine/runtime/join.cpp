@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "engine/base/failpoint.hpp"
@@ -35,24 +37,40 @@ struct Target {
   UniqueFd pid_namespace;  // empty: the container is in ours
 };
 
-Result<bool> differs(pid_t pid, const char* name) {
-  struct stat theirs {
-  }, ours{};
-  const std::string path = fmt::format("/proc/{}/ns/{}", pid, name);
-  if (::stat(path.c_str(), &theirs) != 0) return sys_error("look at the namespace {}", path);
-  if (::stat(fmt::format("/proc/self/ns/{}", name).c_str(), &ours) != 0)
-    return sys_error("look at our own namespace {}", name);
-  return theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev;
+// Of a namespace's file, which two processes share when they are in the same one.
+struct NamespaceId {
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const NamespaceId&) const = default;
+};
+using NamespaceIds = std::array<NamespaceId, kJoinOrder.size() + 1>;  // and of pids
+
+Result<NamespaceIds> namespaces_of(const std::string& process) {
+  NamespaceIds out;
+  const auto look = [&](const char* name, NamespaceId& id) -> Result<> {
+    struct stat st {};
+    const auto path = fmt::format("/proc/{}/ns/{}", process, name);
+    if (::stat(path.c_str(), &st) != 0) return sys_error("look at the namespace {}", path);
+    id = {st.st_dev, st.st_ino};
+    return {};
+  };
+  for (std::size_t i = 0; i < kJoinOrder.size(); ++i) CHECK(look(kJoinOrder[i].first, out[i]));
+  CHECK(look("pid", out.back()));
+  return out;
 }
 
 Result<Target> look_at(const Pidfd& init) {
-  Target target;
-  for (const auto& [name, type] : kJoinOrder) {
-    TRY(const bool other, differs(init.pid(), name));
-    if (other) target.others |= type;
+  // A monitor stays in its own.
+  static std::optional<NamespaceIds> ours;
+  if (!ours) {
+    TRY(ours, namespaces_of("self"));
   }
-  TRY(const bool other_pid, differs(init.pid(), "pid"));
-  if (other_pid) {
+  Target target;
+  TRY(const auto theirs, namespaces_of(std::to_string(init.pid())));
+  for (std::size_t i = 0; i < kJoinOrder.size(); ++i) {
+    if (theirs[i] != (*ours)[i]) target.others |= kJoinOrder[i].second;
+  }
+  if (theirs.back() != ours->back()) {
     const std::string path = fmt::format("/proc/{}/ns/pid", init.pid());
     target.pid_namespace = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!target.pid_namespace) return sys_error("open {}", path);
@@ -146,6 +164,8 @@ Result<Joined> join(const JoinRequest& request) {
   TRY(auto fds, await_ready(report.a));
   guard.release();
   if (!fds.empty()) joined.console = std::move(fds.front());
+  // The program runs before we look for its process: one time less that we wait for the setter.
+  (void)watch.over_in_a_moment();
   TRY(joined.process, birth.child(*setter));
   guard.watch(joined.process);
   CHECK(watch.await(joined.process));

@@ -27,8 +27,7 @@ bool is_plain_name(const std::string& id) {
   return !id.empty() && id.front() != '.' && id.find('/') == std::string::npos && id.size() < 200;
 }
 
-// The record, then what the driver needs, in a directory of a temporary name; one sync for the
-// record and one for the name.
+// The record, then what the driver needs, in a directory of a temporary name.
 Result<> make_layer(const std::string& dir, const std::string& id, const LayerRecord& record,
                     const SnapshotDriver& driver, const std::vector<std::string>& lower) {
   CHECK(make_dirs(dir));
@@ -36,11 +35,11 @@ Result<> make_layer(const std::string& dir, const std::string& id, const LayerRe
   CHECK(remove_tree(fresh));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
   auto made = driver.prepare(fresh, lower);
-  if (made) made = write_file_atomic(join_path(fresh, kLayerFile), json::to_text(record));
+  if (made) made = write_new_file(join_path(fresh, kLayerFile), json::to_text(record));
   if (made) made = fail_point("snapshot.create");
   if (made && ::rename(fresh.c_str(), join_path(dir, id).c_str()) != 0)
     made = sys_error("name the writable layer {}", id);
-  if (made) return sync_dir(dir);
+  if (made) return {};
   static_cast<void>(remove_tree(fresh));  // what stays goes at the next start
   return std::unexpected(made.error().within("make a writable layer for {}", short_id(id)));
 }
@@ -91,6 +90,8 @@ Task<> WritableLayers::create(std::string id, std::string image_id,
   if (!made) records_.erase(id);
   co_return made;
 }
+
+Result<> WritableLayers::sync() const { return sync_dir(dir_); }
 
 Result<MountPlan> WritableLayers::plan(const std::string& id) const {
   const auto found = records_.find(id);

@@ -42,8 +42,11 @@ class WritableLayers {
 
   // chain_ids: topmost first; the caller holds them until this has answered, from then on they are
   // in chain_ids_in_use().
+  // A kill leaves it, a power cut may not: that takes sync().
   //   errors  conflict: there is one of that id
   Task<> create(std::string id, std::string image_id, std::vector<std::string> chain_ids);
+  // Blocking, and of any thread: the names of those that were made are on the disk.
+  [[nodiscard]] Result<> sync() const;
   // errors: not_found "no writable layer ID"
   [[nodiscard]] Result<MountPlan> plan(const std::string& id) const;
   // What tells the layer from its image. errors: not_found
