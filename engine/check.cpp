@@ -111,7 +111,7 @@ class Checker {
     }
     auto& volumes = volumes_of_[id];
     for (const auto& m : record->mounts) {
-      if (m.type == "volume") volumes.push_back(m.name);
+      if (m.type == MountType::volume) volumes.push_back(m.name);
     }
     const auto [first, is_new] = names_.emplace(record->name, id);
     if (!is_new)

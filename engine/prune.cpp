@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/own_thread.hpp"
 #include "engine/base/text.hpp"
@@ -12,18 +13,6 @@
 
 namespace coracle {
 namespace {
-
-// Sets a flag for as long as it lives.
-class Once {
- public:
-  explicit Once(bool& flag) : flag_(flag) { flag_ = true; }
-  ~Once() { flag_ = false; }
-  Once(const Once&) = delete;
-  Once& operator=(const Once&) = delete;
-
- private:
-  bool& flag_;
-};
 
 std::unexpected<Error> already_running() {
   return fail(Errc::conflict, "a prune operation is already running");
@@ -65,7 +54,8 @@ Result<PruneRule> prune_rule(const Filters& filters, Time at) {
 
 Task<Pruned> Prune::containers(Filters filters) {
   if (containers_run_) co_return already_running();
-  const Once once(containers_run_);
+  containers_run_ = true;
+  const Defer over([this] { containers_run_ = false; });
   CO_TRY(const auto rule, prune_rule(filters, now()));
   std::vector<std::string> ids;
   for (const auto& [id, c] : context_.table.all()) {
@@ -96,7 +86,8 @@ Task<Pruned> Prune::containers(Filters filters) {
 
 Task<PrunedImages> Prune::images(Filters filters) {
   if (images_run_) co_return already_running();
-  const Once once(images_run_);
+  images_run_ = true;
+  const Defer over([this] { images_run_ = false; });
   CO_TRY(const auto rule, prune_rule(filters, now()));
   CO_TRY(const auto dangling, switch_of(filters, "dangling"));
   const bool only_nameless = dangling.value_or(true);
@@ -127,7 +118,8 @@ Task<PrunedImages> Prune::images(Filters filters) {
 
 Task<Pruned> Prune::volumes(Filters filters) {
   if (volumes_run_) co_return already_running();
-  const Once once(volumes_run_);
+  volumes_run_ = true;
+  const Defer over([this] { volumes_run_ = false; });
   CO_TRY(const auto rule, prune_rule(filters, now()));
   CO_TRY(const auto all, switch_of(filters, "all"));
   Pruned pruned;

@@ -81,7 +81,7 @@ class Client::Impl : public std::enable_shared_from_this<Client::Impl> {
   Impl(asio::io_context& io, std::string path) : io_(io), path_(std::move(path)), scope_(io) {}
 
   // Sends it until it is answered, over as many connections as that takes within the limit.
-  static Task<Answer> ask(std::shared_ptr<Impl> self, Request request);
+  static Task<Answer> ask(std::shared_ptr<Impl> self, Request::What what);
   void close() {
     closed_ = true;
     if (connection_) connection_->cut();
@@ -113,9 +113,10 @@ Result<std::shared_ptr<Connection>> Client::Impl::connect() {
   return c;
 }
 
-Task<Answer> Client::Impl::ask(std::shared_ptr<Impl> self, Request request) {
+Task<Answer> Client::Impl::ask(std::shared_ptr<Impl> self, Request::What what) {
   const auto deadline = Clock::now() + kLimit;
-  const std::string op = request.op;
+  Request request;
+  request.what = std::move(what);
   Error last{Errc::unavailable, 0, "no answer"};
   while (!self->closed_ && Clock::now() < deadline) {
     const auto pending = std::make_shared<Pending>(self->io_);
@@ -141,14 +142,14 @@ Task<Answer> Client::Impl::ask(std::shared_ptr<Impl> self, Request request) {
     (*connected)->pending.erase(request.seq);
     if (pending->answer) {
       if (const auto& e = pending->answer->reply.error)
-        co_return std::unexpected(Error{errc_from_name(e->code), e->sys, e->message});
+        co_return std::unexpected(message::from_wire(*e));
       co_return *std::move(pending->answer);
     }
     if (!pending->cut_off) break;  // out of time, or cancelled
     last.message = "the connection was cut off";
   }
-  co_return fail(Errc::unavailable, "ask netstack to {}: {} (socket {})", op, last.message,
-                 self->path_);
+  co_return fail(Errc::unavailable, "ask netstack to {}: {} (socket {})",
+                 message::name_of_op(request.what), last.message, self->path_);
 }
 
 Client::Client(asio::io_context& io, std::string socket)
@@ -157,9 +158,7 @@ Client::~Client() { impl_->close(); }
 void Client::close() { impl_->close(); }
 
 Task<Attachment> Client::attach(AttachRequest attach) {
-  Request request;
-  request.op = "attach";
-  request.attach = std::move(attach);
+  Request::What request = op::Attach{std::move(attach)};
   CO_TRY(auto answer, co_await Impl::ask(impl_, std::move(request)));
   if (!answer.reply.endpoint || answer.fds.size() != 1)
     co_return fail(Errc::internal, "attach: netstack's answer lacks the endpoint");
@@ -167,31 +166,25 @@ Task<Attachment> Client::attach(AttachRequest attach) {
 }
 
 Task<> Client::detach(std::string container_id) {
-  Request request;
-  request.op = "detach";
-  request.container_id = std::move(container_id);
+  Request::What request = op::Detach{std::move(container_id)};
   CO_TRY(const auto answer, co_await Impl::ask(impl_, std::move(request)));
   co_return Result<>{};
 }
 
 Task<std::vector<Endpoint>> Client::list() {
-  Request request;
-  request.op = "list";
+  Request::What request = op::List{};
   CO_TRY(auto answer, co_await Impl::ask(impl_, std::move(request)));
   co_return std::move(answer.reply.endpoints);
 }
 
 Task<> Client::keep(std::vector<std::string> container_ids) {
-  Request request;
-  request.op = "keep";
-  request.container_ids = std::move(container_ids);
+  Request::What request = op::Keep{std::move(container_ids)};
   CO_TRY(const auto answer, co_await Impl::ask(impl_, std::move(request)));
   co_return Result<>{};
 }
 
 Task<BridgeInfo> Client::bridge() {
-  Request request;
-  request.op = "hello";
+  Request::What request = op::Hello{};
   CO_TRY(auto answer, co_await Impl::ask(impl_, std::move(request)));
   if (!answer.reply.bridge)
     co_return fail(Errc::internal, "hello: netstack's answer lacks the bridge");

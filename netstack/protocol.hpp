@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "engine/base/json.hpp"
+#include "engine/base/message.hpp"
 
 namespace coracle::netstack {
 
@@ -88,31 +89,48 @@ void describe(auto& field, BridgeInfo& b) {
   field("subnet", b.subnet)("gateway", b.gateway)("mtu", b.mtu);
 }
 
-struct WireError {
-  std::string code;  // name_of(Errc)
-  std::int32_t sys = 0;
-  std::string message;
+namespace op {
+struct Hello {
+  static constexpr const char* kOp = "hello";
 };
-void describe(auto& field, WireError& e) {
-  field("code", e.code)("sys", e.sys)("message", e.message);
-}
+void describe(auto& /*field*/, Hello& /*op*/) {}
+struct Attach {
+  static constexpr const char* kOp = "attach";
+  AttachRequest attach;
+};
+void describe(auto& field, Attach& a) { field("attach", a.attach); }
+struct Detach {
+  static constexpr const char* kOp = "detach";
+  std::string container_id;
+};
+void describe(auto& field, Detach& d) { field("container_id", d.container_id); }
+struct List {
+  static constexpr const char* kOp = "list";
+};
+void describe(auto& /*field*/, List& /*op*/) {}
+struct Keep {
+  static constexpr const char* kOp = "keep";
+  std::vector<std::string> container_ids;
+};
+void describe(auto& field, Keep& k) { field("container_ids", k.container_ids); }
+// Both with a descriptor: netstack/takeover.hpp.
+struct Adopt {
+  static constexpr const char* kOp = "adopt";
+};
+void describe(auto& /*field*/, Adopt& /*op*/) {}
+struct Restore {
+  static constexpr const char* kOp = "restore";
+  Endpoint endpoint;
+};
+void describe(auto& field, Restore& r) { field("endpoint", r.endpoint); }
+}  // namespace op
 
-struct Request {
-  std::string op;  // hello attach detach list keep
-  std::uint64_t seq = 0;
-  std::int32_t version = kProtocolVersion;
-  std::optional<AttachRequest> attach;
-  std::string container_id;                // detach
-  std::vector<std::string> container_ids;  // keep
-};
-void describe(auto& field, Request& r) {
-  field("op", r.op)("seq", r.seq)("version", r.version)("attach", r.attach)(
-      "container_id", r.container_id)("container_ids", r.container_ids);
-}
+using Request = message::Request<kProtocolVersion, op::Hello, op::Attach, op::Detach, op::List,
+                                 op::Keep, op::Adopt, op::Restore>;
 
 struct Reply {
   std::uint64_t re = 0;
-  std::optional<WireError> error;
+  std::optional<message::WireError> error;
   std::int32_t version = kProtocolVersion;
   std::optional<Endpoint> endpoint;
   std::vector<Endpoint> endpoints;

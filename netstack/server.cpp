@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <variant>
 
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
@@ -14,7 +15,7 @@ namespace {
 Reply error_reply(std::uint64_t seq, const Error& error) {
   Reply reply;
   reply.re = seq;
-  reply.error = WireError{name_of(error.code), error.sys, error.message};
+  reply.error = message::to_wire(error);
   return reply;
 }
 
@@ -69,7 +70,7 @@ void Server::on_message(const ConnectionPtr& from) {
   }
 }
 
-void Server::handle(const ConnectionPtr& from, Request request, Message message) {
+void Server::handle(const ConnectionPtr& from, Request request, Message carried) {
   Reply reply;
   reply.re = request.seq;
   if (request.version != kProtocolVersion) {
@@ -78,42 +79,47 @@ void Server::handle(const ConnectionPtr& from, Request request, Message message)
                                   kProtocolVersion, request.version)};
     return send(from, error_reply(request.seq, other), {});
   }
-  if (request.op == "attach" && request.attach)
-    return attach(from, request.seq, *std::move(request.attach));
-  if (request.op == "restore" && message.fds.size() == 1)
-    return take_back(from, std::move(message));
-  if (request.op == "adopt" && message.fds.size() == 1 && adopt_) {
-    send(from, reply, {});  // first: the keeper empties its vault's socket after it
-    return adopt_(std::move(message.fds.front()));
-  }
-  if (request.op == "hello") {
-    reply.bridge = bridge_;
-  } else if (request.op == "detach") {
-    endpoints_.detach(request.container_id);
-  } else if (request.op == "list") {
-    reply.endpoints = endpoints_.list();
-  } else if (request.op == "keep") {
-    endpoints_.keep(request.container_ids);
-  } else {
-    const Error unknown{Errc::invalid_argument, 0,
-                        fmt::format("netstack knows no request {}", request.op)};
-    return send(from, error_reply(request.seq, unknown), {});
-  }
-  send(from, reply, {});
-}
-
-void Server::attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest request) {
-  endpoints_.attach(std::move(request), answer_to(from, seq));
-}
-
-void Server::take_back(const ConnectionPtr& from, Message message) {
-  auto request = json::from_text<RestoreRequest>(message.text);
-  if (!request) {
-    log::warn("request not understood: {}", request.error().message);
-    return close(from);
-  }
-  endpoints_.take_back(request->endpoint, std::move(message.fds.front()),
-                       answer_to(from, request->seq));
+  const auto refuse = [&](std::string text) {
+    send(from, error_reply(request.seq, Error{Errc::invalid_argument, 0, std::move(text)}), {});
+  };
+  const auto one_descriptor = [&](const auto& op) {
+    if (carried.fds.size() != 1) refuse(fmt::format("{}: one descriptor comes with it", op.kOp));
+    return carried.fds.size() == 1;
+  };
+  std::visit(message::Each{
+                 [&](op::Hello&) {
+                   reply.bridge = bridge_;
+                   send(from, reply, {});
+                 },
+                 [&](op::Attach& op) {
+                   endpoints_.attach(std::move(op.attach), answer_to(from, request.seq));
+                 },
+                 [&](op::Detach& op) {
+                   endpoints_.detach(op.container_id);
+                   send(from, reply, {});
+                 },
+                 [&](op::List&) {
+                   reply.endpoints = endpoints_.list();
+                   send(from, reply, {});
+                 },
+                 [&](op::Keep& op) {
+                   endpoints_.keep(op.container_ids);
+                   send(from, reply, {});
+                 },
+                 [&](op::Adopt& op) {
+                   if (!adopt_) return refuse("netstack has no vault to exchange");
+                   if (!one_descriptor(op)) return;
+                   send(from, reply, {});  // first: the keeper empties its vault's socket after it
+                   adopt_(std::move(carried.fds.front()));
+                 },
+                 [&](op::Restore& op) {
+                   if (one_descriptor(op))
+                     endpoints_.take_back(op.endpoint, std::move(carried.fds.front()),
+                                          answer_to(from, request.seq));
+                 },
+                 [&](message::Unknown& op) { refuse("netstack knows no request " + op.op); },
+             },
+             request.what);
 }
 
 OnAttached Server::answer_to(const ConnectionPtr& whom, std::uint64_t seq) {

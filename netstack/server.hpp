@@ -33,8 +33,6 @@ class Server {
   void accept();
   void on_message(const ConnectionPtr& from);
   void handle(const ConnectionPtr& from, Request request, Message message);
-  void attach(const ConnectionPtr& from, std::uint64_t seq, AttachRequest request);
-  void take_back(const ConnectionPtr& from, Message message);
   // Answers an attach, when it is done.
   OnAttached answer_to(const ConnectionPtr& whom, std::uint64_t seq);
   void send(const ConnectionPtr& to, const Reply& reply, const std::vector<int>& fds);

@@ -11,38 +11,35 @@
 namespace coracle::netstack {
 namespace {
 
-Result<Reply> ask(const UniqueFd& connection, const std::string& text, const UniqueFd& fd,
+Result<Reply> ask(const UniqueFd& connection, Request::What what, const UniqueFd& fd,
                   time_t limit_s) {
+  Request request;
+  request.seq = 1;
+  request.what = std::move(what);
   const timeval limit{limit_s, 0};
   ::setsockopt(connection.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   ::setsockopt(connection.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  CHECK(send_message(connection, text, {fd.get()}));
+  CHECK(send_message(connection, json::to_text(request), {fd.get()}));
   const auto message = receive_message(connection);
   if (!message && message.error().sys == EAGAIN)
     return fail(Errc::unavailable, "netstack does not answer within {} s", limit_s);
   if (!message) return std::unexpected(message.error());
   TRY(auto reply, json::from_text<Reply>(message->text));
-  if (const auto& e = reply.error)
-    return std::unexpected(Error{errc_from_name(e->code), e->sys, e->message});
+  if (reply.error) return std::unexpected(message::from_wire(*reply.error));
   return reply;
 }
 
 }  // namespace
 
 Result<> give_vault(const UniqueFd& connection, const UniqueFd& vault) {
-  Request request;
-  request.op = "adopt";
-  request.seq = 1;
-  TRY([[maybe_unused]] const auto reply, ask(connection, json::to_text(request), vault, 2));
+  TRY([[maybe_unused]] const auto reply, ask(connection, op::Adopt{}, vault, 2));
   return {};
 }
 
 Result<Endpoint> restore_endpoint(const std::string& socket, Endpoint endpoint,
                                   const UniqueFd& netns) {
   TRY(const auto connection, connect_unix(socket, SOCK_SEQPACKET));
-  RestoreRequest request;
-  request.endpoint = std::move(endpoint);
-  TRY(auto reply, ask(connection, json::to_text(request), netns, 5));
+  TRY(auto reply, ask(connection, op::Restore{std::move(endpoint)}, netns, 5));
   if (!reply.endpoint) return fail(Errc::internal, "restore: netstack's answer lacks the endpoint");
   return *std::move(reply.endpoint);
 }

@@ -12,24 +12,12 @@
 //                                          container that netstack knows: its endpoint
 #pragma once
 
-#include <cstdint>
 #include <string>
 
 #include "engine/base/fd.hpp"
-#include "engine/base/json.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {
-
-struct RestoreRequest {
-  std::string op = "restore";
-  std::uint64_t seq = 1;
-  std::int32_t version = kProtocolVersion;
-  Endpoint endpoint;
-};
-void describe(auto& field, RestoreRequest& r) {
-  field("op", r.op)("seq", r.seq)("version", r.version)("endpoint", r.endpoint);
-}
 
 //   connection  to netstack.sock
 //   errors      unsupported, invalid_argument: an older netstack; unavailable: no answer in 2 s

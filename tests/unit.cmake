@@ -3,7 +3,7 @@ find_package(ZLIB REQUIRED)
 
 coracle_test(base_test
   SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/tree/walk_test.cpp
-    unit/engine/base/room_test.cpp unit/engine/base/channel_test.cpp unit/engine/base/json_test.cpp
+    unit/engine/base/room_test.cpp unit/engine/base/channel_test.cpp unit/engine/base/json_test.cpp unit/engine/base/message_test.cpp
     unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp
     unit/engine/base/process/process_test.cpp unit/engine/base/process/descendants_test.cpp unit/engine/base/async_test.cpp
     unit/engine/base/process/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/process/sealed_program_test.cpp
@@ -14,7 +14,7 @@ set_tests_properties(base_test PROPERTIES TIMEOUT 900)
 coracle_test(spec_test SOURCES unit/engine/spec/seccomp_profile_test.cpp LIBS spec)
 coracle_test(generate_test
   SOURCES unit/engine/spec/generate_test.cpp unit/engine/spec/capabilities_test.cpp
-    unit/engine/spec/security_options_test.cpp unit/engine/spec/keep_id_test.cpp unit/engine/spec/cdi_test.cpp
+    unit/engine/spec/security_options_test.cpp unit/engine/spec/keep_id_test.cpp unit/engine/spec/cdi_test.cpp unit/engine/spec/modes_test.cpp
   LIBS spec_generate)
 
 coracle_test(runtime_test
@@ -103,10 +103,12 @@ coracle_test(engine_test
     unit/engine/request/validate_test.cpp unit/engine/request/log_options_test.cpp
     unit/engine/container/table_test.cpp unit/engine/inspect/list_test.cpp
     unit/engine/bundle/etc_files_test.cpp unit/engine/lifecycle/start_gate_test.cpp
-    unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/network/links_test.cpp
+    unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/request/links_test.cpp unit/engine/request/plan_test.cpp
     unit/engine/container/store_test.cpp unit/engine/exec/health_test.cpp unit/engine/inspect/disk_usage_test.cpp
-    unit/engine/events_test.cpp unit/engine/face/types_test.cpp
-  LIBS engine)
+    unit/engine/events_test.cpp unit/engine/face/types_test.cpp unit/engine/rooms_test.cpp
+    unit/storage/in_user_namespace.cpp
+  LIBS engine ZLIB::ZLIB PkgConfig::ZSTD)
+add_dependencies(engine_test coracle-unpack)
 
 # Routing, parsing, versions, errors, streams over real sockets, with an engine made for the tests.
 coracle_test(shim_test

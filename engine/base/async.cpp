@@ -83,12 +83,12 @@ Coro<Turns::Turn> Turns::take() {
     busy_ = true;
     co_return Turn(this);
   }
-  auto mine = std::make_shared<asio::steady_timer>(io_, asio::steady_timer::time_point::max());
+  auto mine = std::make_shared<OneShot<>>(io_);
   waiting_.push_back(mine);
   // A turn that was promised is always taken: a cancelled waiter gets it too, and its caller gives
   // it back.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  co_await mine->async_wait(kToken);
+  (void)co_await mine->wait();
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   co_return Turn(this);
 }
@@ -100,7 +100,7 @@ void Turns::pass_on() {
   }
   auto next = waiting_.front();
   waiting_.pop_front();
-  next->cancel();
+  next->set();
 }
 
 Coro<bool> Signal::wait() {

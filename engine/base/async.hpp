@@ -14,6 +14,7 @@
 #include <optional>
 #include <type_traits>
 #include <utility>
+#include <variant>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -67,6 +68,36 @@ class Scope {
   std::shared_ptr<State> state_;
 };
 
+// Set once, and waited for by any number of coroutines. On the loop's thread; it must outlive its
+// waiters (keep it by shared_ptr).
+template <class T = std::monostate>
+class OneShot {
+ public:
+  explicit OneShot(asio::io_context& io) : set_(io, asio::steady_timer::time_point::max()) {}
+  // The first value stays.
+  void set(T value = {}) {
+    if (!value_) value_.emplace(std::move(value));
+    set_.cancel();
+  }
+  [[nodiscard]] bool is_set() const { return value_.has_value(); }
+  // Once it is set.
+  [[nodiscard]] T& value() { return *value_; }
+  // false: the waiting coroutine was cancelled before it was set. It may wait again.
+  Coro<bool> wait() {
+    while (!value_) {
+      co_await set_.async_wait(kToken);
+      if (value_) break;
+      const auto state = co_await asio::this_coro::cancellation_state;
+      if (state.cancelled() != asio::cancellation_type::none) co_return false;
+    }
+    co_return true;
+  }
+
+ private:
+  asio::steady_timer set_;
+  std::optional<T> value_;
+};
+
 // One at a time: `const auto turn = co_await turns.take();` holds the turn while `turn` lives.
 // First come, first served. The Turns must outlive its waiters (keep the owner by shared_ptr).
 class Turns {
@@ -94,7 +125,7 @@ class Turns {
   void pass_on();
   asio::io_context& io_;
   bool busy_ = false;
-  std::deque<std::shared_ptr<asio::steady_timer>> waiting_;
+  std::deque<std::shared_ptr<OneShot<>>> waiting_;
 };
 
 // A thing that happens once, or again and again: waiters sleep until notify_all().
@@ -139,8 +170,7 @@ class Job : public std::enable_shared_from_this<Job<F>> {
  public:
   using R = decltype(call(std::declval<F&>(), std::declval<const StopFlag&>()));
 
-  Job(asio::io_context& io, F f)
-      : io_(io), done_(io, asio::steady_timer::time_point::max()), function_(std::move(f)) {}
+  Job(asio::io_context& io, F f) : io_(io), done_(io), function_(std::move(f)) {}
 
   // On the other thread, once. No exception leaves it.
   void execute() noexcept {
@@ -153,10 +183,7 @@ class Job : public std::enable_shared_from_this<Job<F>> {
         exception_ = std::current_exception();
       }
     }
-    asio::post(io_, [self = this->shared_from_this()] {
-      self->done_on_loop_ = true;
-      self->done_.cancel();
-    });
+    asio::post(io_, [self = this->shared_from_this()] { self->done_.set(); });
   }
 
   // On the loop, once: the result, or the exception where R cannot say it. A cancelled waiter stays
@@ -164,13 +191,11 @@ class Job : public std::enable_shared_from_this<Job<F>> {
   Coro<R> wait() {
     if constexpr (!kStoppable)
       co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    while (!done_on_loop_) {
-      co_await done_.async_wait(kToken);
-      if (done_on_loop_) break;
-      const auto state = co_await asio::this_coro::cancellation_state;
-      if (state.cancelled() == asio::cancellation_type::none) continue;
+    bool done = co_await done_.wait();
+    if (!done) {
       stop_ = true;
       co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+      done = co_await done_.wait();
     }
     co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
     if (exception_) std::rethrow_exception(exception_);
@@ -179,12 +204,11 @@ class Job : public std::enable_shared_from_this<Job<F>> {
 
  private:
   asio::io_context& io_;
-  asio::steady_timer done_;
+  OneShot<> done_;
   F function_;
   StopFlag stop_ = false;
   std::optional<R> result_;  // with the next, the thread's until the loop has been told
   std::exception_ptr exception_;
-  bool done_on_loop_ = false;
 };
 
 }  // namespace detail

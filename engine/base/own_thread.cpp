@@ -29,13 +29,10 @@ Task<ThreadPlaces::Place> ThreadPlaces::take(asio::io_context& io, ThreadOwner o
     ++lane.by_owner[owner.name];
     co_return Place(&self, std::move(owner));
   }
-  auto mine = std::make_shared<Waiting>(
-      Waiting{owner, asio::steady_timer(io, asio::steady_timer::time_point::max())});
+  auto mine = std::make_shared<Waiting>(io, owner);
   lane.waiting.push_back(mine);
-  while (!mine->has_place) {
-    co_await mine->called.async_wait(kToken);
-    const auto state = co_await asio::this_coro::cancellation_state;
-    if (mine->has_place || state.cancelled() == asio::cancellation_type::none) continue;
+  const bool called = co_await mine->has_place.wait();
+  if (!called) {
     std::erase(lane.waiting, mine);
     co_return fail(Errc::unavailable, "the request was given up while it waited for its turn");
   }
@@ -54,8 +51,7 @@ void ThreadPlaces::leave(const ThreadOwner& owner) {
   lane.waiting.erase(next);
   ++lane.taken;
   ++lane.by_owner[called->owner.name];
-  called->has_place = true;
-  called->called.cancel();
+  called->has_place.set();
 }
 
 }  // namespace coracle

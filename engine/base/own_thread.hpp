@@ -76,9 +76,9 @@ class ThreadPlaces : public asio::execution_context::service {
 
  private:
   struct Waiting {
+    Waiting(asio::io_context& io, ThreadOwner o) : owner(std::move(o)), has_place(io) {}
     ThreadOwner owner;
-    asio::steady_timer called;
-    bool has_place = false;
+    OneShot<> has_place;
   };
   struct LaneState {
     Bound bound;

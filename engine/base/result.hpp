@@ -73,6 +73,12 @@ template <class... Args>
 std::unexpected<Error> sys_error_of(int sys, fmt::format_string<Args...> text, Args&&... args) {
   return std::unexpected(make_sys_error(sys, fmt::format(text, std::forward<Args>(args)...)));
 }
+// In words of our own, what an errno stands for: `return fail_as(ENOENT, "no such directory: {}", x);`
+template <class... Args>
+std::unexpected<Error> fail_as(int sys, fmt::format_string<Args...> text, Args&&... args) {
+  return std::unexpected(
+      Error{errc_from_errno(sys), sys, fmt::format(text, std::forward<Args>(args)...)});
+}
 
 }  // namespace coracle
 

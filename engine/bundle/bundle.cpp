@@ -7,6 +7,7 @@
 #include "engine/bundle/cdi_files.hpp"
 #include "engine/bundle/mount_sources.hpp"
 #include "engine/network/links.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
@@ -49,10 +50,10 @@ Result<BundleJob> bundle_job(const Context& context, const Container& c, Generat
   job.hostname_path = context.store.file(c.id(), "hostname");
   job.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
   job.hostname = c.record.config.hostname;
-  const auto& mode = c.record.host.network_mode;
-  job.own_files = !mode.starts_with("container:");
-  job.facts.host = mode == "host";
-  if (mode == "bridge") job.facts.address = job.facts.gateway = gateway;
+  const auto mode = network_mode(c.record.host);
+  job.own_files = !mode.is_container();
+  job.facts.host = mode.is_host();
+  if (mode.is_bridge()) job.facts.address = job.facts.gateway = gateway;
   return job;
 }
 
@@ -89,12 +90,12 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
 
 Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
                      const netstack::Endpoint& endpoint) {
-  const auto& mode = c.record.host.network_mode;
-  if (mode.starts_with("container:")) return {};
+  const auto mode = network_mode(c.record.host);
+  if (mode.is_container()) return {};
   NetworkFacts facts;
   facts.address = endpoint.address;
   facts.gateway = endpoint.gateway;
-  facts.host = mode == "host";
+  facts.host = mode.is_host();
   if (facts.host) {
     if (auto text = read_file("/etc/hosts", kHostFileLimit)) facts.hosts = *std::move(text);
   }

@@ -49,7 +49,8 @@ const std::string& socket_for_guests(const EngineConfig& config) {
 
 Result<> check_bind_sources(const EngineConfig& config, const std::vector<MountRecord>& mounts) {
   for (const auto& m : mounts) {
-    if (m.type != "bind" || m.create_source || names_our_socket(config, m.source)) continue;
+    if (m.type != MountType::bind || m.create_source || names_our_socket(config, m.source))
+      continue;
     struct stat st {};
     if (::stat(m.source.c_str(), &st) == 0) continue;
     if (errno == ENOENT || errno == ENOTDIR)
@@ -65,7 +66,7 @@ std::vector<std::string> sources_to_make(const EngineConfig& config,
                                          const std::vector<MountRecord>& mounts) {
   std::vector<std::string> out;
   for (const auto& m : mounts) {
-    if (m.type == "bind" && m.create_source && !names_our_socket(config, m.source))
+    if (m.type == MountType::bind && m.create_source && !names_our_socket(config, m.source))
       out.push_back(m.source);
   }
   return out;

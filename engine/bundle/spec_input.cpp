@@ -13,6 +13,7 @@
 #include "engine/bundle/host_devices.hpp"
 #include "engine/bundle/mount_sources.hpp"
 #include "engine/network/links.hpp"
+#include "engine/spec/modes.hpp"
 #include "engine/spec/security_options.hpp"
 
 namespace coracle {
@@ -23,8 +24,7 @@ Result<> check_subpath(const std::string& mountpoint, const std::string& path) {
   TRY(const auto root, open_dir(mountpoint));
   const auto inside = open_in_root(root, path, O_PATH);
   if (!inside && inside.error().code == Errc::not_found)
-    return fail(Errc::not_found, "cannot access path {}/{}: no such file or directory", mountpoint,
-                path);
+    return fail_as(ENOENT, "cannot access path {}/{}: no such file or directory", mountpoint, path);
   if (!inside)
     return std::unexpected(inside.error().within("cannot access path {}/{}", mountpoint, path));
   return {};
@@ -61,7 +61,7 @@ Result<> resolve_image(const storage::Storage& storage, const MountRecord& m, Re
 Result<ResolvedMount> resolve(const EngineConfig& config, const storage::Storage& storage,
                               const MountRecord& m) {
   ResolvedMount out;
-  out.type = m.type;
+  out.type = name_of(m.type);
   out.destination = m.destination;
   out.rw = m.rw;
   out.recursive = m.recursive;
@@ -69,23 +69,24 @@ Result<ResolvedMount> resolve(const EngineConfig& config, const storage::Storage
   out.propagation = m.propagation;
   out.subpath = m.subpath;
   out.options = m.options;
-  if (m.type == "bind")
+  if (m.type == MountType::bind)
     out.source = names_our_socket(config, m.source) ? socket_for_guests(config) : m.source;
-  if (m.type == "volume") CHECK(resolve_volume(storage, m, out));
-  if (m.type == "image") CHECK(resolve_image(storage, m, out));
+  if (m.type == MountType::volume) CHECK(resolve_volume(storage, m, out));
+  if (m.type == MountType::image) CHECK(resolve_image(storage, m, out));
   return out;
 }
 
 // A link is followed; a directory stands for all nodes below it.
 Result<> add_device(const DeviceMapping& d, std::vector<ResolvedDevice>& out) {
-  const auto refuse = [&](const char* why) {
-    return fail(Errc::internal,
-                "error gathering device information while adding custom device \"{}\": {}",
-                d.path_on_host, why);
+  const auto refuse = [&](const char* why, int sys = 0) {
+    return std::unexpected(Error{
+        Errc::internal, sys,
+        fmt::format("error gathering device information while adding custom device \"{}\": {}",
+                    d.path_on_host, why)});
   };
   struct stat st {};
   if (::stat(d.path_on_host.c_str(), &st) != 0)
-    return refuse(errno == ENOENT ? "no such file or directory" : ::strerrordesc_np(errno));
+    return refuse(errno == ENOENT ? "no such file or directory" : ::strerrordesc_np(errno), errno);
   const auto inside =
       clean_path(d.path_in_container.empty() ? d.path_on_host : d.path_in_container);
   const auto permissions = d.cgroup_permissions.empty() ? "rwm" : d.cgroup_permissions;
@@ -128,10 +129,12 @@ Result<Other> running_other(const ContainerTable& containers, const std::string&
 }
 
 Result<> join_pids(const ContainerTable& containers, GenerateInput& in) {
-  if (!in.host.pid_mode.starts_with("container:")) return {};
-  TRY(const auto other, running_other(containers, in.host.pid_mode.substr(10), "PID"));
-  if (other.container->record.host.pid_mode == "host") {
-    in.host.pid_mode = "host";  // the host's own, which cannot be entered, and need not
+  const auto mode = pid_mode(in.host);
+  if (mode.kind != PidMode::Kind::container) return {};
+  TRY(const auto other, running_other(containers, mode.ref, "PID"));
+  const auto& theirs = other.container->record.host;
+  if (pid_mode(theirs).kind == PidMode::Kind::host) {
+    in.host.pid_mode = theirs.pid_mode;  // the host's own, which cannot be entered, and need not
     return {};
   }
   in.pid_path = other.proc() + "/ns/pid";
@@ -140,19 +143,21 @@ Result<> join_pids(const ContainerTable& containers, GenerateInput& in) {
 }
 
 Result<> join_ipc(const ContainerTable& containers, GenerateInput& in) {
-  if (!in.host.ipc_mode.starts_with("container:")) return {};
-  const auto ref = in.host.ipc_mode.substr(10);
-  TRY(const auto other, running_other(containers, ref, "IPC"));
-  const auto& mode = other.container->record.host.ipc_mode;
-  if (mode == "host") {
-    in.host.ipc_mode = "host";
+  using Kind = IpcMode::Kind;
+  const auto mode = ipc_mode(in.host);
+  if (mode.kind != Kind::container) return {};
+  TRY(const auto other, running_other(containers, mode.ref, "IPC"));
+  const auto& theirs = other.container->record.host;
+  const auto kind = ipc_mode(theirs).kind;
+  if (kind == Kind::host) {
+    in.host.ipc_mode = theirs.ipc_mode;
     return {};
   }
-  if (mode == "private" || mode == "none")
+  if (kind == Kind::own || kind == Kind::none)
     return fail(Errc::invalid_argument,
                 "failed to join IPC namespace: container {}: non-shareable IPC (hint: use "
                 "IpcMode:shareable for the donor container)",
-                ref);
+                mode.ref);
   in.ipc_path = other.proc() + "/ns/ipc";
   in.shm_path = other.proc() + "/root/dev/shm";
   in.joined.push_back(other.process);
@@ -171,14 +176,13 @@ Result<GenerateInput> generate_input(const Context& context, const Container& c)
   in.hosts_path = context.store.file(c.id(), "hosts");
   in.hostname_path = context.store.file(c.id(), "hostname");
   in.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
-  const auto& mode = c.record.host.network_mode;
-  if (mode.starts_with("container:")) {
-    const std::string other = mode.substr(10);
-    in.hosts_path = context.store.file(other, "hosts");
-    in.hostname_path = context.store.file(other, "hostname");
-    in.resolv_conf_path = context.store.file(other, "resolv.conf");
+  const auto mode = network_mode(c.record.host);
+  if (mode.is_container()) {
+    in.hosts_path = context.store.file(mode.ref, "hosts");
+    in.hostname_path = context.store.file(mode.ref, "hostname");
+    in.resolv_conf_path = context.store.file(mode.ref, "resolv.conf");
   }
-  in.network_host = mode == "host";
+  in.network_host = mode.is_host();
   in.network_joined = !in.network_host;
   CHECK(join_pids(context.table, in));
   CHECK(join_ipc(context.table, in));

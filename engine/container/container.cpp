@@ -7,8 +7,7 @@ void Container::answer_waits(WaitCondition condition, const WaitResult& result) 
     auto wait = weak.lock();
     if (!wait) return true;
     if (wait->condition != condition) return false;
-    wait->result = result;
-    wait->wake.cancel();
+    wait->result.set(result);
     return true;
   });
 }

@@ -37,13 +37,11 @@ struct WaitingAttach {
   UniqueFd client;
 };
 
-// Somebody's wait: answered once.
+// Somebody's wait.
 struct Wait {
-  Wait(asio::io_context& io, WaitCondition c)
-      : condition(c), wake(io, asio::steady_timer::time_point::max()) {}
+  Wait(asio::io_context& io, WaitCondition c) : condition(c), result(io) {}
   WaitCondition condition;
-  asio::steady_timer wake;
-  std::optional<WaitResult> result;
+  OneShot<WaitResult> result;
 };
 
 struct Container {

@@ -80,9 +80,7 @@ void MonitorLink::heard(monitor::Answer answer) {
   if (answer.re != 0) {
     const auto found = waiting_.find(answer.re);
     if (found == waiting_.end()) return;
-    found->second->answered = true;
-    found->second->answer = std::move(answer);
-    found->second->wake.cancel();
+    found->second->set(std::move(answer));
     return;
   }
   if (handlers_.event) {
@@ -94,9 +92,13 @@ void MonitorLink::heard(monitor::Answer answer) {
   }
 }
 
+void MonitorLink::answer_all_with_nothing() {
+  for (auto& [seq, reply] : waiting_) reply->set(std::nullopt);
+}
+
 void MonitorLink::ended() {
   lost_ = true;
-  for (auto& [seq, waiting] : waiting_) waiting->wake.cancel();
+  answer_all_with_nothing();
   if (ready_.is_open()) ready_.release();
   if (!closed_ && handlers_.lost) handlers_.lost();
   handlers_ = {};  // they hold what holds us
@@ -148,12 +150,14 @@ Task<> MonitorLink::send(Message message) {
   }
 }
 
-Task<monitor::Answer> MonitorLink::request(monitor::Request request, std::vector<UniqueFd> fds) {
+Task<monitor::Answer> MonitorLink::request(monitor::Request::What what, std::vector<UniqueFd> fds) {
   auto self = shared_from_this();
+  monitor::Request request;
   request.seq = ++seq_;
+  request.what = std::move(what);
   const auto seq = request.seq;
-  auto waiting = std::make_shared<Waiting>(io_);
-  waiting_.emplace(seq, waiting);
+  auto reply = std::make_shared<Reply>(io_);
+  waiting_.emplace(seq, reply);
   Message message;
   message.text = json::to_text(request);
   message.fds = std::move(fds);
@@ -162,41 +166,34 @@ Task<monitor::Answer> MonitorLink::request(monitor::Request request, std::vector
     waiting_.erase(seq);
     co_return std::unexpected(sent.error());
   }
-  while (!waiting->answered && !lost_ && !closed_) {
-    co_await waiting->wake.async_wait(kToken);
-    const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) break;
-  }
+  const bool heard = co_await reply->wait();
   waiting_.erase(seq);
-  if (!waiting->answered)
-    co_return fail(Errc::unavailable, "{}: the container's monitor has gone", request.op);
-  if (waiting->answer.error) {
-    const auto& e = *waiting->answer.error;
-    co_return std::unexpected(Error{errc_from_name(e.code), e.sys, e.message});
-  }
-  co_return std::move(waiting->answer);
+  if (!heard || !reply->value())
+    co_return fail(Errc::unavailable, "{}: the container's monitor has gone",
+                   message::name_of_op(request.what));
+  auto& answer = *reply->value();
+  if (answer.error) co_return std::unexpected(message::from_wire(*answer.error));
+  co_return std::move(answer);
 }
 
-void MonitorLink::tell(const monitor::Request& request) {
+void MonitorLink::tell(monitor::Request::What what) {
   if (lost_ || closed_) return;
+  monitor::Request request;
+  request.seq = ++seq_;
+  request.what = std::move(what);
   Message message;
   message.text = json::to_text(request);
   if (auto sent = send_message(socket_, message); !sent)
-    log::debug("monitor not told op={} reason={}", request.op, sent.error().message);
+    log::debug("monitor not told op={} reason={}", message::name_of_op(request.what),
+               sent.error().message);
 }
 
 void MonitorLink::acknowledge(std::uint64_t n) {
-  monitor::Request request;
-  request.op = "ack";
-  request.n = n;
-  tell(request);  // one that is lost only makes the monitor wait its kAckWait_ms
+  tell(monitor::op::Ack{n});  // one that is lost only makes the monitor wait its kAckWait_ms
 }
 
 void MonitorLink::abandon() {
-  monitor::Request request;
-  request.op = "stop_monitor";
-  request.seq = ++seq_;
-  tell(request);
+  tell(monitor::op::StopMonitor{});
   forget();
 }
 
@@ -208,7 +205,7 @@ void MonitorLink::forget() {
 
 void MonitorLink::close() {
   closed_ = true;
-  for (auto& [seq, waiting] : waiting_) waiting->wake.cancel();
+  answer_all_with_nothing();
   if (ready_.is_open()) {
     boost::system::error_code ignored;
     ready_.cancel(ignored);

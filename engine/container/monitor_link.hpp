@@ -39,7 +39,7 @@ class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
   void set_handlers(Handlers handlers);
   // Sends it and waits for the reply.
   //   errors  the monitor's own, by their code; unavailable when it has gone
-  Task<monitor::Answer> request(monitor::Request request, std::vector<UniqueFd> fds = {});
+  Task<monitor::Answer> request(monitor::Request::What what, std::vector<UniqueFd> fds = {});
   // Says that an exit is saved. No reply.
   void acknowledge(std::uint64_t n);
   // Lets go of the monitor; it runs on. `lost` is not called.
@@ -51,25 +51,22 @@ class MonitorLink : public std::enable_shared_from_this<MonitorLink> {
   [[nodiscard]] bool closed() const { return closed_; }
 
  private:
-  struct Waiting {
-    explicit Waiting(asio::io_context& io) : wake(io, asio::steady_timer::time_point::max()) {}
-    asio::steady_timer wake;
-    bool answered = false;
-    monitor::Answer answer;
-  };
+  // Nothing: the monitor has gone.
+  using Reply = OneShot<std::optional<monitor::Answer>>;
   static Coro<void> read(std::shared_ptr<MonitorLink> self);
   void born(const monitor::Answer& answer);
+  void answer_all_with_nothing();
   void heard(monitor::Answer answer);
   void ended();
   Task<> send(Message message);
-  void tell(const monitor::Request& request);  // without waiting
+  void tell(monitor::Request::What what);  // without waiting
 
   asio::io_context& io_;
   UniqueFd socket_;
   asio::posix::stream_descriptor ready_;  // the same descriptor, for waiting
   pid_t child_ = 0;                       // ours to reap; 0: not yet known, or not ours
   std::uint64_t seq_ = 0;
-  std::map<std::uint64_t, std::shared_ptr<Waiting>> waiting_;
+  std::map<std::uint64_t, std::shared_ptr<Reply>> waiting_;
   Handlers handlers_;
   std::vector<monitor::Answer> early_;
   bool closed_ = false;

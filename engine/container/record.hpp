@@ -14,9 +14,16 @@
 
 namespace coracle {
 
+enum class MountType : std::uint8_t { bind, volume, tmpfs, image };
+// The word of Docker's API, and of config.json.
+const char* name_of(MountType type);
+std::optional<MountType> parse_mount_type(const std::string& word);
+json::Value leaf_to_json(const MountType& type);
+Result<MountType> leaf_from_json(const json::Value& value, std::type_identity<MountType> /*tag*/);
+
 // A mount as it was decided at create. A volume's place is looked up at each start.
 struct MountRecord {
-  std::string type;         // bind, volume, tmpfs, image
+  MountType type = MountType::bind;
   std::string name;         // volume
   std::string source;       // bind: host path; volume: its mountpoint; image: its name
   std::string destination;  // clean, absolute

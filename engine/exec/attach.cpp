@@ -54,9 +54,7 @@ Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, Contain
     c->attaching.push_back(std::move(waiting));
     co_return Result<>{};
   }
-  monitor::Request request;
-  request.op = "attach";
-  request.attach = std::move(waiting.attach);
+  monitor::Request::What request = monitor::op::Attach{std::move(waiting.attach)};
   std::vector<UniqueFd> fds;
   fds.push_back(std::move(waiting.client));
   auto link = running->monitor;
@@ -69,8 +67,7 @@ Task<> resize_terminal(EventLog& events, ContainerPtr c, std::uint16_t height,
   CO_CHECK(c->permits(Operation::resize));
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "container {} is not running", c->id());
-  monitor::Request request;
-  request.op = "resize";
+  monitor::op::Resize request;
   request.size.height = height;
   request.size.width = width;
   auto link = running->monitor;

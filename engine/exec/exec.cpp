@@ -10,6 +10,7 @@
 #include "engine/base/log.hpp"
 #include "engine/exec/client_stream.hpp"
 #include "engine/exec/detach_keys.hpp"
+#include "engine/spec/exit_code.hpp"
 #include "engine/spec/generate.hpp"
 
 namespace coracle {
@@ -36,12 +37,10 @@ Result<std::shared_ptr<const oci::Spec>> spec_of(const Store& store, Container& 
   return running->spec;
 }
 
+// Whatever else it is, an exec that did not come to run ends with 126.
 std::int32_t code_of_failure(const Error& e) {
-  const auto has = [&](const char* part) { return e.message.find(part) != std::string::npos; };
-  if (has("executable file not found") || has("no such file or directory") ||
-      has("No such file or directory"))
-    return 127;
-  return 126;
+  constexpr std::int32_t kNotFound = 127, kNotRunnable = 126;
+  return exit_code_of_failed_start(e) == kNotFound ? kNotFound : kNotRunnable;
 }
 
 monitor::ConsoleSize console(const std::vector<std::uint32_t>& size) {
@@ -108,8 +107,6 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   exec->started = true;
   CO_TRY(const auto spec, spec_of(context_.store, *c));
   CO_TRY(const auto process, exec_process(*spec, request));
-  monitor::Request message;
-  message.op = "exec";
   monitor::Exec e;
   e.exec_id = exec->view.id;
   e.process = json::to_json(process);
@@ -124,7 +121,7 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   CO_TRY(e.attach.detach_keys, parse_detach_keys(request.detach_keys));
   e.attach.leftover_base64 = base64_encode(leftover);
   e.note = json::to_text(request);
-  message.exec = std::move(e);
+  monitor::Request::What message = monitor::op::Exec{std::move(e)};
   std::vector<UniqueFd> fds;
   if (client) fds.push_back(std::move(client));
   exec->view.running = true;
@@ -178,8 +175,7 @@ Task<> Execs::start_probe(std::string id, UniqueFd output) {
 }
 
 Coro<void> Execs::send_kill(std::shared_ptr<MonitorLink> link, std::string id) {
-  monitor::Request message;
-  message.op = "signal";
+  monitor::op::Signal message;
   message.exec_id = std::move(id);
   message.signal = SIGKILL;
   (void)co_await link->request(std::move(message));
@@ -204,8 +200,7 @@ Task<> Execs::resize(std::string id, std::uint16_t height, std::uint16_t width) 
   auto* running = exec->container->running();
   if (!exec->view.running || running == nullptr)
     co_return fail(Errc::conflict, "exec {} is not running", id);
-  monitor::Request message;
-  message.op = "resize";
+  monitor::op::Resize message;
   message.exec_id = id;
   message.size.height = height;
   message.size.width = width;

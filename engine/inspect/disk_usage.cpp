@@ -183,7 +183,7 @@ Result<std::int64_t> tree_size(const std::string& path, Stop stop) {
 std::size_t containers_with_volume(const ContainerTable& containers, const std::string& name) {
   return static_cast<std::size_t>(std::ranges::count_if(containers.all(), [&](const auto& entry) {
     return std::ranges::any_of(entry.second->record.mounts, [&](const MountRecord& m) {
-      return m.type == "volume" && m.name == name;
+      return m.type == MountType::volume && m.name == name;
     });
   }));
 }

@@ -5,6 +5,7 @@
 
 #include "engine/base/own_thread.hpp"
 #include "engine/inspect/sample.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
@@ -27,8 +28,8 @@ SampleOrder order_of(const EngineConfig& config, const HostFacts& host_facts, co
                      ProcessTree tree) {
   SampleOrder order;
   order.tree = std::move(tree);
-  const auto& mode = c.record.host.network_mode;
-  order.networks = mode != "host" && mode != "none";
+  const auto mode = network_mode(c.record.host).kind;
+  order.networks = mode != NetworkMode::Kind::host && mode != NetworkMode::Kind::none;
   order.host_memory = static_cast<std::uint64_t>(std::max<std::int64_t>(host_facts.memory, 0));
   order.cpus = static_cast<std::uint32_t>(host_facts.cpus);
   order.data_root = config.data_root;

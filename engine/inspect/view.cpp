@@ -90,7 +90,7 @@ ContainerView view_of(const Context& context, const Container& c, Depth depth) {
     v.log_path = log_file_of(r.host.log_config, context.store.dir(c.id()), c.id());
   for (const auto& m : r.mounts) {
     // --tmpfs is shown in HostConfig.Tmpfs alone, as at Docker.
-    const bool short_tmpfs = m.type == "tmpfs" && r.host.tmpfs.contains(m.destination);
+    const bool short_tmpfs = m.type == MountType::tmpfs && r.host.tmpfs.contains(m.destination);
     if (!short_tmpfs) v.mounts.push_back(shown_mount(m));
   }
   show_network(c, v);

@@ -12,9 +12,11 @@
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/members.hpp"
+#include "engine/base/process/wait.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/lifecycle/run_events.hpp"
 #include "engine/logs/logs.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
@@ -25,11 +27,16 @@ constexpr std::chrono::milliseconds kRestLimit{2000};
 constexpr std::int64_t kLongRun_ns = 10'000'000'000;  // after it the delay begins anew
 
 bool wants_restart(const Container& c) {
-  const auto& policy = c.record.host.restart_policy;
   if (c.state.stopped_by_user || c.removing) return false;
-  if (policy.name == "always" || policy.name == "unless-stopped") return true;
-  if (policy.name != "on-failure" || c.state.exit_code == 0) return false;
-  return policy.maximum_retry_count == 0 || c.state.restart_count < policy.maximum_retry_count;
+  const auto most = c.record.host.restart_policy.maximum_retry_count;
+  switch (restart_kind(c.record.host)) {
+    case RestartKind::no: return false;
+    case RestartKind::always:
+    case RestartKind::unless_stopped: return true;
+    case RestartKind::on_failure:
+      return c.state.exit_code != 0 && (most == 0 || c.state.restart_count < most);
+  }
+  return false;
 }
 
 bool of_this_boot(const ProcessIdentity& who) {
@@ -39,8 +46,7 @@ bool of_this_boot(const ProcessIdentity& who) {
 
 // Waits until the process has ended; it was sent SIGKILL.
 Coro<void> await_end(asio::io_context& io, const Pidfd& process) {
-  for (int i = 0; i < 200 && !process.ended(); ++i)
-    co_await sleep_for(io, std::chrono::milliseconds(10));
+  (void)co_await wait_until_ended(io, process, kKillTakes);
   // Ours when its monitor was (Engine::open made us the reaper of orphans); else it is init's.
   int status = 0;
   ::waitpid(process.pid(), &status, WNOHANG);
@@ -176,7 +182,7 @@ Coro<void> Lifecycle::settle_unseen_end(ContainerPtr c, monitor::Identity identi
   if (init) {
     // With the pid namespace of others its processes do not end with the first one.
     std::shared_ptr<const OwnNamespaces> rest;
-    if (!c->record.host.pid_mode.empty()) {
+    if (pid_mode(c->record.host).kind != PidMode::Kind::own) {
       if (auto found = OwnNamespaces::of(*init))
         rest = std::make_shared<const OwnNamespaces>(*std::move(found));
     }

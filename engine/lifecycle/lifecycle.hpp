@@ -25,7 +25,11 @@
 
 namespace coracle {
 
+// A process that was sent SIGKILL has ended by then.
+constexpr std::chrono::milliseconds kKillTakes{2000};
+
 struct ContainerUpdate;
+struct PlanWorld;
 
 class Lifecycle {
  public:
@@ -60,8 +64,7 @@ class Lifecycle {
 
  private:
   // create.cpp
-  Result<ContainerRecord> plan(const CreateRequest& request, const storage::Image& image,
-                               std::vector<std::string>& warnings);
+  [[nodiscard]] PlanWorld world(const storage::Image& image) const;
   Task<> make(ContainerPtr c, storage::Image image, std::vector<std::string>& made_volumes);
   Task<> make_volumes(ContainerPtr c, storage::Image image, std::vector<std::string>& made);
   // start.cpp; the caller has the turn
@@ -77,7 +80,7 @@ class Lifecycle {
   void note_running(Starting& s);
   void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
   // pause.cpp; the caller has the turn
-  Task<> ask_monitor(ContainerPtr c, std::string op);
+  Task<> ask_monitor(ContainerPtr c, monitor::Request::What what);
   Task<> thaw(ContainerPtr c);
   // stop.cpp
   void end_restarting(const ContainerPtr& c);

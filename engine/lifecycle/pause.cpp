@@ -5,13 +5,11 @@
 
 namespace coracle {
 
-Task<> Lifecycle::ask_monitor(ContainerPtr c, std::string op) {
+Task<> Lifecycle::ask_monitor(ContainerPtr c, monitor::Request::What what) {
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "Container {} is not running", c->id());
-  monitor::Request request;
-  request.op = std::move(op);
   auto link = running->monitor;
-  CO_CHECK(co_await link->request(std::move(request)));
+  CO_CHECK(co_await link->request(std::move(what)));
   // It may have ended meanwhile: that is worked off after us.
   running = c->running();
   if (running == nullptr || running->monitor != link)
@@ -22,7 +20,8 @@ Task<> Lifecycle::ask_monitor(ContainerPtr c, std::string op) {
 Task<> Lifecycle::pause(ContainerPtr c) {
   const auto turn = co_await c->turns.take();
   CO_CHECK(c->permits(Operation::pause));
-  auto frozen = co_await ask_monitor(c, "pause");
+  monitor::Request::What what = monitor::op::Pause{};
+  auto frozen = co_await ask_monitor(c, std::move(what));
   if (!frozen)
     co_return std::unexpected(frozen.error().within("cannot pause container {}", c->id()));
   c->state.status = Status::paused;
@@ -40,7 +39,8 @@ Task<> Lifecycle::unpause(ContainerPtr c) {
 
 // The caller has the turn.
 Task<> Lifecycle::thaw(ContainerPtr c) {
-  auto thawed = co_await ask_monitor(c, "unpause");
+  monitor::Request::What what = monitor::op::Unpause{};
+  auto thawed = co_await ask_monitor(c, std::move(what));
   if (!thawed)
     co_return std::unexpected(thawed.error().within("cannot unpause container {}", c->id()));
   c->state.status = Status::running;

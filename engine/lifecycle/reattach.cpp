@@ -11,12 +11,16 @@
 #include "engine/base/file.hpp"
 #include "engine/base/later.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/process/wait.hpp"
 #include "engine/exec/health.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/rootless/keeper.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
+
+constexpr std::chrono::milliseconds kMonitorLeaves{200};
 
 std::optional<monitor::Identity> read_identity(const std::string& run_dir) {
   const auto text = read_file(run_dir + "/" + std::string(monitor::kIdentityName));
@@ -29,7 +33,7 @@ std::optional<monitor::Identity> read_identity(const std::string& run_dir) {
 // `always` means at each start of the daemon too, even when the user has stopped it.
 bool starts_at_boot(const Container& c) {
   return c.state.status == Status::exited && c.state.started_at.ns != 0 &&
-         c.record.host.restart_policy.name == "always";
+         restart_kind(c.record.host) == RestartKind::always;
 }
 
 }  // namespace
@@ -38,8 +42,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   const auto run_dir = context_.store.run_dir(c->id());
   CO_TRY(auto link, MonitorLink::connect(context_.io, context_.scope,
                                          run_dir + "/" + std::string(monitor::kSocketName)));
-  monitor::Request hello;
-  hello.op = "hello";
+  monitor::Request::What hello = monitor::op::Hello{};
   auto view = co_await link->request(std::move(hello));
   if (!view || (view->status != "running" && view->status != "paused")) {
     link->close();
@@ -48,8 +51,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   }
   const auto mark = run_dir + "/" + kPausedByCommitName;
   if (::unlink(mark.c_str()) == 0 && view->status == "paused") {
-    monitor::Request resume;
-    resume.op = "unpause";
+    monitor::Request::What resume = monitor::op::Unpause{};
     const auto resumed = co_await link->request(std::move(resume));
     if (resumed)
       view->status = "running";
@@ -60,8 +62,8 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
   Running running;
   running.monitor = link;
   running.identity = std::move(identity);
-  const auto& mode = c->record.host.network_mode;
-  if (mode == "bridge" || mode == "none") running.network = networks_.lease(c->id());
+  const bool has_endpoint = network_mode(c->record.host).has_endpoint();
+  if (has_endpoint) running.network = networks_.lease(c->id());
   c->held = std::move(running);
   volumes_.adopt(*c);
   const auto status = view->status == "paused" ? Status::paused : Status::running;
@@ -72,8 +74,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
     save(*c);
   }
   c->state.error.clear();
-  if ((mode == "bridge" || mode == "none") &&
-      rootless::of_another_keeper(c->running()->identity.monitor)) {
+  if (has_endpoint && rootless::of_another_keeper(c->running()->identity.monitor)) {
     c->state.error = fmt::format(
         "its keeper was killed and its namespaces could not be taken over: it runs on without the "
         "bridge network and its published ports until it is started again; docker restart {}",
@@ -99,9 +100,9 @@ Task<> Lifecycle::reattach_one(ContainerPtr c) {
     log::warn("container's monitor not joined id={} reason={}", c->id(), joined.error().message);
     // It may be ending by itself; one that does not is ended.
     auto process = Pidfd::open(identity->monitor);
-    for (int i = 0; process && i < 20 && !process->ended(); ++i)
-      co_await sleep_for(context_.io, std::chrono::milliseconds(10));
-    if (process && !process->ended()) (void)process->send_signal(SIGKILL);
+    bool ended = !process;
+    if (!ended) ended = co_await wait_until_ended(context_.io, *process, kMonitorLeaves);
+    if (!ended) (void)process->send_signal(SIGKILL);
   }
   const bool ran = c->state.status == Status::running || c->state.status == Status::paused;
   if (ran) {

@@ -6,6 +6,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/process/wait.hpp"
 #include "engine/base/room.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/logs/logs.hpp"
@@ -22,13 +23,9 @@ class ContainerWaiter : public Waiter {
 
  private:
   static Task<WaitResult> answer(std::shared_ptr<Wait> wait) {
-    while (!wait->result) {
-      co_await wait->wake.async_wait(kToken);
-      const auto state = co_await asio::this_coro::cancellation_state;
-      if (!wait->result && state.cancelled() != asio::cancellation_type::none)
-        co_return fail(Errc::unavailable, "the wait was given up");
-    }
-    co_return *wait->result;
+    const bool answered = co_await wait->result.wait();
+    if (!answered) co_return fail(Errc::unavailable, "the wait was given up");
+    co_return wait->result.value();
   }
   std::shared_ptr<Wait> wait_;
 };
@@ -39,7 +36,7 @@ Result<std::unique_ptr<Waiter>> Lifecycle::wait(const ContainerPtr& c, WaitCondi
   auto wait = std::make_shared<Wait>(context_.io, condition);
   const bool runs = is_alive(c->state.status) || c->state.status == Status::restarting;
   if (condition == WaitCondition::not_running && !runs) {
-    wait->result = WaitResult{c->state.exit_code, c->state.error};
+    wait->result.set(WaitResult{c->state.exit_code, c->state.error});
   } else {
     std::erase_if(c->waits, [](const auto& weak) { return weak.expired(); });
     c->waits.push_back(wait);
@@ -95,8 +92,7 @@ Coro<void> Lifecycle::end_damaged(ContainerPtr c) {
     auto process = Pidfd::open(*who);
     if (!process) continue;
     (void)process->send_signal(SIGKILL);
-    for (int i = 0; i < 200 && !process->ended(); ++i)
-      co_await sleep_for(context_.io, std::chrono::milliseconds(10));
+    (void)co_await wait_until_ended(context_.io, *process, kKillTakes);
   }
 }
 
@@ -121,7 +117,7 @@ Task<> Lifecycle::remove_now(ContainerPtr c, bool volumes) {
   }
   if (volumes) {
     for (const auto& m : c->record.mounts) {
-      if (m.type != "volume" || !m.anonymous) continue;
+      if (m.type != MountType::volume || !m.anonymous) continue;
       auto gone = co_await volumes_.discard(m.name, c->id());
       if (!gone && gone.error().code != Errc::not_found)
         log::warn("volume stays name={} reason={}", m.name, gone.error().message);

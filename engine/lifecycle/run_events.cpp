@@ -9,7 +9,7 @@ void announce_network(EventLog& events, const Networks& networks, const Containe
   const auto id = networks.ids().find(mode);
   if (id == networks.ids().end()) return;  // another container's
   announce(events, "network", action, id->second,
-           {{"container", c.id()}, {"name", mode}, {"type", mode == "none" ? "null" : mode}});
+           {{"container", c.id()}, {"name", mode}, {"type", driver_of(mode)}});
 }
 
 }  // namespace
@@ -17,7 +17,7 @@ void announce_network(EventLog& events, const Networks& networks, const Containe
 void announce_joined(EventLog& events, const Networks& networks, const Container& c) {
   announce_network(events, networks, c, "connect");
   for (const auto& m : c.record.mounts) {
-    if (m.type != "volume") continue;
+    if (m.type != MountType::volume) continue;
     announce(events, "volume", "mount", m.name,
              {{"driver", "local"},
               {"container", c.id()},
@@ -30,7 +30,7 @@ void announce_joined(EventLog& events, const Networks& networks, const Container
 void announce_left(EventLog& events, const Networks& networks, const Container& c) {
   announce_network(events, networks, c, "disconnect");
   for (const auto& m : c.record.mounts) {
-    if (m.type != "volume") continue;
+    if (m.type != MountType::volume) continue;
     announce(events, "volume", "unmount", m.name, {{"driver", "local"}, {"container", c.id()}});
   }
 }

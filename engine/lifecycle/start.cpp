@@ -17,10 +17,12 @@
 #include <thread>
 #include <utility>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/later.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/process/wait.hpp"
 #include "engine/bundle/bundle.hpp"
 #include "engine/container/namespaces.hpp"
 #include "engine/exec/health.hpp"
@@ -29,11 +31,13 @@
 #include "engine/lifecycle/start_error.hpp"
 #include "engine/request/log_options.hpp"
 #include "engine/request/ports.hpp"
+#include "engine/spec/exit_code.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
 
-constexpr int kLastMonitorLimit_ms = 5000;
+constexpr std::chrono::milliseconds kLastMonitorLimit{5000};
 constexpr int kAttachTries = 3;
 
 // Two for each processor: where one waits, for the disk or for netstack, another goes on.
@@ -44,14 +48,13 @@ constexpr std::chrono::milliseconds kGatePatience{2000};
 
 // The create message and its descriptors, in the order that the protocol asks for.
 struct CreateMessage {
-  monitor::Request request;
+  monitor::Create create;
   std::vector<UniqueFd> fds;
 };
 Result<CreateMessage> create_message(const Context& context, Container& c, const oci::Spec& spec,
                                      UniqueFd netns) {
   CreateMessage out;
-  out.request.op = "create";
-  monitor::Create m;
+  auto& m = out.create;
   m.id = c.id();
   m.bundle = context.store.bundle(c.id());
   m.run_dir = context.store.run_dir(c.id());
@@ -79,24 +82,8 @@ Result<CreateMessage> create_message(const Context& context, Container& c, const
     m.attach.push_back(std::move(waiting.attach));
     out.fds.push_back(std::move(waiting.client));
   }
-  out.request.create = std::move(m);
   return out;
 }
-
-// A monitor whose container did not come to run.
-class Abandoned {
- public:
-  explicit Abandoned(std::shared_ptr<MonitorLink> link) : link_(std::move(link)) {}
-  Abandoned(const Abandoned&) = delete;
-  Abandoned& operator=(const Abandoned&) = delete;
-  ~Abandoned() {
-    if (link_) link_->abandon();
-  }
-  void keep() { link_.reset(); }
-
- private:
-  std::shared_ptr<MonitorLink> link_;
-};
 
 }  // namespace
 
@@ -127,7 +114,7 @@ Task<> Lifecycle::start_now(ContainerPtr c) {
   co_await volumes_.unmount(c);
   if (c->state.status == Status::restarting) c->state.status = Status::exited;
   c->state.error = e.message;
-  c->state.exit_code = exit_code_of(e);
+  c->state.exit_code = exit_code_of_failed_start(e);
   save(*c);
   c->changed.notify_all();
   if (c->record.host.auto_remove && !context_.closing) (void)co_await remove_now(c, true);
@@ -141,23 +128,20 @@ Coro<void> Lifecycle::await_last_monitor(ContainerPtr c) {
   if (!last) co_return;
   auto process = Pidfd::open(*last);
   if (!process) co_return;
-  for (int waited_ms = 0; !process->ended() && waited_ms < kLastMonitorLimit_ms; ++waited_ms)
-    co_await sleep_for(context_.io, std::chrono::milliseconds(1));
-  if (process->ended()) co_return;
+  const bool ended = co_await wait_until_ended(context_.io, *process, kLastMonitorLimit);
+  if (ended) co_return;
   log::warn("monitor of the last run does not end, killed id={} pid={}", c->id(), last->pid);
   (void)process->send_signal(SIGKILL);
-  for (int i = 0; i < 100 && !process->ended(); ++i)
-    co_await sleep_for(context_.io, std::chrono::milliseconds(10));
+  (void)co_await wait_until_ended(context_.io, *process, kKillTakes);
 }
 
 // A start on its way, and what it has got so far.
 struct Lifecycle::Starting {
   using Bundle = std::shared_ptr<const oci::Spec>;
   explicit Starting(ContainerPtr container) : c(std::move(container)) {}
-  [[nodiscard]] const std::string& mode() const { return c->record.host.network_mode; }
-  [[nodiscard]] bool has_endpoint() const { return mode() == "bridge" || mode() == "none"; }
 
   ContainerPtr c;
+  const NetworkMode mode = network_mode(c->record.host);
   netstack::AttachRequest request;
   std::optional<Later<netstack::Attachment>> network;
   NetworkLease lease;
@@ -180,25 +164,26 @@ Task<> Lifecycle::try_start(ContainerPtr c) {
   CO_CHECK(co_await volumes_.mount(c));
   CO_CHECK(prepare_bundle(*s));
   CO_TRY(s->monitor, take_monitor());
-  Abandoned undo(s->monitor);
+  // Whose container does not come to run.
+  Defer undo([monitor = s->monitor] { monitor->abandon(); });
   CO_CHECK(co_await join_network(s));
   CO_CHECK(co_await launch(s));
   note_running(*s);
-  undo.keep();
+  undo.release();
   co_return Result<>{};
 }
 
 Task<> Lifecycle::attach_network(std::shared_ptr<Starting> s) {
-  if (!s->has_endpoint()) co_return Result<>{};
+  if (!s->mode.has_endpoint()) co_return Result<>{};
   co_await networks_.wait_until_ready();
   const auto& c = *s->c;
   auto& request = s->request;
   request.container_id = c.id();
   request.name = c.name();
-  request.network = s->mode();
-  if (const auto own = c.record.endpoints.find(s->mode()); own != c.record.endpoints.end())
+  request.network = c.record.host.network_mode;
+  if (const auto own = c.record.endpoints.find(request.network); own != c.record.endpoints.end())
     request.mac = own->second.mac_address;
-  if (s->mode() == "bridge") {
+  if (s->mode.is_bridge()) {
     CO_TRY(request.ports, port_requests(c.record.host, c.record.config));
   }
   s->network.emplace(context_.io, context_.scope, "attach network",
@@ -209,11 +194,11 @@ Task<> Lifecycle::attach_network(std::shared_ptr<Starting> s) {
 
 Result<> Lifecycle::prepare_bundle(Starting& s) {
   TRY(auto input, generate_input(context_, *s.c));
-  if (s.mode().starts_with("container:")) {
-    TRY(s.attachment.netns, open_netns_of(context_.table, s.mode().substr(10)));
-  } else if (!s.network && s.mode() != "host") {
+  if (s.mode.is_container()) {
+    TRY(s.attachment.netns, open_netns_of(context_.table, s.mode.ref));
+  } else if (!s.network && !s.mode.is_host()) {
     return fail(Errc::not_found, "failed to set up container networking: network {} not found",
-                s.mode());
+                s.c->record.host.network_mode);
   }
   s.joined = input.joined;
   TRY(auto to_write, bundle_job(context_, *s.c, std::move(input), networks_.gateway()));
@@ -254,14 +239,14 @@ Task<> Lifecycle::launch(std::shared_ptr<Starting> s) {
   CO_CHECK(make_dirs(context_.store.run_dir(c->id())));
   ::unlink(context_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
   CO_TRY(auto message, create_message(context_, *c, *s->spec, std::move(s->attachment.netns)));
-  message.request.create->joined = std::move(s->joined);
+  message.create.joined = std::move(s->joined);
   listen(c, s->monitor);
-  auto created = co_await s->monitor->request(std::move(message.request), std::move(message.fds));
+  monitor::Request::What create = monitor::op::Create{std::move(message.create)};
+  auto created = co_await s->monitor->request(std::move(create), std::move(message.fds));
   if (!created) co_return std::unexpected(runtime_error(created.error()));
   s->pid = created->pid;
   CO_CHECK(fail_point("container.start.created"));
-  monitor::Request go;
-  go.op = "start";
+  monitor::Request::What go = monitor::op::Start{};
   auto started = co_await s->monitor->request(std::move(go));
   if (!started) co_return std::unexpected(runtime_error(started.error()));
   co_return Result<>{};
@@ -287,7 +272,7 @@ void Lifecycle::note_running(Starting& s) {
   c->state.started_at = now();
   c->state.restart_at = {};
   c->state.endpoint.reset();
-  if (s.has_endpoint()) c->state.endpoint = std::move(s.attachment.endpoint);
+  if (s.mode.has_endpoint()) c->state.endpoint = std::move(s.attachment.endpoint);
   c->held = std::move(running);
   begin_health(*c);
   save(*c);

@@ -1,26 +1,13 @@
 #include "engine/lifecycle/start_error.hpp"
 
+#include <cerrno>
+
 #include "engine/keeper_watch.hpp"
+#include "engine/spec/exit_code.hpp"
 
 namespace coracle {
-namespace {
-
-bool has(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
-
-}  // namespace
-
-std::int32_t exit_code_of(const Error& e) {
-  if (has(e.message, "executable file not found") || has(e.message, "no such file or directory") ||
-      has(e.message, "No such file or directory"))
-    return 127;
-  if (has(e.message, "permission denied") || has(e.message, "Permission denied") ||
-      has(e.message, "is a directory"))
-    return 126;
-  return 128;
-}
-
 Error runtime_error(const Error& e) {
-  const bool command = exit_code_of(e) != 128;
+  const bool command = exit_code_of_failed_start(e) != 128;
   auto code = command ? Errc::invalid_argument : e.code;
   if (!command && (e.code == Errc::not_found || e.code == Errc::unchanged ||
                    e.code == Errc::conflict || e.code == Errc::forbidden))
@@ -29,7 +16,7 @@ Error runtime_error(const Error& e) {
 }
 
 Error network_error(const Error& e, const Container& c, const std::string& exec_root) {
-  if (has(e.message, "port is already allocated"))
+  if (e.sys == EADDRINUSE)
     return e
         .within(
             "failed to set up container networking: driver failed programming external "

@@ -17,8 +17,7 @@ constexpr std::int64_t kStopKillLimit_ms = 10'000;  // after SIGKILL: then by fo
 Task<> Lifecycle::signal(ContainerPtr c, int number) {
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "container {} is not running", c->id());
-  monitor::Request request;
-  request.op = "signal";
+  monitor::op::Signal request;
   request.signal = number;
   auto link = running->monitor;
   CO_CHECK(co_await link->request(std::move(request)));

@@ -4,6 +4,7 @@
 
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/request/validate.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
@@ -12,7 +13,7 @@ Result<> check_policy(const RestartPolicy& policy, const HostConfig& now) {
   HostConfig asked;
   asked.restart_policy = policy;
   CHECK(validate(ContainerConfig{}, asked, 1));
-  if (now.auto_remove && policy.name != "no")
+  if (now.auto_remove && parse_restart_kind(policy.name) != RestartKind::no)
     return fail(Errc::conflict,
                 "Restart policy cannot be updated because AutoRemove is enabled for the container");
   return {};

@@ -50,8 +50,8 @@ void Connections::receive(Id id) {
   auto request = json::from_text<Request>(message->text);
   if (!request) {
     Answer answer;
-    answer.error = WireError{name_of(request.error().code), 0,
-                             "monitor: the request is not understood: " + request.error().message};
+    answer.error =
+        message::to_wire(request.error().within("monitor: the request is not understood"));
     return send(id, answer);
   }
   handlers_.request(id, *std::move(request), std::move(message->fds));

@@ -13,6 +13,7 @@
 #include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 #include "engine/runtime/join.hpp"
+#include "engine/spec/exit_code.hpp"
 #include "engine/spec/oci.hpp"
 
 namespace coracle::monitor {
@@ -28,15 +29,6 @@ constexpr std::chrono::milliseconds kKillRest{2000};
 // lifeline there is no keeper.
 std::string keeper_socket(const std::string& run_dir) {
   return join_path(parent_path(parent_path(run_dir)), "keeper.sock");
-}
-
-// Docker's codes for a process that could not be started.
-std::int32_t code_of(const Error& error) {
-  switch (error.code) {
-    case Errc::not_found: return 127;
-    case Errc::forbidden: return 126;
-    default: return 128;
-  }
 }
 
 }  // namespace
@@ -142,7 +134,9 @@ Result<> Container::start() {
   (void)launched_->init().send_signal(SIGKILL);
   (void)launched_->init().wait();
   status_ = Status::stopped;
-  loop_.defer([this, error = started.error()] { process_ended(code_of(error), error.message); });
+  loop_.defer([this, error = started.error()] {
+    process_ended(exit_code_of_failed_start(error), error.message);
+  });
   return started;
 }
 

@@ -56,6 +56,7 @@
 #include <vector>
 
 #include "engine/base/json.hpp"
+#include "engine/base/message.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/runtime/mounts/root_mount.hpp"
 
@@ -70,15 +71,6 @@ constexpr const char* kSocketName = "monitor.sock";  // in run_dir
 constexpr const char* kIdentityName =
     "monitor.json";  // in run_dir: Identity, written before the reply to create
 constexpr const char* kExitName = "exit.json";  // in state_dir: ExitRecord
-
-struct WireError {
-  std::string code;  // name_of(Errc)
-  std::int32_t sys = 0;
-  std::string message;
-};
-void describe(auto& field, WireError& e) {
-  field("code", e.code)("sys", e.sys)("message", e.message);
-}
 
 // <run_dir>/monitor.json
 struct Identity {
@@ -183,25 +175,73 @@ void describe(auto& field, Exec& e) {
       "attached", e.attached)("attach", e.attach)("note", e.note);
 }
 
-struct Request {
-  std::string op;  // hello create start attach exec signal resize close_stdin pause unpause ack
-                   // stop_monitor
-  std::uint64_t seq = 0;
-  std::int32_t version = kProtocolVersion;  // hello
-  std::optional<Create> create;
-  std::optional<Attach> attach;
-  std::optional<Exec> exec;
-  std::string exec_id;      // signal, resize: "" = the container's first process
-  std::int32_t signal = 0;  // signal
-  bool all = false;         // signal: to every process of the container
-  ConsoleSize size;         // resize
-  std::uint64_t n = 0;      // ack: the event's number
+// What is asked of a monitor. exec_id "": the container's first process.
+namespace op {
+struct Hello {
+  static constexpr const char* kOp = "hello";
 };
-void describe(auto& field, Request& r) {
-  field("op", r.op)("seq", r.seq)("version", r.version)("create", r.create)("attach", r.attach)(
-      "exec", r.exec)("exec_id", r.exec_id)("signal", r.signal)("all", r.all)("size", r.size)("n",
-                                                                                              r.n);
+void describe(auto& /*field*/, Hello& /*op*/) {}
+struct Create {
+  static constexpr const char* kOp = "create";
+  monitor::Create create;
+};
+void describe(auto& field, Create& c) { field("create", c.create); }
+struct Start {
+  static constexpr const char* kOp = "start";
+};
+void describe(auto& /*field*/, Start& /*op*/) {}
+struct Attach {
+  static constexpr const char* kOp = "attach";
+  monitor::Attach attach;
+};
+void describe(auto& field, Attach& a) { field("attach", a.attach); }
+struct Exec {
+  static constexpr const char* kOp = "exec";
+  monitor::Exec exec;
+};
+void describe(auto& field, Exec& e) { field("exec", e.exec); }
+struct Signal {
+  static constexpr const char* kOp = "signal";
+  std::string exec_id;
+  std::int32_t signal = 0;
+  bool all = false;  // to every process of the container
+};
+void describe(auto& field, Signal& s) {
+  field("exec_id", s.exec_id)("signal", s.signal)("all", s.all);
 }
+struct Resize {
+  static constexpr const char* kOp = "resize";
+  std::string exec_id;
+  ConsoleSize size;
+};
+void describe(auto& field, Resize& r) { field("exec_id", r.exec_id)("size", r.size); }
+struct CloseStdin {
+  static constexpr const char* kOp = "close_stdin";
+  std::string exec_id;
+};
+void describe(auto& field, CloseStdin& c) { field("exec_id", c.exec_id); }
+struct Pause {
+  static constexpr const char* kOp = "pause";
+};
+void describe(auto& /*field*/, Pause& /*op*/) {}
+struct Unpause {
+  static constexpr const char* kOp = "unpause";
+};
+void describe(auto& /*field*/, Unpause& /*op*/) {}
+struct StopMonitor {
+  static constexpr const char* kOp = "stop_monitor";
+};
+void describe(auto& /*field*/, StopMonitor& /*op*/) {}
+struct Ack {
+  static constexpr const char* kOp = "ack";
+  std::uint64_t n = 0;  // the event's number
+};
+void describe(auto& field, Ack& a) { field("n", a.n); }
+}  // namespace op
+
+using Request = message::Request<kProtocolVersion, op::Hello, op::Create, op::Start, op::Attach,
+                                 op::Exec, op::Signal, op::Resize, op::CloseStdin, op::Pause,
+                                 op::Unpause, op::StopMonitor, op::Ack>;
 
 struct ExecView {
   std::string exec_id;
@@ -219,8 +259,8 @@ void describe(auto& field, ExecView& e) {
 // A reply (re != 0) or an event (event != "").
 struct Answer {
   std::uint64_t re = 0;
-  std::optional<WireError> error;
-  std::string event;    // exit detached attach_closed
+  std::optional<message::WireError> error;
+  std::string event;    // exit detached attach_closed; born (monitor/spawner)
   std::uint64_t n = 0;  // exit: to be acknowledged
   std::string exec_id;
   std::int32_t code = 0;

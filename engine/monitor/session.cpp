@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdio>
+#include <variant>
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
@@ -18,8 +19,6 @@ namespace {
 // A full disk: exit.json is tried again for this long, unless an engine has taken the event.
 constexpr std::chrono::milliseconds kRecordAgain{1000};
 constexpr int kRecordTries = 60;
-
-WireError to_wire(const Error& error) { return {name_of(error.code), error.sys, error.message}; }
 
 const char* name_of_status(Container::Status status) {
   switch (status) {
@@ -79,52 +78,63 @@ Result<> Session::set_up_signals() {
 // --- requests ---
 
 void Session::request(Connections::Id from, Request request, std::vector<UniqueFd> fds) {
-  if (request.op == "ack") return acknowledge(request.n);
+  if (const auto* ack = std::get_if<op::Ack>(&request.what)) return acknowledge(ack->n);
   Answer answer;
   answer.re = request.seq;
-  if (request.op == "hello") return say_hello(from, answer);
-  const auto done = carry_out(request, fds, answer);
-  if (!done) answer.error = to_wire(done.error());
+  if (std::holds_alternative<op::Hello>(request.what)) return say_hello(from, answer);
+  const bool creates = std::holds_alternative<op::Create>(request.what);
+  const bool undoes = std::holds_alternative<op::StopMonitor>(request.what);
+  const auto done = carry_out(request.what, fds, answer);
+  if (!done) answer.error = message::to_wire(done.error());
   connections_.send(from, answer);
   // A create that failed, or was taken back, leaves nothing to wait for.
-  if ((request.op == "create" && !done && container_.status() != Container::Status::running) ||
-      (request.op == "stop_monitor" && done))
+  if ((creates && !done && container_.status() != Container::Status::running) || (undoes && done))
     end();
 }
 
-Result<> Session::carry_out(Request& request, std::vector<UniqueFd>& fds, Answer& answer) {
-  const auto lacks = [&](const char* what) {
-    return fail(Errc::invalid_argument, "{}: the request lacks its {}", request.op, what);
+Result<> Session::carry_out(Request::What& what, std::vector<UniqueFd>& fds, Answer& answer) {
+  const auto elsewhere = [](const auto& op) -> Result<> {
+    return fail(Errc::internal, "monitor: {} is not carried out here", op.kOp);
   };
-  if (request.op == "create")
-    return request.create ? create(request, fds, answer) : lacks("create");
-  if (request.op == "start") return container_.start();
-  if (request.op == "attach") {
-    if (!request.attach || fds.size() != 1) return lacks("attach or its descriptor");
-    return container_.attach(std::move(*request.attach), std::move(fds.front()));
-  }
-  if (request.op == "exec") {
-    if (!request.exec) return lacks("exec");
-    TRY(answer.pid, container_.exec(std::move(*request.exec), std::move(fds)));
-    return {};
-  }
-  if (request.op == "signal")
-    return container_.signal(request.exec_id, request.signal, request.all);
-  if (request.op == "pause") return container_.pause();
-  if (request.op == "unpause") return container_.unpause();
-  if (request.op == "resize") return container_.resize(request.exec_id, request.size);
-  if (request.op == "close_stdin") return container_.close_stdin(request.exec_id);
-  if (request.op == "stop_monitor") return container_.undo();
-  return fail(Errc::unsupported, "monitor: {} is not known to protocol version {}", request.op,
-              kProtocolVersion);
+  return std::visit(
+      message::Each{
+          [&](op::Create& op) { return create(std::move(op.create), std::move(fds), answer); },
+          [&](op::Start&) { return container_.start(); },
+          [&](op::Attach& op) -> Result<> {
+            if (fds.size() != 1)
+              return fail(Errc::invalid_argument, "attach: the request lacks its descriptor");
+            return container_.attach(std::move(op.attach), std::move(fds.front()));
+          },
+          [&](op::Exec& op) -> Result<> {
+            if (op.exec.exec_id.empty())
+              return fail(Errc::invalid_argument, "exec: the request lacks its exec");
+            TRY(answer.pid, container_.exec(std::move(op.exec), std::move(fds)));
+            return {};
+          },
+          [&](op::Signal& op) { return container_.signal(op.exec_id, op.signal, op.all); },
+          [&](op::Resize& op) { return container_.resize(op.exec_id, op.size); },
+          [&](op::CloseStdin& op) { return container_.close_stdin(op.exec_id); },
+          [&](op::Pause&) { return container_.pause(); },
+          [&](op::Unpause&) { return container_.unpause(); },
+          [&](op::StopMonitor&) { return container_.undo(); },
+          [&](op::Hello& op) { return elsewhere(op); },
+          [&](op::Ack& op) { return elsewhere(op); },
+          [&](message::Unknown& op) -> Result<> {
+            return fail(Errc::unsupported, "monitor: {} is not known to protocol version {}", op.op,
+                        kProtocolVersion);
+          },
+      },
+      what);
 }
 
-Result<> Session::create(Request& request, std::vector<UniqueFd>& fds, Answer& answer) {
+Result<> Session::create(Create create, std::vector<UniqueFd> fds, Answer& answer) {
+  if (create.run_dir.empty())
+    return fail(Errc::invalid_argument, "create: the request lacks its create");
   if (container_.status() != Container::Status::none)
     return fail(Errc::conflict, "create: this monitor has a container already");
-  CHECK(make_dirs(request.create->run_dir));
-  CHECK(connections_.listen(join_path(request.create->run_dir, kSocketName)));
-  const auto created = container_.create(std::move(*request.create), std::move(fds));
+  CHECK(make_dirs(create.run_dir));
+  CHECK(connections_.listen(join_path(create.run_dir, kSocketName)));
+  const auto created = container_.create(std::move(create), std::move(fds));
   if (!created) {
     (void)container_.undo();
     return created;

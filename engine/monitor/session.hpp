@@ -39,8 +39,8 @@ class Session {
 
   Result<> set_up_signals();
   void request(Connections::Id from, Request request, std::vector<UniqueFd> fds);
-  Result<> carry_out(Request& request, std::vector<UniqueFd>& fds, Answer& answer);
-  Result<> create(Request& request, std::vector<UniqueFd>& fds, Answer& answer);
+  Result<> carry_out(Request::What& what, std::vector<UniqueFd>& fds, Answer& answer);
+  Result<> create(Create create, std::vector<UniqueFd> fds, Answer& answer);
   void say_hello(Connections::Id to, Answer& answer);
   void ended(const Ended& what);
   void record(const Ended& what);

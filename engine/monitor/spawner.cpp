@@ -39,7 +39,7 @@ Result<std::optional<UniqueFd>> serve_copies(UniqueFd requests) {
     if (pid) {
       born.pid = *pid;
     } else {
-      born.error = WireError{name_of(pid.error().code), pid.error().sys, pid.error().message};
+      born.error = message::to_wire(pid.error());
     }
     // An engine that has gone meanwhile: the copy sees it by itself.
     (void)send_message(message->fds.front(), json::to_text(born), {});

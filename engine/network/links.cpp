@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "engine/request/ports.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
@@ -84,60 +85,15 @@ void add_variables(const Container& parent, const Kept& link, const std::string&
 
 }  // namespace
 
-Result<Link> parse_link(const std::string& text) {
-  const auto colon = text.find(':');
-  if (text.empty() || colon == 0 || colon + 1 == text.size() ||
-      (colon != std::string::npos && text.find(':', colon + 1) != std::string::npos))
-    return fail(Errc::invalid_argument, "bad format for links: {}", text);
-  if (colon == std::string::npos) return Link{text, text};
-  Link out{text.substr(0, colon), text.substr(colon + 1)};
-  if (out.name.starts_with('/')) {
-    out.name.erase(0, 1);
-    out.alias.erase(0, out.alias.rfind('/') + 1);
-  }
-  if (out.name.empty() || out.alias.empty())
-    return fail(Errc::invalid_argument, "bad format for links: {}", text);
-  return out;
-}
-
-Result<std::vector<std::string>> plan_links(const ContainerTable& containers,
-                                            const HostConfig& host) {
-  std::vector<std::string> out;
-  if (host.links.empty()) return out;
-  const auto& mode = host.network_mode;
-  if (mode == "host")
-    return fail(Errc::invalid_argument,
-                "conflicting options: host type networking can't be used with links. This would "
-                "result in undefined behavior");
-  if (mode.starts_with("container:"))
-    return fail(Errc::invalid_argument,
-                "conflicting options: container type network can't be used with links. This would "
-                "result in undefined behavior");
-  for (const auto& text : host.links) {
-    TRY(const auto link, parse_link(text));
-    const auto child = containers.find(link.name);
-    if (!child)
-      return std::unexpected(child.error()
-                                 .within("could not get container for {}", link.name)
-                                 .as(Errc::invalid_argument));
-    if ((*child)->record.host.network_mode == "host")
-      return fail(Errc::invalid_argument,
-                  "conflicting options: host type networking can't be used with links. This would "
-                  "result in undefined behavior");
-    out.push_back((*child)->id() + ":" + link.alias);
-  }
-  return out;
-}
-
 Result<std::vector<std::string>> link_env(const ContainerTable& containers, const Container& c) {
   std::vector<std::string> env;
-  if (c.record.host.network_mode != "bridge") return env;
+  if (!network_mode(c.record.host).is_bridge()) return env;
   for (const auto& link : links_of(containers, c)) {
     if (!is_alive(link.child->state.status))
       return fail(Errc::internal, "Cannot link to a non running container: /{} AS /{}/{}",
                   link.child->name(), c.name(), link.alias);
     const auto address = address_of(*link.child);
-    if (link.child->record.host.network_mode != "bridge" || address.empty())
+    if (!network_mode(link.child->record.host).is_bridge() || address.empty())
       return fail(Errc::internal, "container {} not attached to default bridge network",
                   link.child->id());
     add_variables(c, link, address, env);
@@ -147,7 +103,7 @@ Result<std::vector<std::string>> link_env(const ContainerTable& containers, cons
 
 std::string link_hosts(const ContainerTable& containers, const Container& c) {
   std::string out;
-  if (c.record.host.network_mode != "bridge") return out;
+  if (!network_mode(c.record.host).is_bridge()) return out;
   for (const auto& link : links_of(containers, c)) {
     const auto address = address_of(*link.child);
     if (address.empty()) continue;

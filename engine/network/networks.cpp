@@ -5,11 +5,12 @@
 
 #include "engine/base/file.hpp"
 #include "engine/request/filter.hpp"
+#include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
 
-constexpr std::array kPredefined = {"bridge", "host", "none"};
+constexpr std::array kPredefined = {kBridgeNetwork, kHostNetwork, kNoneNetwork};
 constexpr std::array kNetworkFilters = {"dangling", "driver", "id",  "label",
                                         "name",     "scope",  "type"};
 
@@ -44,6 +45,10 @@ bool matches(const NetworkView& n, const Filters& filters, const NameFilter& nam
 
 }  // namespace
 
+std::string driver_of(const std::string& network) {
+  return network == kNoneNetwork ? "null" : network;
+}
+
 Networks::Networks(Context& context)
     : context_(context),
       netstack_(context.io, context.config.exec_root + "/" + netstack::kSocketName),
@@ -67,9 +72,9 @@ NetworkView Networks::view_of(const std::string& name) const {
   NetworkView n;
   n.id = ids_.at(name);
   n.name = name;
-  n.driver = name == "none" ? "null" : name;
+  n.driver = driver_of(name);
   n.created = created_;
-  if (name == "bridge") {
+  if (name == kBridgeNetwork) {
     n.subnet = bridge_.subnet;
     n.gateway = bridge_.gateway;
     n.options = {{"com.docker.network.bridge.default_bridge", "true"},

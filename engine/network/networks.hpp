@@ -11,6 +11,9 @@
 
 namespace coracle {
 
+// The driver of a network that is always there.
+std::string driver_of(const std::string& network);
+
 class Networks {
  public:
   explicit Networks(Context& context);

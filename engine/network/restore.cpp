@@ -10,6 +10,7 @@
 #include "engine/container/namespaces.hpp"
 #include "engine/network/networks.hpp"
 #include "engine/rootless/keeper.hpp"
+#include "engine/spec/modes.hpp"
 #include "netstack/takeover.hpp"
 
 namespace coracle {
@@ -110,8 +111,8 @@ Coro<void> Networks::look_through() {
   co_await restore();
   std::vector<std::string> attached;
   for (const auto& [id, c] : context_.table.all()) {
-    const auto& mode = c->record.host.network_mode;
-    if (c->running() != nullptr && (mode == "bridge" || mode == "none")) attached.push_back(id);
+    if (c->running() != nullptr && network_mode(c->record.host).has_endpoint())
+      attached.push_back(id);
   }
   if (auto kept = co_await netstack_.keep(std::move(attached)); !kept)
     log::warn("network not looked through reason={}", kept.error().message);

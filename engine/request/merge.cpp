@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "engine/spec/modes.hpp"
+
 namespace coracle {
 namespace {
 
@@ -59,7 +61,7 @@ Result<ContainerConfig> merge_with_image(ContainerConfig c, const storage::Image
 }
 
 HostConfig with_defaults(HostConfig host) {
-  if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
+  if (network_mode(host).is_bridge()) host.network_mode = kBridgeNetwork;
   if (host.shm_size == 0) host.shm_size = std::int64_t{64} << 20;
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.log_config.type.empty()) host.log_config.type = "json-file";

@@ -130,17 +130,19 @@ Result<> check_mount_target(const std::string& target) {
 
 Result<MountRecord> read_mount_request(const MountRequest& m) {
   MountRecord out;
-  out.type = m.type;
   if (m.target.empty()) return bad(m, "field Target must not be empty");
   if (auto ok = check_mount_target(m.target); !ok) return bad(m, ok.error().message);
   out.destination = clean_path(m.target);
   out.rw = !m.read_only;
-  Result<> read = bad(m, "mount type unknown");
-  if (m.type == "bind") read = read_bind(m, out);
-  if (m.type == "volume") read = read_volume(m, out);
-  if (m.type == "tmpfs") read = read_tmpfs(m, out);
-  if (m.type == "image") read = read_image(m, out);
-  CHECK(read);
+  const auto type = parse_mount_type(m.type);
+  if (!type) return bad(m, "mount type unknown");
+  out.type = *type;
+  switch (out.type) {
+    case MountType::bind: CHECK(read_bind(m, out)); break;
+    case MountType::volume: CHECK(read_volume(m, out)); break;
+    case MountType::tmpfs: CHECK(read_tmpfs(m, out)); break;
+    case MountType::image: CHECK(read_image(m, out)); break;
+  }
   return out;
 }
 

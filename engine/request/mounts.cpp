@@ -29,7 +29,7 @@ auto at_place(Mounts& all, const std::string& destination) {
 
 // Docker's word for what it would relabel.
 void name_mode(MountRecord& m) {
-  if (m.type == "volume" && m.mode.empty()) m.mode = "z";
+  if (m.type == MountType::volume && m.mode.empty()) m.mode = "z";
 }
 
 // An image does not get to cover what the kernel shows, nor does a volume that nobody named. (What
@@ -77,9 +77,10 @@ Result<MountRecord> parse_bind(const std::string& spec) {
   }
   auto out = read_mount_request(m);
   if (!out) return std::unexpected(out.error().within("invalid volume specification: '{}'", spec));
-  if (out->type == "volume" && !out->anonymous) CHECK(storage::check_volume_name(out->name));
+  if (out->type == MountType::volume && !out->anonymous)
+    CHECK(storage::check_volume_name(out->name));
   out->mode = mode;
-  out->create_source = out->type == "bind";
+  out->create_source = out->type == MountType::bind;
   return out;
 }
 
@@ -101,7 +102,7 @@ Result<VolumesFrom> parse_volumes_from(const std::string& spec) {
 Mounts inherited_mounts(const ContainerRecord& from, bool rw) {
   Mounts out;
   for (MountRecord m : from.mounts) {
-    if (m.type == "tmpfs" && from.host.tmpfs.contains(m.destination)) continue;
+    if (m.type == MountType::tmpfs && from.host.tmpfs.contains(m.destination)) continue;
     m.no_copy = true;
     m.rw = m.rw && rw;
     m.mode.clear();
@@ -120,13 +121,14 @@ Result<Mounts> plan_mounts(const HostConfig& host, const ContainerConfig& config
   }
   for (const auto& request : host.mounts) {
     TRY(auto one, read_mount_request(request));
-    if (one.type == "volume" && !one.anonymous) CHECK(storage::check_volume_name(one.name));
+    if (one.type == MountType::volume && !one.anonymous)
+      CHECK(storage::check_volume_name(one.name));
     name_mode(one);
     CHECK(add(all, std::move(one)));
   }
   for (const auto& [path, options] : host.tmpfs) {
     MountRecord one;
-    one.type = "tmpfs";
+    one.type = MountType::tmpfs;
     CHECK(check_mount_target(path));
     one.destination = clean_path(path);
     one.mode = options;
@@ -137,7 +139,7 @@ Result<Mounts> plan_mounts(const HostConfig& host, const ContainerConfig& config
   for (auto m = inherited.rbegin(); m != inherited.rend(); ++m) (void)add(all, std::move(*m));
   for (const auto& [path, nothing] : config.volumes) {
     MountRecord one;
-    one.type = "volume";
+    one.type = MountType::volume;
     one.anonymous = true;
     if (auto ok = check_mount_target(path); !ok)
       return std::unexpected(ok.error().within("invalid volume specification: '{}'", path));
@@ -150,14 +152,14 @@ Result<Mounts> plan_mounts(const HostConfig& host, const ContainerConfig& config
 
 MountPoint shown_mount(const MountRecord& m) {
   MountPoint shown;
-  shown.type = m.type;
+  shown.type = name_of(m.type);
   shown.name = m.name;
   shown.source = m.source;
   shown.destination = m.destination;
-  if (m.type == "volume") shown.driver = "local";
+  if (m.type == MountType::volume) shown.driver = "local";
   shown.mode = m.mode;
   shown.rw = m.rw;
-  const bool has_default = m.type == "bind" || m.type == "image";
+  const bool has_default = m.type == MountType::bind || m.type == MountType::image;
   shown.propagation = has_default && m.propagation.empty() ? "rprivate" : m.propagation;
   return shown;
 }
@@ -175,7 +177,7 @@ std::vector<std::string> label_warnings(const HostConfig& host, const Mounts& mo
                     label));
   }
   for (const auto& m : mounts) {
-    if (m.type != "bind" || m.mode.find_first_of("zZ") == std::string::npos) continue;
+    if (m.type != MountType::bind || m.mode.find_first_of("zZ") == std::string::npos) continue;
     warnings.push_back(fmt::format(
         "coracle sets no SELinux labels: {} on {} has no effect, and {} keeps the label it has",
         m.mode, m.destination, m.source));

@@ -15,6 +15,7 @@
 #include "engine/spec/capabilities.hpp"
 #include "engine/spec/cdi.hpp"
 #include "engine/spec/keep_id.hpp"
+#include "engine/spec/modes.hpp"
 #include "engine/spec/security_options.hpp"
 
 namespace coracle {
@@ -31,16 +32,17 @@ bool is_one_of(const std::string& text, std::initializer_list<const char*> words
 
 Result<> check_restart(const HostConfig& h) {
   const auto& p = h.restart_policy;
-  if (!is_one_of(p.name, {"", "no", "always", "unless-stopped", "on-failure"}))
+  const auto kind = parse_restart_kind(p.name);
+  if (!kind)
     return bad(
         "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', "
         "'on-failure', or 'unless-stopped'",
         p.name);
   if (p.maximum_retry_count < 0)
     return bad("invalid restart policy: maximum retry count cannot be negative");
-  if (p.maximum_retry_count > 0 && p.name != "on-failure")
+  if (p.maximum_retry_count > 0 && kind != RestartKind::on_failure)
     return bad("invalid restart policy: maximum retry count can only be used with 'on-failure'");
-  if (h.auto_remove && !is_one_of(p.name, {"", "no"}))
+  if (h.auto_remove && kind != RestartKind::no)
     return bad("can't create 'AutoRemove' container with restart policy");
   return {};
 }
@@ -128,8 +130,8 @@ Result<> check_health(const std::optional<HealthConfig>& asked) {
 }
 
 Result<> check_container_network(const ContainerConfig& c, const HostConfig& h) {
-  if (h.network_mode == "container:")
-    return bad("invalid network mode: a container must be named: \"container:\"");
+  if (network_mode(h).ref.empty())
+    return bad("invalid network mode: a container must be named: \"{}\"", h.network_mode);
   if (!c.hostname.empty()) return bad("conflicting options: hostname and the network mode");
   if (!h.dns.empty()) return bad("conflicting options: dns and the network mode");
   if (!h.extra_hosts.empty())
@@ -142,7 +144,7 @@ Result<> check_container_network(const ContainerConfig& c, const HostConfig& h) 
 }
 
 Result<> check_network(const ContainerConfig& c, const HostConfig& h) {
-  if (h.network_mode.starts_with("container:")) CHECK(check_container_network(c, h));
+  if (network_mode(h).is_container()) CHECK(check_container_network(c, h));
   for (const auto& [port, nothing] : c.exposed_ports) {
     if (auto key = parse_port_key(port); !key) return std::unexpected(key.error());
   }
@@ -159,19 +161,13 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
   if (!is_one_of(h.isolation, {"", "default"}))
     return bad("invalid isolation '{}' on linux", h.isolation);
   CHECK(parse_userns_mode(h.userns_mode));
-  const auto names_container = [](const std::string& mode) {
-    return mode.starts_with("container:") && mode.size() > 10;
-  };
-  if (!is_one_of(h.pid_mode, {"", "host"}) && !names_container(h.pid_mode))
-    return bad("invalid PID mode: {}", h.pid_mode);
+  if (!parse_pid_mode(h.pid_mode)) return bad("invalid PID mode: {}", h.pid_mode);
   if (!is_one_of(h.uts_mode, {"", "host"})) return bad("invalid UTS mode: {}", h.uts_mode);
-  if (h.uts_mode == "host" && !c.hostname.empty())
+  if (has_host_uts(h) && !c.hostname.empty())
     return bad("conflicting options: hostname and the UTS mode");
   if (!is_one_of(h.cgroupns_mode, {"", "host", "private"}))
     return bad("invalid cgroup namespace mode: {}", h.cgroupns_mode);
-  if (!is_one_of(h.ipc_mode, {"", "none", "private", "shareable", "host"}) &&
-      !names_container(h.ipc_mode))
-    return bad("invalid IPC mode: {}", h.ipc_mode);
+  if (!parse_ipc_mode(h.ipc_mode)) return bad("invalid IPC mode: {}", h.ipc_mode);
   if (!is_one_of(h.runtime, {"", "coracle", "runc", "crun", "io.containerd.runc.v2"}))
     return bad("unknown or invalid runtime name: {}", h.runtime);
   if (!is_one_of(h.volume_driver, {"", "local"}))
@@ -256,7 +252,7 @@ std::vector<std::string> discard_limits(HostConfig& host) {
 std::vector<std::string> other_warnings(const ContainerConfig& /*config*/, const HostConfig& host) {
   std::vector<std::string> warnings;
   const bool published = !host.port_bindings.empty() || host.publish_all_ports;
-  if (host.network_mode == "host" && published)
+  if (network_mode(host).is_host() && published)
     warnings.emplace_back("Published ports are discarded when using host network mode");
   const auto& devices = host.resources.devices;
   if (std::ranges::any_of(devices, [](const auto& d) {

@@ -135,14 +135,14 @@ Error exec_error(const std::string& name, int sys) {
   switch (sys) {
     case ENOENT:
     case ENOTDIR:
-      return Error{Errc::not_found, sys,
+      return Error{Errc::not_found, ENOENT,
                    fmt::format("exec: \"{}\": no such file or directory", name)};
     case EISDIR:
       return Error{Errc::forbidden, sys,
                    fmt::format("exec: \"{}\": is a directory: permission denied", name)};
     case EACCES:
     case EPERM:
-      return Error{Errc::forbidden, sys, fmt::format("exec: \"{}\": permission denied", name)};
+      return Error{Errc::forbidden, EACCES, fmt::format("exec: \"{}\": permission denied", name)};
     case ENOEXEC:
       return Error{Errc::invalid_argument, sys, fmt::format("exec {}: exec format error", name)};
     default: return make_sys_error(sys, fmt::format("exec: \"{}\"", name));
@@ -262,7 +262,7 @@ Result<std::string> find_program(const std::string& name, const std::vector<std:
     if (colon == std::string_view::npos) break;
     rest.remove_prefix(colon + 1);
   }
-  return fail(Errc::not_found, "exec: \"{}\": executable file not found in $PATH", name);
+  return fail_as(ENOENT, "exec: \"{}\": executable file not found in $PATH", name);
 }
 
 Error become(const Become& what) {

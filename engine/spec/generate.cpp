@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/path.hpp"
+#include "engine/spec/modes.hpp"
 #include "engine/spec/security_options.hpp"
 #include "engine/spec/throttle.hpp"
 
@@ -161,9 +162,11 @@ Result<> fill_namespaces(const GenerateInput& in, oci::Linux& linux) {
     linux.gid_mappings = in.gid_map;
   }
   if (!in.network_host) linux.namespaces.push_back({"network", in.network_path});
-  if (in.host.uts_mode != "host") linux.namespaces.push_back({"uts", in.uts_path});
-  if (in.host.ipc_mode != "host") linux.namespaces.push_back({"ipc", in.ipc_path});
-  if (in.host.pid_mode != "host") linux.namespaces.push_back({"pid", in.pid_path});
+  if (!has_host_uts(in.host)) linux.namespaces.push_back({"uts", in.uts_path});
+  if (ipc_mode(in.host).kind != IpcMode::Kind::host)
+    linux.namespaces.push_back({"ipc", in.ipc_path});
+  if (pid_mode(in.host).kind != PidMode::Kind::host)
+    linux.namespaces.push_back({"pid", in.pid_path});
   if (in.host.cgroupns_mode != "host") linux.namespaces.push_back({"cgroup", ""});
   return {};
 }
@@ -189,7 +192,7 @@ Result<> fill_sysctls(const GenerateInput& in, oci::Linux& linux) {
                     name);
       }
     } else if (std::ranges::find(kIpc, name) != kIpc.end() || name.starts_with("fs.mqueue.")) {
-      if (in.host.ipc_mode == "host") {
+      if (ipc_mode(in.host).kind == IpcMode::Kind::host) {
         return fail(Errc::invalid_argument, "sysctl '{}' not allowed in host ipc namespace", name);
       }
     } else {
@@ -206,7 +209,7 @@ Result<> fill_sysctls(const GenerateInput& in, oci::Linux& linux) {
 std::vector<oci::Mount> standard_mounts(const GenerateInput& in) {
   const bool privileged = in.host.privileged;
   std::vector<oci::Mount> out;
-  if (in.host.pid_mode == "host") {
+  if (pid_mode(in.host).kind == PidMode::Kind::host) {
     // A procfs of our own would need the pid namespace to be ours.
     out.push_back({"/proc", "bind", "/proc", {"rbind", "nosuid", "noexec", "nodev"}});
   } else {
@@ -229,7 +232,7 @@ std::vector<oci::Mount> standard_mounts(const GenerateInput& in) {
   // Always read-only: it shows the engine's own cgroup, as long as a container has none.
   out.push_back(
       {"/sys/fs/cgroup", "cgroup", "cgroup", {"nosuid", "noexec", "nodev", "relatime", "ro"}});
-  if (in.host.ipc_mode == "host") {
+  if (ipc_mode(in.host).kind == IpcMode::Kind::host) {
     // The runtime binds the host's, if there is one.
     out.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
     out.push_back({"/dev/shm", "bind", "/dev/shm", {"rbind", "nosuid", "noexec", "nodev"}});
@@ -237,7 +240,7 @@ std::vector<oci::Mount> standard_mounts(const GenerateInput& in) {
     out.push_back({"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}});
     if (!in.shm_path.empty()) {
       out.push_back({"/dev/shm", "bind", in.shm_path, {"rbind", "nosuid", "noexec", "nodev"}});
-    } else if (in.host.ipc_mode != "none") {
+    } else if (ipc_mode(in.host).kind != IpcMode::Kind::none) {
       const auto size = in.host.shm_size > 0 ? in.host.shm_size : kDefaultShmSize;
       out.push_back({"/dev/shm",
                      "tmpfs",
@@ -390,7 +393,7 @@ Result<Generated> generate(const GenerateInput& in) {
                 "and the one they would write to is the engine's");
   CHECK(fill_process(in, security, spec, out.warnings));
   spec.root = {kRootfs, in.host.readonly_rootfs};
-  if (in.host.uts_mode != "host" && in.uts_path.empty()) {
+  if (!has_host_uts(in.host) && in.uts_path.empty()) {
     spec.hostname = in.config.hostname;
     spec.domainname = in.config.domainname;
   }

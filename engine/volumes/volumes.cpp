@@ -16,8 +16,9 @@ constexpr std::array kVolumeFilters = {"dangling", "driver", "label", "name"};
 constexpr const char* kAnonymousLabel = "com.docker.volume.anonymous";
 
 bool mounts_volume(const Container& c, const std::string& name) {
-  return std::ranges::any_of(
-      c.record.mounts, [&](const MountRecord& m) { return m.type == "volume" && m.name == name; });
+  return std::ranges::any_of(c.record.mounts, [&](const MountRecord& m) {
+    return m.type == MountType::volume && m.name == name;
+  });
 }
 
 Result<> check_filters(const Filters& filters) {
@@ -161,7 +162,7 @@ Volumes::Claims::~Claims() {
 Task<> Volumes::mount(ContainerPtr c) {
   for (std::size_t i = 0; i < c->record.mounts.size(); ++i) {
     const MountRecord m = c->record.mounts[i];
-    if (m.type != "volume") continue;
+    if (m.type != MountType::volume) continue;
     CO_TRY(const auto volume, context_.storage->find_volume(m.name));
     mounted_[m.name].insert(c->id());
     if (!volume.options.empty()) {
@@ -174,7 +175,7 @@ Task<> Volumes::mount(ContainerPtr c) {
 Coro<void> Volumes::unmount(ContainerPtr c) {
   for (std::size_t i = 0; i < c->record.mounts.size(); ++i) {
     const std::string name = c->record.mounts[i].name;
-    if (c->record.mounts[i].type != "volume") continue;
+    if (c->record.mounts[i].type != MountType::volume) continue;
     const auto found = mounted_.find(name);
     if (found == mounted_.end() || found->second.erase(c->id()) == 0) continue;
     const bool last = found->second.empty();
@@ -186,7 +187,7 @@ Coro<void> Volumes::unmount(ContainerPtr c) {
 
 void Volumes::adopt(const Container& c) {
   for (const auto& m : c.record.mounts) {
-    if (m.type == "volume") mounted_[m.name].insert(c.id());
+    if (m.type == MountType::volume) mounted_[m.name].insert(c.id());
   }
 }
 

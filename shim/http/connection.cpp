@@ -22,6 +22,7 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/text.hpp"
 #include "shim/http/body_pipe.hpp"
@@ -73,14 +74,6 @@ class ConnectionImpl final : public Connection,
   }
 
  private:
-  // However the pumping ends.
-  struct PumpEnd {
-    ConnectionImpl& of;
-    ~PumpEnd() {
-      of.pumping_ = false;
-      of.pumped_.notify_all();
-    }
-  };
   Coro<void> serve(std::shared_ptr<ConnectionImpl> self);
   Coro<bool> serve_one(std::shared_ptr<ConnectionImpl> self);
   Task<bool> read_head();
@@ -269,7 +262,10 @@ Result<UniqueFd> ConnectionImpl::body_as_pipe() {
 
 Coro<void> ConnectionImpl::pump(std::shared_ptr<ConnectionImpl> self, UniqueFd pipe) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  const PumpEnd end{*this};
+  const Defer end([this] {
+    pumping_ = false;
+    pumped_.notify_all();
+  });
   BodyReader reader = [self](char* into, std::size_t size) {
     return self->next_of_body(into, size);
   };
@@ -443,16 +439,10 @@ Coro<void> ConnectionImpl::serve(std::shared_ptr<ConnectionImpl> self) {
 Coro<void> ConnectionImpl::run([[maybe_unused]] std::shared_ptr<Connection> self) {
   co_await asio::this_coro::throw_if_cancelled(false);
   // A chain of its own, so that it can be cancelled alone.
-  struct Ended {
-    asio::steady_timer wake;
-    bool yes = false;
-  };
-  auto ended = std::make_shared<Ended>(
-      Ended{asio::steady_timer(io_, asio::steady_timer::time_point::max())});
+  auto ended = std::make_shared<OneShot<>>(io_);
   asio::co_spawn(io_, serve(shared_from_this()),
                  asio::bind_cancellation_slot(signal_.slot(), [ended](const std::exception_ptr& e) {
-                   ended->yes = true;
-                   ended->wake.cancel();
+                   ended->set();
                    if (!e) return;
                    try {
                      std::rethrow_exception(e);
@@ -460,10 +450,9 @@ Coro<void> ConnectionImpl::run([[maybe_unused]] std::shared_ptr<Connection> self
                      log::error("connection ended by an exception reason={}", x.what());
                    }
                  }));
-  while (!ended->yes) {
-    co_await ended->wake.async_wait(kToken);
-    // Cancelled from outside: the server closes.
-    if (!ended->yes) stop(true);
+  while (!ended->is_set()) {
+    const bool over = co_await ended->wait();
+    if (!over) stop(true);  // cancelled from outside: the server closes
   }
   over_ = true;
   again_.cancel();

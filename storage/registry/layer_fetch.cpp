@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/log.hpp"
 #include "storage/content/byte_queue.hpp"
 
@@ -24,11 +25,10 @@ class BlobSource final : public LayerSource {
 
 }  // namespace
 
-struct LayerFetcher::Flight {
-  explicit Flight(asio::io_context& io)
+struct LayerFetcher::Download {
+  explicit Download(asio::io_context& io)
       : done(io), queue(std::make_shared<ByteQueue>(kQueueBytes)) {}
-  Signal done;
-  bool finished = false;
+  OneShot<> done;
   bool downloaded = false;
   std::int64_t received = 0;
   std::int64_t size = 0;
@@ -37,7 +37,7 @@ struct LayerFetcher::Flight {
     std::shared_ptr<PullProgress> progress;
     std::string shown;
   };
-  std::vector<Watcher> watchers;  // the pull that flies it, and those that wait for it
+  std::vector<Watcher> watchers;  // the pull that fetches it, and those that wait for it
 
   void say(const std::string& status) const {
     for (const auto& w : watchers) w.progress->say(w.shown, status);
@@ -53,13 +53,13 @@ struct LayerFetcher::Flight {
     bar("Downloading", received);
   }
   void unpacked(std::int64_t bytes) const {
-    if (downloaded && !finished) bar("Extracting", std::min(bytes, size));
+    if (downloaded && !done.is_set()) bar("Extracting", std::min(bytes, size));
   }
 };
 
-struct LayerFetcher::Flights {
-  explicit Flights(asio::io_context& io) : place_free(io) {}
-  std::map<std::string, std::shared_ptr<Flight>> by_digest;
+struct LayerFetcher::Downloads {
+  explicit Downloads(asio::io_context& io) : place_free(io) {}
+  std::map<std::string, std::shared_ptr<Download>> by_digest;
   Signal place_free;
   int taken = 0;
 };
@@ -71,83 +71,70 @@ LayerFetcher::LayerFetcher(asio::io_context& io, RegistryClient& client, Registr
       config_(std::move(config)),
       blobs_(blobs),
       layers_(layers),
-      flights_(std::make_shared<Flights>(io)),
+      downloads_(std::make_shared<Downloads>(io)),
       workers_(io, kAtOnce) {}
 
 LayerFetcher::~LayerFetcher() {
   // The workers that wait for bytes are told that none will come.
-  for (const auto& [digest, flight] : flights_->by_digest)
-    flight->queue->end(fail(Errc::unavailable, "the store is closing"));
+  for (const auto& [digest, download] : downloads_->by_digest)
+    download->queue->end(fail(Errc::unavailable, "the store is closing"));
 }
 
 Task<> LayerFetcher::fetch(LayerJob job, std::shared_ptr<Scope> scope) {
-  const auto flights = flights_;
+  const auto downloads = downloads_;
   for (;;) {
     if (layers_.has(job.chain_id)) {
       job.progress->say(job.shown, "Pull complete");
       co_return Result<>{};
     }
-    const auto other = flights->by_digest.find(job.blob.digest);
-    if (other == flights->by_digest.end()) break;
-    const auto flight = other->second;
-    flight->watchers.push_back({job.progress, job.shown});
-    while (!flight->finished) {
-      if (!co_await flight->done.wait())
-        co_return fail(Errc::unavailable, "the pull was cancelled");
-    }
-    // Next round: it is there, or its blob is, or that pull has failed and this one flies.
+    const auto other = downloads->by_digest.find(job.blob.digest);
+    if (other == downloads->by_digest.end()) break;
+    const auto download = other->second;
+    download->watchers.push_back({job.progress, job.shown});
+    const bool done = co_await download->done.wait();
+    if (!done) co_return fail(Errc::unavailable, "the pull was cancelled");
+    // Next round: it is there, or its blob is, or that pull has failed and this one goes for it.
   }
-  auto flight = std::make_shared<Flight>(io_);
-  flight->size = job.blob.size;
-  flight->watchers.push_back({job.progress, job.shown});
-  flights->by_digest[job.blob.digest] = flight;
-  struct Land {
-    std::shared_ptr<Flights> flights;
-    std::shared_ptr<Flight> flight;
-    std::string digest;
-    ~Land() {
-      flight->finished = true;
-      flights->by_digest.erase(digest);
-      flight->done.notify_all();
-    }
-  };
-  const Land land{flights, flight, job.blob.digest};
+  auto download = std::make_shared<Download>(io_);
+  download->size = job.blob.size;
+  download->watchers.push_back({job.progress, job.shown});
+  downloads->by_digest[job.blob.digest] = download;
   const std::string digest = job.blob.digest;
-  auto flown = co_await fly(std::move(job), std::move(scope), flight);
-  if (!flown) co_return std::unexpected(flown.error().within("pull layer {}", digest));
-  flight->say("Pull complete");
-  co_return flown;
+  const Defer end([downloads, download, digest] {
+    downloads->by_digest.erase(digest);
+    download->done.set();
+  });
+  auto fetched = co_await fetch_once(std::move(job), std::move(scope), download);
+  if (!fetched) co_return std::unexpected(fetched.error().within("pull layer {}", digest));
+  download->say("Pull complete");
+  co_return fetched;
 }
 
-Task<> LayerFetcher::fly(LayerJob job, std::shared_ptr<Scope> scope,
-                         std::shared_ptr<Flight> flight) {
-  const auto flights = flights_;
-  if (flights->taken >= kAtOnce) flight->say("Waiting");
-  while (flights->taken >= kAtOnce) {
-    if (!co_await flights->place_free.wait())
+Task<> LayerFetcher::fetch_once(LayerJob job, std::shared_ptr<Scope> scope,
+                                std::shared_ptr<Download> download) {
+  const auto downloads = downloads_;
+  if (downloads->taken >= kAtOnce) download->say("Waiting");
+  while (downloads->taken >= kAtOnce) {
+    if (!co_await downloads->place_free.wait())
       co_return fail(Errc::unavailable, "the pull was cancelled");
   }
-  struct Place {
-    std::shared_ptr<Flights> flights;
-    explicit Place(std::shared_ptr<Flights> f) : flights(std::move(f)) { ++flights->taken; }
-    ~Place() {
-      --flights->taken;
-      flights->place_free.notify_all();
-    }
-  };
-  const Place place(flights);
+  ++downloads->taken;
+  const Defer leave([downloads] {
+    --downloads->taken;
+    downloads->place_free.notify_all();
+  });
   LayerRequest request;
   request.blob = job.blob;
   request.diff_id = job.diff_id;
   request.parent = job.parent;
-  request.unpacked = [&io = io_, weak = std::weak_ptr(flight)](std::int64_t bytes) {
+  request.unpacked = [&io = io_, weak = std::weak_ptr(download)](std::int64_t bytes) {
     asio::post(io, [weak, bytes] {
       if (const auto f = weak.lock()) f->unpacked(bytes);
     });
   };
   if (blobs_.has(job.blob.digest)) {
-    flight->downloaded = true;
-    flight->say("Download complete");
+    download->downloaded = true;
+    download->say("Download complete");
     auto unpack = [this, request](const StopFlag& stop) mutable -> Result<> {
       request.stop = &stop;
       TRY(auto fd, blobs_.open(request.blob.digest));
@@ -157,39 +144,38 @@ Task<> LayerFetcher::fly(LayerJob job, std::shared_ptr<Scope> scope,
     };
     co_return co_await workers_.run(std::move(unpack));
   }
-  auto unpack = [this, request, queue = flight->queue](const StopFlag& stop) mutable -> Result<> {
+  auto unpack = [this, request, queue = download->queue](const StopFlag& stop) mutable -> Result<> {
     request.stop = &stop;  // what has arrived is not unpacked to its end for nobody
     auto info = layers_.ingest(request, *queue);
     queue->leave();
     if (!info) return std::unexpected(info.error());
     return {};
   };
-  scope->start("download a layer", download(std::move(job), flight));
+  scope->start("download a layer", receive(std::move(job), download));
   co_return co_await workers_.run(std::move(unpack));
 }
 
-Coro<void> LayerFetcher::download(LayerJob job, std::shared_ptr<Flight> flight) {
+Coro<void> LayerFetcher::receive(LayerJob job, std::shared_ptr<Download> download) {
   // However this ends, the reader hears of it.
-  struct End {
-    std::shared_ptr<ByteQueue> queue;
-    ~End() { queue->end(fail(Errc::unavailable, "the pull was cancelled")); }
-  };
-  const End end{flight->queue};
-  auto done = co_await download_all(std::move(job), flight);
-  flight->queue->end(std::move(done));
+  const Defer end(
+      [queue = download->queue] { queue->end(fail(Errc::unavailable, "the pull was cancelled")); });
+  auto done = co_await receive_all(std::move(job), download);
+  download->queue->end(std::move(done));
 }
 
-Task<> LayerFetcher::download_all(LayerJob job, std::shared_ptr<Flight> flight) {
+Task<> LayerFetcher::receive_all(LayerJob job, std::shared_ptr<Download> download) {
   for (int cuts = 0;;) {
-    const std::int64_t before = flight->received;
-    std::function<void(std::size_t)> count = [flight](std::size_t n) { flight->add_received(n); };
-    auto answer = co_await client_.get_blob(job.session, job.blob.digest, before, flight->queue,
+    const std::int64_t before = download->received;
+    std::function<void(std::size_t)> count = [download](std::size_t n) {
+      download->add_received(n);
+    };
+    auto answer = co_await client_.get_blob(job.session, job.blob.digest, before, download->queue,
                                             std::move(count));
     const bool came = answer && (answer->status == 200 || answer->status == 206);
-    if (came && flight->received >= flight->size) {
-      flight->downloaded = true;
-      flight->say("Verifying Checksum");
-      flight->say("Download complete");
+    if (came && download->received >= download->size) {
+      download->downloaded = true;
+      download->say("Verifying Checksum");
+      download->say("Download complete");
       co_return Result<>{};
     }
     Error why{Errc::unavailable, 0, "unexpected EOF"};
@@ -199,22 +185,22 @@ Task<> LayerFetcher::download_all(LayerJob job, std::shared_ptr<Flight> flight) 
     const bool cancelled = state.cancelled() != asio::cancellation_type::none;
     const bool final =
         !came && answer && answer->status < 500 && answer->status != 429 && answer->status != 408;
-    const bool too_long = flight->received > flight->size;
-    if (cancelled || final || too_long || flight->queue->reader_left())
+    const bool too_long = download->received > download->size;
+    if (cancelled || final || too_long || download->queue->reader_left())
       co_return std::unexpected(why);
-    if (flight->received > before) cuts = 0;
+    if (download->received > before) cuts = 0;
     if (++cuts > kMostCuts) co_return std::unexpected(why.as(Errc::internal));
-    log::info("layer cut, will resume digest={} at={} reason={}", job.blob.digest, flight->received,
-              why.message);
-    CO_CHECK(co_await wait_to_retry(flight, cuts));
+    log::info("layer cut, will resume digest={} at={} reason={}", job.blob.digest,
+              download->received, why.message);
+    CO_CHECK(co_await wait_to_retry(download, cuts));
   }
 }
 
-Task<> LayerFetcher::wait_to_retry(std::shared_ptr<Flight> flight, int attempt) {
+Task<> LayerFetcher::wait_to_retry(std::shared_ptr<Download> download, int attempt) {
   int left = config_.retry_ms << (attempt - 1);
   while (left > 0) {
     const int seconds = (left + 999) / 1000;
-    flight->say(fmt::format("Retrying in {} second{}", seconds, seconds == 1 ? "" : "s"));
+    download->say(fmt::format("Retrying in {} second{}", seconds, seconds == 1 ? "" : "s"));
     const int step = std::min(left, 1000);
     asio::steady_timer timer(io_, std::chrono::milliseconds(step));
     const auto [ec] = co_await timer.async_wait(kToken);

@@ -44,19 +44,19 @@ class LayerFetcher {
   Task<> fetch(LayerJob job, std::shared_ptr<Scope> scope);
 
  private:
-  struct Flight;   // a blob on its way
-  struct Flights;  // all of them, and the places; outlives the coroutines that end theirs
-  Task<> fly(LayerJob job, std::shared_ptr<Scope> scope, std::shared_ptr<Flight> flight);
-  Coro<void> download(LayerJob job, std::shared_ptr<Flight> flight);
-  Task<> download_all(LayerJob job, std::shared_ptr<Flight> flight);
-  Task<> wait_to_retry(std::shared_ptr<Flight> flight, int attempt);
+  struct Download;   // a blob on its way
+  struct Downloads;  // all of them, and the places; outlives the coroutines that end theirs
+  Task<> fetch_once(LayerJob job, std::shared_ptr<Scope> scope, std::shared_ptr<Download> download);
+  Coro<void> receive(LayerJob job, std::shared_ptr<Download> download);
+  Task<> receive_all(LayerJob job, std::shared_ptr<Download> download);
+  Task<> wait_to_retry(std::shared_ptr<Download> download, int attempt);
 
   asio::io_context& io_;
   RegistryClient& client_;
   RegistryConfig config_;
   BlobStore& blobs_;
   LayerStore& layers_;
-  std::shared_ptr<Flights> flights_;
+  std::shared_ptr<Downloads> downloads_;
   Workers workers_;  // of its own: they sit and wait for the network
 };
 

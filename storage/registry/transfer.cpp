@@ -124,7 +124,7 @@ std::string origin_of(const std::string& url) {
 // ---- one request
 
 struct Transfer::Op {
-  explicit Op(asio::io_context& io) : done(io, asio::steady_timer::time_point::max()) {}
+  explicit Op(asio::io_context& io) : done(io) {}
   Op(const Op&) = delete;
   Op& operator=(const Op&) = delete;
   ~Op() {
@@ -135,9 +135,7 @@ struct Transfer::Op {
   CURL* easy = nullptr;
   curl_slist* list = nullptr;
   std::array<char, CURL_ERROR_SIZE> detail{};
-  asio::steady_timer done;
-  bool finished = false;
-  CURLcode code = CURLE_OK;
+  OneShot<CURLcode> done;
   HttpResponse response;
   std::string form, origin;
   std::size_t limit = kErrorBody;
@@ -316,16 +314,13 @@ struct Transfer::Loop : std::enable_shared_from_this<Loop> {
     while (const CURLMsg* message = curl_multi_info_read(multi, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
       const CURLcode code = message->data.result;
-      if (const auto found = ops.find(message->easy_handle); found != ops.end()) {
-        found->second->code = code;
-        found->second->finished = true;
-        found->second->done.cancel();
-      }
+      if (const auto found = ops.find(message->easy_handle); found != ops.end())
+        found->second->done.set(code);
     }
   }
 
   void resume(const std::shared_ptr<Op>& op) {
-    if (closed || op->finished || !ops.contains(op->easy)) return;
+    if (closed || op->done.is_set() || !ops.contains(op->easy)) return;
     curl_easy_pause(op->easy, CURLPAUSE_CONT);
     act(CURL_SOCKET_TIMEOUT, 0);
   }
@@ -429,16 +424,16 @@ Task<HttpResponse> Transfer::perform(std::shared_ptr<Op> op) {
   curl_easy_setopt(op->easy, CURLOPT_WRITEDATA, op.get());
   loop->ops[op->easy] = op;
   curl_multi_add_handle(loop->multi, op->easy);
-  if (!op->finished) co_await op->done.async_wait(kToken);
+  const bool finished = co_await op->done.wait();
   if (loop->ops.erase(op->easy) > 0) curl_multi_remove_handle(loop->multi, op->easy);
-  if (!op->finished) co_return fail(Errc::unavailable, "the transfer was cancelled");
+  if (!finished) co_return fail(Errc::unavailable, "the transfer was cancelled");
   if (op->too_much)
     co_return fail(Errc::invalid_argument, "the answer is longer than {} bytes", op->limit);
   if (op->too_many_headers)
     co_return fail(Errc::invalid_argument, "the answer's headers are longer than {} bytes",
                    kMostHeaders);
-  if (op->code != CURLE_OK)
-    co_return fail(Errc::unavailable, "{}", words_for(op->code, op->easy, op->detail.data()));
+  if (const auto code = op->done.value(); code != CURLE_OK)
+    co_return fail(Errc::unavailable, "{}", words_for(code, op->easy, op->detail.data()));
   const char* last = nullptr;
   curl_easy_getinfo(op->easy, CURLINFO_EFFECTIVE_URL, &last);
   op->response.foreign = last == nullptr || origin_of(last) != op->origin;

@@ -117,7 +117,7 @@ Result<MergedChild> child_of(const Way& way, std::size_t first, const std::strin
     found.dirs[tree] = std::move(fd);
     if (opaque) break;
   }
-  if (!found.is_directory()) return fail(Errc::not_found, "{}: no such file or directory", name);
+  if (!found.is_directory()) return fail_as(ENOENT, "{}: no such file or directory", name);
   return found;
 }
 
@@ -182,7 +182,7 @@ Result<MergedEntry> lookup_path(const std::vector<std::string>& layers, const st
     }
     auto next = child_of(way, 0, todo[i]);
     if (!next && next.error().code == Errc::not_found)
-      return fail(Errc::not_found, "{}: no such file or directory", path);
+      return fail_as(ENOENT, "{}: no such file or directory", path);
     if (!next) return std::unexpected(next.error().within("{}", path));
     name = todo[i];
     if (next->is_directory()) {

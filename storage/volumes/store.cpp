@@ -69,7 +69,7 @@ Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool wi
   CHECK(make_dirs(dir));
   const std::string fresh = join_path(dir, std::string(kUnfinished) + random_id().substr(0, 16));
   if (::mkdir(fresh.c_str(), 0700) != 0) return sys_error("make {}", fresh);
-  auto made = write_file_atomic(join_path(fresh, kVolumeFile), json::to_text(record));
+  auto made = write_new_file(join_path(fresh, kVolumeFile), json::to_text(record));
   const std::string data = join_path(fresh, "_data");
   if (made && with_data && ::mkdir(data.c_str(), 0755) != 0) made = sys_error("make {}", data);
   // Whatever the umask.
@@ -98,8 +98,8 @@ Result<> look_at_device(const std::string& dir, const VolumeMount& what) {
   const int reason = errno;
   const auto flags = mount_flags(what.flags) | MS_BIND;
   if (reason == ENOENT)
-    return fail(
-        Errc::not_found,
+    return fail_as(
+        ENOENT,
         "failed to mount local volume: mount {}:{}, flags: {:#x}: no such file or directory",
         what.device, dir, flags);
   return sys_error_of(reason, "failed to mount local volume: mount {}:{}, flags: {:#x}",
@@ -113,8 +113,8 @@ Result<UniqueFd> open_target(const Fill& fill) {
   if (fill.subpath.empty()) return root;
   auto inside = open_in_root(root, fill.subpath, O_PATH);
   if (!inside && inside.error().sys == ENOENT)
-    return fail(Errc::not_found, "cannot access path {}/{}: no such file or directory", fill.data,
-                fill.subpath);
+    return fail_as(ENOENT, "cannot access path {}/{}: no such file or directory", fill.data,
+                   fill.subpath);
   struct stat st {};
   if (inside && ::fstat(inside->get(), &st) == 0 && !S_ISDIR(st.st_mode)) return UniqueFd{};
   return inside;

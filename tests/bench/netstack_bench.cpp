@@ -140,10 +140,7 @@ int bench() {
     const auto start = Clock::now();
     if (!room.attach(id_of(fmt::format("{:04x}", i)), {{"tcp", 80, "", 0, 0}})) return 1;
     attach_ms.push_back(seconds(start) * 1e3);
-    Request detach;
-    detach.op = "detach";
-    detach.container_id = id_of(fmt::format("{:04x}", i));
-    if (!room.ask(detach)) return 1;
+    if (!room.ask(op::Detach{id_of(fmt::format("{:04x}", i))})) return 1;
   }
   std::sort(attach_ms.begin(), attach_ms.end());
   std::printf("attach, pool filled: min %.2f  p50 %.2f  p90 %.2f ms\n", attach_ms.front(),

@@ -50,8 +50,8 @@ void keeper_message(std::string_view input) {
 }
 
 void netstack_message(std::string_view input) {
-  all_read<netstack::Request, netstack::Reply, netstack::Endpoint, netstack::RestoreRequest,
-           netstack::VaultRequest, netstack::VaultEntry>(input);
+  all_read<netstack::Request, netstack::Reply, netstack::Endpoint, netstack::VaultRequest,
+           netstack::VaultEntry>(input);
 }
 
 // Messages, a line each, from netstack to the keeper's vault.

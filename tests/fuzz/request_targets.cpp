@@ -6,7 +6,7 @@
 #include "engine/face/update.hpp"
 #include "engine/inspect/list_filter.hpp"
 #include "engine/monitor/streams/detach_keys.hpp"
-#include "engine/network/links.hpp"
+#include "engine/request/links.hpp"
 #include "engine/request/merge.hpp"
 #include "engine/request/mount_request.hpp"
 #include "engine/request/mounts.hpp"

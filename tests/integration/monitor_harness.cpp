@@ -140,9 +140,7 @@ Harness::Harness() : spec(busybox_spec()) {
 Harness::~Harness() {
   if (monitor_ && !monitor_.ended()) {
     Request kill;
-    kill.op = "signal";
-    kill.signal = SIGKILL;
-    kill.all = true;
+    kill.what = op::Signal{"", SIGKILL, true};
     if (!socket_) connect();
     if (socket_) (void)send_message(socket_, json::to_text(kill), {});
     socket_.reset();
@@ -170,14 +168,16 @@ bool Harness::receive(std::chrono::milliseconds time) {
   return true;
 }
 
-Answer Harness::ask(Request request, std::vector<UniqueFd> fds) {
+Answer Harness::ask(Request::What what, std::vector<UniqueFd> fds) {
+  Request request;
   request.seq = ++seq_;
+  request.what = std::move(what);
   Message message{json::to_text(request), std::move(fds)};
   EXPECT_TRUE(send_message(socket_, message).has_value());
   message.fds.clear();
   while (answers_.empty() && receive(kPatience)) continue;
   if (answers_.empty()) {
-    ADD_FAILURE() << "no answer to " << request.op;
+    ADD_FAILURE() << "no answer to " << message::name_of_op(request.what);
     return {};
   }
   auto answer = std::move(answers_.front());
@@ -186,20 +186,13 @@ Answer Harness::ask(Request request, std::vector<UniqueFd> fds) {
   return answer;
 }
 
-Answer Harness::ask(const std::string& op) {
-  Request request;
-  request.op = op;
-  return ask(std::move(request));
-}
+Answer Harness::ask(const std::string& op) { return ask(message::Unknown{op}); }
 
 Answer Harness::create(std::vector<UniqueFd> fds) {
   EXPECT_TRUE(write_file_atomic(dir_ + "/bundle/config.json", json::to_text(spec), 0600,
                                 Durability::unsynced)
                   .has_value());
-  Request request;
-  request.op = "create";
-  request.create = create_request;
-  auto answer = ask(std::move(request), std::move(fds));
+  auto answer = ask(op::Create{create_request}, std::move(fds));
   EXPECT_FALSE(answer.error.has_value()) << answer.error->message;
   return answer;
 }
@@ -233,8 +226,7 @@ Answer Harness::event(const std::string& name, bool acknowledge) {
   }
   if (name == "exit" && acknowledge) {
     Request ack;
-    ack.op = "ack";
-    ack.n = found->n;
+    ack.what = op::Ack{found->n};
     EXPECT_TRUE(send_message(socket_, json::to_text(ack), {}).has_value());
   }
   return *found;
@@ -245,14 +237,12 @@ Answer Harness::exec(const std::string& id, std::vector<std::string> args,
   oci::Process process;
   process.args = std::move(args);
   process.env = spec.process.env;
-  Request request;
-  request.op = "exec";
-  request.exec.emplace();
-  request.exec->exec_id = id;
-  request.exec->process = json::to_json(process);
-  request.exec->tty = tty;
-  request.exec->attached = attach.has_value();
-  if (attach) request.exec->attach = *attach;
+  op::Exec request;
+  request.exec.exec_id = id;
+  request.exec.process = json::to_json(process);
+  request.exec.tty = tty;
+  request.exec.attached = attach.has_value();
+  if (attach) request.exec.attach = *attach;
   std::vector<UniqueFd> fds;
   if (fd) fds.push_back(std::move(fd));
   return ask(std::move(request), std::move(fds));

@@ -56,8 +56,8 @@ class Harness {
   Create create_request;
 
   // Sends a request with descriptors (moved), waits for its answer; events are kept.
-  Answer ask(Request request, std::vector<UniqueFd> fds = {});
-  Answer ask(const std::string& op);
+  Answer ask(Request::What what, std::vector<UniqueFd> fds = {});
+  Answer ask(const std::string& op);  // one without fields
   // create and start, and expects success.
   Answer create(std::vector<UniqueFd> fds = {});
   void start();

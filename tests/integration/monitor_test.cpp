@@ -33,13 +33,8 @@ class MonitorTest : public ::testing::Test {
   }
   Harness& h() { return *h_; }
   void script(const std::string& text) { h().spec.process.args = {"/bin/sh", "-c", text}; }
-  Request signal(int number, bool all = false, const std::string& exec_id = "") {
-    Request r;
-    r.op = "signal";
-    r.signal = number;
-    r.all = all;
-    r.exec_id = exec_id;
-    return r;
+  op::Signal signal(int number, bool all = false, const std::string& exec_id = "") {
+    return {exec_id, number, all};
   }
   // A created container with one client attached from before its start.
   void create_attached(Stream& stream, Attach attach) {
@@ -231,10 +226,7 @@ TEST_F(MonitorTest, AFailedStartNamesTheReasonAndEnds) {
 TEST_F(MonitorTest, AFailedCreateLeavesNothing) {
   h().spec.mounts.push_back({"/x", "bind", "/nonexistent/source", {"rbind"}});
   ASSERT_TRUE(write_file_atomic(h().dir() + "/bundle/config.json", json::to_text(h().spec)));
-  Request request;
-  request.op = "create";
-  request.create = h().create_request;
-  const auto answer = h().ask(std::move(request));
+  const auto answer = h().ask(op::Create{h().create_request});
   ASSERT_TRUE(answer.error.has_value());
   EXPECT_THAT(answer.error->message, HasSubstr("/nonexistent/source"));
   EXPECT_TRUE(h().monitor_ends_within(kPatience));
@@ -262,8 +254,7 @@ TEST_F(MonitorTest, GivesATerminalASizeAndDetaches) {
   create_attached(stream, attach);
   h().start();
   EXPECT_THAT(stream.read("120"), HasSubstr("40 120"));
-  Request resize;
-  resize.op = "resize";
+  op::Resize resize;
   resize.size = {50, 132};
   EXPECT_FALSE(h().ask(resize).error.has_value());
   stream.send("hel");
@@ -277,9 +268,7 @@ TEST_F(MonitorTest, GivesATerminalASizeAndDetaches) {
   h().event("attach_closed");
   // It runs on, and takes the next client.
   Stream second;
-  Request request;
-  request.op = "attach";
-  request.attach = both_ways();
+  op::Attach request{both_ways()};
   std::vector<UniqueFd> fds;
   fds.push_back(second.theirs());
   EXPECT_FALSE(h().ask(std::move(request), std::move(fds)).error.has_value());
@@ -325,9 +314,7 @@ TEST_F(MonitorTest, KeepsStdinOpenForTheNextClientWithoutStdinOnce) {
   first.close();
   h().event("attach_closed");
   Stream second;
-  Request request;
-  request.op = "attach";
-  request.attach = both_ways();
+  op::Attach request{both_ways()};
   std::vector<UniqueFd> fds;
   fds.push_back(second.theirs());
   h().ask(std::move(request), std::move(fds));
@@ -414,8 +401,7 @@ TEST_F(MonitorTest, ExecHasATerminalOfItsOwn) {
   auto attach = both_ways();
   attach.detach_keys = {1};
   ASSERT_FALSE(h().exec("t", {"sh"}, attach, stream.theirs(), true).error.has_value());
-  Request resize;
-  resize.op = "resize";
+  op::Resize resize;
   resize.exec_id = "t";
   resize.size = {11, 22};
   EXPECT_FALSE(h().ask(resize).error.has_value());

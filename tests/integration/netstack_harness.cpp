@@ -163,24 +163,22 @@ void Room::kill_netstack() {
   connection_.reset();
 }
 
-Result<Room::Answer> Room::ask(Request request) {
+Result<Room::Answer> Room::ask(Request::What what) {
+  Request request;
   request.seq = ++seq_;
+  request.what = std::move(what);
   CHECK(send_message(connection_, json::to_text(request), {}));
   TRY(auto message, receive_message(connection_));
   Answer answer;
   TRY(answer.reply, json::from_text<Reply>(message.text));
-  if (const auto& e = answer.reply.error)
-    return std::unexpected(Error{errc_from_name(e->code), e->sys, e->message});
+  if (const auto& e = answer.reply.error) return std::unexpected(message::from_wire(*e));
   if (!message.fds.empty()) answer.netns = std::move(message.fds.front());
   return answer;
 }
 
 Result<Room::Answer> Room::attach(const std::string& id, std::vector<PortRequest> ports,
                                   const std::string& network) {
-  Request r;
-  r.op = "attach";
-  r.attach = AttachRequest{id, "test", network, {}, {}, std::move(ports)};
-  return ask(std::move(r));
+  return ask(op::Attach{AttachRequest{id, "test", network, {}, {}, std::move(ports)}});
 }
 
 Child Room::start_inside(const UniqueFd& netns, const std::function<int()>& function) {

@@ -79,7 +79,7 @@ class Room {
     UniqueFd netns;
   };
   // A request on a connection that is kept, blocking.
-  Result<Answer> ask(Request request);
+  Result<Answer> ask(Request::What what);
   Result<Answer> attach(const std::string& id, std::vector<PortRequest> ports = {},
                         const std::string& network = "bridge");
 

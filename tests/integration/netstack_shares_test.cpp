@@ -205,10 +205,7 @@ class Shares : public ::testing::Test {
     for (int i = 0; i < 3; ++i) EXPECT_EQ(unserved(), "");
     EXPECT_LT(descriptors(), kDescriptors * 3 / 4) << "of the reserve nothing is given";
     flooder.stop();
-    Request detach;
-    detach.op = "detach";
-    detach.container_id = id_of("aa");
-    ASSERT_TRUE(room_->ask(detach));
+    ASSERT_TRUE(room_->ask(op::Detach{id_of("aa")}));
     // What was made ahead (sockets, pipes) may differ.
     EXPECT_TRUE(eventually([&] { return descriptors() < at_rest_ + 200; }))
         << descriptors() << " descriptors, at rest " << at_rest_;

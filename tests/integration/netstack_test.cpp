@@ -282,10 +282,7 @@ TEST_F(Netstack, TakenPortsAreConflictsInDockersWords) {
   // What failed has taken nothing: the address of the first is given again.
   EXPECT_EQ(b->reply.endpoint->address, "172.17.0.2");
   // And it is free again after detach.
-  Request detach;
-  detach.op = "detach";
-  detach.container_id = id_of("bb");
-  ASSERT_TRUE(room_->ask(detach));
+  ASSERT_TRUE(room_->ask(op::Detach{id_of("bb")}));
   const auto d = room_->attach(id_of("cc"), {tcp_port(80, ours)});
   EXPECT_TRUE(d) << d.error().message;
 }
@@ -471,9 +468,7 @@ TEST_F(Netstack, ASuccessorServesTheSamePortsWithinASecond) {
   ::shutdown(waiting.get(), SHUT_WR);
   EXPECT_EQ(read_to_end(waiting), before.gateway + "\ntwo");
   EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);  // ten times what is promised
-  Request list;
-  list.op = "list";
-  const auto listed = room_->ask(list);
+  const auto listed = room_->ask(op::List{});
   ASSERT_TRUE(listed);
   ASSERT_EQ(listed->reply.endpoints.size(), 1U);
   EXPECT_EQ(listed->reply.endpoints[0].endpoint_id, before.endpoint_id);
@@ -482,9 +477,7 @@ TEST_F(Netstack, ASuccessorServesTheSamePortsWithinASecond) {
   ASSERT_TRUE(b) << b.error().message;
   EXPECT_NE(b->reply.endpoint->address, before.address);
   EXPECT_EQ(room_->run_inside(b->netns, [&] { return ping(before.address); }), 0);
-  Request keep;
-  keep.op = "keep";
-  ASSERT_TRUE(room_->ask(keep));
+  ASSERT_TRUE(room_->ask(op::Keep{}));
   UniqueFd fd;
   for (int i = 0; i < 6000 && room_->vault().size() > 1; ++i) ::usleep(10'000);
   EXPECT_EQ(room_->vault().size(), 1U) << "the subnet alone stays";
@@ -566,9 +559,8 @@ TEST_F(Netstack, IsSandboxed) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the sanitizers need other system calls";
 #endif
-  Request hello;  // it listens before the sandbox stands, and answers after
-  hello.op = "hello";
-  ASSERT_TRUE(room_->ask(hello));
+  // It listens before the sandbox stands, and answers after.
+  ASSERT_TRUE(room_->ask(op::Hello{}));
   const auto status = read_file(fmt::format("/proc/{}/status", room_->netstack_pid()));
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_NE(status->find("Seccomp:\t2"), std::string::npos);

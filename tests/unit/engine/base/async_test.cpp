@@ -1,6 +1,7 @@
 #include "engine/base/async.hpp"
 
 #include <atomic>
+#include <csignal>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -9,7 +10,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/own_thread.hpp"
+#include "engine/base/process/wait.hpp"
 
 namespace coracle {
 namespace {
@@ -33,6 +36,75 @@ TEST(Turns, AreTakenOneAtATimeInOrder) {
   io.run();
   EXPECT_THAT(order, ElementsAre(0, 0, 1, 1, 2, 2));
   EXPECT_FALSE(turns.busy());
+}
+
+Coro<void> waiter(OneShot<int>& shot, std::vector<int>& got) {
+  const bool set = co_await shot.wait();
+  got.push_back(set ? shot.value() : -1);
+}
+
+TEST(OneShot, IsSetOnceForAllWhoWait) {
+  asio::io_context io;
+  Scope scope(io);
+  OneShot<int> shot(io);
+  std::vector<int> got;
+  for (int i = 0; i < 2; ++i) scope.start("waiter", waiter(shot, got));
+  asio::post(io, [&] {
+    shot.set(7);
+    shot.set(8);
+  });
+  io.run();
+  EXPECT_THAT(got, ElementsAre(7, 7));
+  // Whoever comes later does not wait.
+  io.restart();
+  scope.start("late", waiter(shot, got));
+  io.run();
+  EXPECT_THAT(got, ElementsAre(7, 7, 7));
+}
+
+TEST(OneShot, ACancelledWaiterIsToldSo) {
+  asio::io_context io;
+  Scope scope(io);
+  OneShot<int> shot(io);
+  std::vector<int> got;
+  scope.start("waiter", waiter(shot, got));
+  io.poll();
+  scope.cancel();
+  io.restart();
+  io.run();
+  EXPECT_THAT(got, ElementsAre(-1));
+}
+
+Coro<void> await_child(asio::io_context& io, const Pidfd& child, bool& in_time, bool& in_the_end) {
+  in_time = co_await wait_until_ended(io, child, 10ms);
+  (void)child.send_signal(SIGKILL);
+  in_the_end = co_await wait_until_ended(io, child, 1h);
+}
+
+TEST(WaitUntilEnded, IsToldByThePidfdOrByTheLimit) {
+  SpawnOptions options;
+  options.program = "/bin/sleep";
+  options.argv = {"sleep", "3600"};
+  auto child = spawn(options);
+  ASSERT_TRUE(child) << child.error().message;
+  asio::io_context io;
+  Scope scope(io);
+  bool in_time = true, in_the_end = false;
+  scope.start("await", await_child(io, *child, in_time, in_the_end));
+  io.run();
+  EXPECT_FALSE(in_time);
+  EXPECT_TRUE(in_the_end);
+  (void)child->wait();
+}
+
+TEST(Defer, IsDoneHoweverTheScopeIsLeftUnlessReleased) {
+  int done = 0;
+  {
+    const Defer first([&] { ++done; });
+    Defer second([&] { done += 10; });
+    second.release();
+  }
+  EXPECT_EQ(1, done);
 }
 
 Coro<void> sleeper(asio::io_context& io, bool& ended) {

@@ -1,4 +1,4 @@
-#include "engine/network/links.hpp"
+#include "engine/request/links.hpp"
 
 #include <gtest/gtest.h>
 

@@ -13,14 +13,14 @@ using testing::HasSubstr;
 TEST(Mounts, BindsAreTakenApart) {
   const auto bind = parse_bind("/src/./x:/dst/:ro,z");
   ASSERT_TRUE(bind);
-  EXPECT_EQ(bind->type, "bind");
+  EXPECT_EQ(bind->type, MountType::bind);
   EXPECT_EQ(bind->source, "/src/x");
   EXPECT_EQ(bind->destination, "/dst");
   EXPECT_FALSE(bind->rw);
   EXPECT_TRUE(bind->create_source);
   const auto named = parse_bind("data:/dst:nocopy");
   ASSERT_TRUE(named);
-  EXPECT_EQ(named->type, "volume");
+  EXPECT_EQ(named->type, MountType::volume);
   EXPECT_EQ(named->name, "data");
   EXPECT_TRUE(named->no_copy);
   EXPECT_TRUE(parse_bind("/only")->anonymous);
@@ -51,7 +51,7 @@ TEST(Mounts, VolumesOfTheImageGiveWayToWhatWasAskedFor) {
   const auto all = plan_mounts(host, config);
   ASSERT_TRUE(all);
   ASSERT_EQ(all->size(), 2U);
-  EXPECT_EQ((*all)[0].type, "bind");
+  EXPECT_EQ((*all)[0].type, MountType::bind);
   EXPECT_EQ((*all)[1].destination, "/more");
   EXPECT_TRUE((*all)[1].anonymous);
 }
@@ -87,7 +87,7 @@ TEST(Mounts, TheLastOfInheritedMountsCountsAndWhatIsAskedForCoversThem) {
   ContainerConfig config;
   config.volumes["/data"];
   std::vector<MountRecord> inherited(3);
-  inherited[0].type = inherited[1].type = inherited[2].type = "volume";
+  inherited[0].type = inherited[1].type = inherited[2].type = MountType::volume;
   inherited[0].destination = inherited[1].destination = "/data";
   inherited[0].name = "first";
   inherited[1].name = "last";
@@ -107,7 +107,7 @@ TEST(Mounts, WhatIsTakenFromAnotherContainer) {
   ContainerRecord from;
   from.host.tmpfs["/short"] = "";
   from.mounts.resize(2);
-  from.mounts[0].type = from.mounts[1].type = "tmpfs";
+  from.mounts[0].type = from.mounts[1].type = MountType::tmpfs;
   from.mounts[0].destination = "/short";
   from.mounts[1].destination = "/long";
   const auto all = inherited_mounts(from, false);
