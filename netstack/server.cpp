@@ -7,6 +7,7 @@
 
 #include "engine/base/channel.hpp"
 #include "engine/base/log.hpp"
+#include "netstack/base/accept.hpp"
 #include "netstack/takeover.hpp"
 
 namespace coracle::netstack {
@@ -36,8 +37,8 @@ void Server::accept() {
     if (!socket) {
       if (socket.error().sys == EMFILE || socket.error().sys == ENFILE) {
         // It waits in the backlog, which would wake us again at once.
-        watch_.set(0);
-        resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.set(EPOLLIN); });
+        watch_.change(0);
+        resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.change(EPOLLIN); });
       }
       return;
     }

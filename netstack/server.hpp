@@ -7,7 +7,7 @@
 #include <string>
 
 #include "engine/base/channel.hpp"
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/endpoints.hpp"
 #include "netstack/protocol.hpp"
 

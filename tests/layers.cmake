@@ -20,7 +20,7 @@ set(RULES
   "engine/spec/ -> engine/spec/.* engine/face/(types|container_config|host_config)[.]hpp ${BASE}"
   "engine/runtime/mounts/ -> engine/runtime/mounts/.* engine/spec/.* ${BASE}"
   "engine/runtime/ -> engine/runtime/.* engine/spec/.* ${BASE}"
-  "engine/monitor/streams/ -> engine/monitor/streams/.* engine/monitor/(loop|protocol)[.]hpp engine/runtime/launch[.]hpp ${BASE}"
+  "engine/monitor/streams/ -> engine/monitor/streams/.* engine/monitor/protocol[.]hpp engine/runtime/launch[.]hpp ${BASE}"
   "engine/monitor/ -> engine/monitor/.* engine/runtime/.* engine/spec/.* ${BASE}"
   "engine/init/ -> engine/init/.* ${BASE}"
   "engine/rootless/ -> engine/rootless/.* netstack/(client|protocol|takeover)[.]hpp ${BASE}"

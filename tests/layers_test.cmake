@@ -29,7 +29,7 @@ function(expect wanted file include)
       engine/container/table.hpp engine/lifecycle/lifecycle.hpp engine/logs/logs.hpp engine/monitor/protocol.hpp
       engine/monitor/session.hpp storage/storage.hpp storage/images/image.hpp storage/images/store.hpp
       storage/content/digest.hpp storage/snapshots/diff.hpp netstack/client.hpp netstack/bridge/bridge.hpp
-      netstack/base/loop.hpp netstack/endpoints.hpp shim/config.hpp tests/harness.hpp)
+      netstack/base/shares.hpp netstack/endpoints.hpp shim/config.hpp tests/harness.hpp)
     file(WRITE "${tree}/${header}" "#pragma once\n")
   endforeach()
   file(APPEND "${tree}/${file}" "#include ${include}\n")
@@ -70,7 +70,7 @@ expect(fails storage/content/digest.cpp "\"storage/snapshots/diff.hpp\"")
 expect(fails storage/snapshots/diff.cpp "\"storage/images/store.hpp\"")
 expect(fails storage/images/gc.cpp "\"storage/storage.hpp\"")
 expect(fails netstack/main.cpp "\"storage/storage.hpp\"")
-expect(fails netstack/base/loop.cpp "\"netstack/endpoints.hpp\"")
+expect(fails netstack/base/shares.cpp "\"netstack/endpoints.hpp\"")
 expect(fails engine/logs/logs.cpp "\"engine/monitor/session.hpp\"")
 expect(fails engine/images.cpp "\"storage/content/digest.hpp\"")
 expect(fails engine/network/networks.cpp "\"netstack/bridge/bridge.hpp\"")

@@ -11,9 +11,9 @@
 #include <string>
 
 #include "engine/base/channel.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "engine/monitor/loop.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle::monitor {

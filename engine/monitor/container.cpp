@@ -8,6 +8,8 @@
 #include <csignal>
 #include <cstdio>
 
+#include <malloc.h>
+
 #include "engine/base/c_text.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
@@ -41,6 +43,7 @@ Result<> Container::create(Create create, std::vector<UniqueFd> fds) {
   CHECK(fail_point("monitor.create"));
   UniqueFd netns;
   CHECK(make_dirs(asked_.run_dir));
+  TRY(scratch_, Scratch::make());
   TRY(log_, LogWriter::open(asked_.log));
   TRY(const auto spec, read_spec());
   CHECK(take_descriptors(spec, fds, netns));
@@ -201,6 +204,7 @@ Result<Container::ExecInstance> Container::make_exec(const Exec& exec, UniqueFd 
 
 Stdio::Options Container::stdio_options(const std::string& exec_id) {
   Stdio::Options options;
+  options.scratch = scratch_.bytes();
   options.detached = [this, exec_id] { handlers_.event("detached", exec_id); };
   options.client_closed = [this, exec_id] { handlers_.event("attach_closed", exec_id); };
   options.all_gone = [this] { check_gone(); };
@@ -351,6 +355,10 @@ void Container::check_gone() {
   if (!clients) handlers_.streams_gone();
 }
 
-void Container::trim() { log_.trim(); }
+void Container::trim() {
+  log_.trim();
+  scratch_.release();
+  ::malloc_trim(0);
+}
 
 }  // namespace coracle::monitor

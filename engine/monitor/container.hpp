@@ -13,16 +13,17 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/freezer.hpp"
 #include "engine/monitor/guard.hpp"
-#include "engine/monitor/loop.hpp"
 #include "engine/monitor/oom.hpp"
 #include "engine/monitor/process_tree.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor/streams/log_writer.hpp"
+#include "engine/monitor/streams/scratch.hpp"
 #include "engine/monitor/streams/stdio.hpp"
 #include "engine/runtime/launch.hpp"
 
@@ -75,6 +76,7 @@ class Container {
   // Shuts all streams down, then lets the container's mounts go.
   void end();
 
+  // Gives memory back that is not needed until something happens.
   void trim();
   [[nodiscard]] Status status() const { return status_; }
   [[nodiscard]] bool paused() const { return paused_; }
@@ -108,6 +110,7 @@ class Container {
   Create asked_;
   Status status_ = Status::none;
   UniqueFd lifeline_;
+  Scratch scratch_;
   LogWriter log_;
   std::unique_ptr<Stdio> stdio_;
   std::optional<runtime::Launched> launched_;

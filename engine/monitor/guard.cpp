@@ -44,10 +44,7 @@ void Guard::ask() {
 
 void Guard::again() {
   delay_ = std::clamp(delay_ * 2, kFirstDelay, kLongestDelay);
-  retry_ = loop_.after(delay_, [this] {
-    retry_ = 0;
-    ask();
-  });
+  retry_ = loop_.after(delay_, [this] { ask(); });
 }
 
 // It says nothing but that it does not know of this (one of an older coracle), or ends.
@@ -60,7 +57,7 @@ void Guard::heard() {
 }
 
 void Guard::end() {
-  loop_.cancel(retry_);
+  retry_.reset();
   watch_.reset();
   if (socket_ && send_message(socket_, kDone, {})) {
     // Its mounts are ours to take down, and are when nobody else holds one of its namespaces.

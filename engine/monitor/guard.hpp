@@ -7,10 +7,10 @@
 #include <chrono>
 #include <string>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/process/members.hpp"
 #include "engine/base/process/process.hpp"
-#include "engine/monitor/loop.hpp"
 
 namespace coracle::monitor {
 
@@ -19,7 +19,6 @@ class Guard {
   explicit Guard(Loop& loop) : loop_(loop) {}
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
-  ~Guard() { loop_.cancel(retry_); }
 
   // Asks the keeper that listens at `socket`, and the next one should it be replaced. One that does
   // not listen now, or has not the means, is no error: the daemon sees to it as well.
@@ -39,7 +38,7 @@ class Guard {
   const OwnNamespaces* namespaces_ = nullptr;
   UniqueFd socket_;
   Loop::Watch watch_;  // behind socket_: destroyed before it
-  Loop::TimerId retry_ = 0;
+  Loop::Timer retry_;
   std::chrono::milliseconds delay_{0};
 };
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/monitor/oci_command.hpp"
 #include "engine/monitor/session.hpp"
@@ -35,9 +36,8 @@ Result<UniqueFd> inherited(const std::string& number) {
 
 Result<> serve(UniqueFd control) {
   ::setsid();  // fails when we lead a session already
-  monitor::Loop loop;
-  CHECK(loop.open());
-  monitor::Session session(loop);
+  TRY(const auto loop, Loop::make());
+  monitor::Session session(*loop);
   return session.run(std::move(control));
 }
 

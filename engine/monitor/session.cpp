@@ -169,10 +169,7 @@ void Session::ended(const Ended& what) {
   }
   auto& waiting = unacknowledged_[n];
   waiting.event = event;
-  waiting.patience = loop_.after(std::chrono::milliseconds(kAckWait_ms), [this, n] {
-    unacknowledged_.at(n).patience = 0;
-    settle(n);
-  });
+  waiting.patience = loop_.after(std::chrono::milliseconds(kAckWait_ms), [this, n] { settle(n); });
   connections_.broadcast(event);
   if (connections_.empty()) settle(n);
 }
@@ -192,7 +189,7 @@ void Session::record(const Ended& what) {
   }
   std::fprintf(stderr, "exit status not written yet id=%s code=%d reason=%s\n", asked.id.c_str(),
                what.code, written.error().message.c_str());
-  loop_.after(kRecordAgain, [this, what] {
+  record_again_ = loop_.after(kRecordAgain, [this, what] {
     if (!recorded_) record(what);
   });
 }
@@ -211,7 +208,6 @@ void Session::settle(std::uint64_t n) {
   const std::string exec_id = found->second.event.exec_id;
   // The file is the only one left who could tell: it is waited for.
   if (exec_id.empty() && !recorded_) return;
-  loop_.cancel(found->second.patience);
   unacknowledged_.erase(found);
   if (exec_id.empty()) return end();
   container_.end_exec(exec_id);
@@ -220,7 +216,7 @@ void Session::settle(std::uint64_t n) {
 void Session::settle_overdue() {
   std::vector<std::uint64_t> overdue;
   for (const auto& [n, waiting] : unacknowledged_) {
-    if (waiting.patience == 0 || connections_.empty()) overdue.push_back(n);
+    if (!waiting.patience.pending() || connections_.empty()) overdue.push_back(n);
   }
   for (const auto n : overdue) settle(n);
 }
@@ -233,7 +229,6 @@ void Session::nobody_left() {
 void Session::end() {
   if (ending_) return;
   ending_ = true;
-  for (auto& [n, waiting] : unacknowledged_) loop_.cancel(waiting.patience);
   unacknowledged_.clear();
   // Deferred: the answer to the request that brought us here is sent first.
   loop_.defer([this] {

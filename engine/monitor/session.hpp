@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/connections.hpp"
 #include "engine/monitor/container.hpp"
-#include "engine/monitor/loop.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle::monitor {
@@ -34,7 +34,7 @@ class Session {
  private:
   struct Unacknowledged {
     Answer event;
-    Loop::TimerId patience = 0;
+    Loop::Timer patience;
   };
 
   Result<> set_up_signals();
@@ -60,6 +60,7 @@ class Session {
   std::int32_t exit_code_ = 0;  // the container's, once stopped
   bool recorded_ = true;        // exit.json is written, or there is none to write
   int record_tries_ = 0;
+  Loop::Timer record_again_;
   bool ending_ = false;
 };
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 
 namespace coracle::netstack {
 

@@ -23,8 +23,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/address.hpp"
-#include "netstack/base/loop.hpp"
 
 namespace coracle::netstack {
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/worker.hpp"
 #include "netstack/bridge/netlink.hpp"
 

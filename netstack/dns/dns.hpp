@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/shares.hpp"
 #include "netstack/dns/dns_packet.hpp"
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <cerrno>
 
+#include "netstack/base/accept.hpp"
+
 namespace coracle::netstack {
 namespace {
 
@@ -74,8 +76,8 @@ void DnsTcp::accept() {
 
 // They wait in the backlog: it would wake us again at once.
 void DnsTcp::pause() {
-  watch_.set(0);
-  resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.set(EPOLLIN); });
+  watch_.change(0);
+  resume_ = loop_.after(kNoDescriptorPause, [this] { watch_.change(EPOLLIN); });
 }
 
 void DnsTcp::take(UniqueFd client, const TenantPtr& tenant) {
@@ -130,7 +132,7 @@ bool DnsTcp::on_client(Place c, std::uint32_t events) {
 // One thing after the other: its question, the resolver's answer, its taking the answer.
 void DnsTcp::await(Place c) {
   const std::uint32_t for_question = c->query.empty() ? std::uint32_t{EPOLLIN} : 0;
-  c->client_watch.set(c->out.empty() ? for_question : std::uint32_t{EPOLLOUT});
+  c->client_watch.change(c->out.empty() ? for_question : std::uint32_t{EPOLLOUT});
 }
 
 bool DnsTcp::next_query(Place c) {
@@ -191,7 +193,7 @@ void DnsTcp::on_upstream(Place c, std::uint32_t events) {
     ask_next(c);
     return;
   }
-  if (c->to_upstream.empty()) c->upstream_watch.set(EPOLLIN);
+  if (c->to_upstream.empty()) c->upstream_watch.change(EPOLLIN);
   const bool open = read_into(c->upstream, c->from_upstream);
   const std::size_t size = whole_message(c->from_upstream);
   if (size == 0) {

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "engine/base/log.hpp"
+#include "netstack/base/accept.hpp"
 #include "netstack/base/frame.hpp"
 
 namespace coracle::netstack {
@@ -299,8 +300,8 @@ void Egress::accept() {
       if (errno != EMFILE && errno != ENFILE) return;
       if (const auto left_out = no_descriptor_.now())
         log::warn("outgoing connections wait: no descriptor is free{}", *left_out);
-      watch_.set(0);
-      pause_ = loop_.after(std::chrono::milliseconds(100), [this] { watch_.set(EPOLLIN); });
+      watch_.change(0);
+      pause_ = loop_.after(std::chrono::milliseconds(100), [this] { watch_.change(EPOLLIN); });
       return;
     }
     sockaddr_in original{};

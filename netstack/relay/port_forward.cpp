@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "engine/base/log.hpp"
+#include "netstack/base/accept.hpp"
 #include "netstack/relay/udp_forward.hpp"
 
 namespace coracle::netstack {
@@ -42,8 +43,8 @@ class TcpForward : public Forward {
 };
 
 void TcpForward::pause() {
-  watch_.set(0);
-  resume_ = context_.loop.after(kNoDescriptorPause, [this] { watch_.set(EPOLLIN); });
+  watch_.change(0);
+  resume_ = context_.loop.after(kNoDescriptorPause, [this] { watch_.change(EPOLLIN); });
 }
 
 void TcpForward::accept_batch() {
@@ -58,8 +59,9 @@ void TcpForward::accept_batch() {
     if (!spare_) spare_ = context_.tcp_sockets.take();
     if (!spare_) {
       // Connections wait in the backlog. The timer is for the case that none can be made.
-      watch_.set(0);
-      resume_ = context_.loop.after(std::chrono::milliseconds(1), [this] { watch_.set(EPOLLIN); });
+      watch_.change(0);
+      resume_ =
+          context_.loop.after(std::chrono::milliseconds(1), [this] { watch_.change(EPOLLIN); });
       return;
     }
     sockaddr_storage raw{};

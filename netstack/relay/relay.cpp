@@ -225,18 +225,18 @@ void Relays::give_pipe(Pipe pipe) {
 void Relays::again(Relay* relay) {
   if (relay->queued) return;
   relay->queued = true;
-  if (again_.empty()) {
-    loop_.defer([this] {
-      std::vector<Relay*> now;
-      now.swap(again_);
-      // One that ends while another is pumped is taken out by end(): only itself can end itself.
-      for (auto* r : now) {
-        r->queued = false;
-        r->pump();
-      }
-    });
-  }
+  if (again_.empty()) next_round_ = loop_.after(std::chrono::milliseconds(0), [this] { round(); });
   again_.push_back(relay);
+}
+
+void Relays::round() {
+  std::vector<Relay*> now;
+  now.swap(again_);
+  // One that ends while another is pumped is taken out by end(): only itself can end itself.
+  for (auto* r : now) {
+    r->queued = false;
+    r->pump();
+  }
 }
 
 void Relays::end(Relay* relay) {

@@ -13,7 +13,7 @@
 #include <list>
 #include <vector>
 
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/shares.hpp"
 
 namespace coracle::netstack {
@@ -39,12 +39,14 @@ class Relays {
   Result<Pipe> take_pipe();
   void give_pipe(Pipe pipe);
   void again(Relay* relay);  // once more, after the others
+  void round();
   void end(Relay* relay);
 
   Loop& loop_;
   std::list<Relay*> relays_;
   std::vector<Pipe> pipes_;  // empty ones
   std::vector<Relay*> again_;
+  Loop::Timer next_round_;
   std::list<Loop::Timer> farewells_;  // one for each container that has just ended
 };
 

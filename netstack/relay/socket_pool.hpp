@@ -7,7 +7,7 @@
 #include <functional>
 #include <vector>
 
-#include "netstack/base/loop.hpp"
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/worker.hpp"
 
 namespace coracle::netstack {

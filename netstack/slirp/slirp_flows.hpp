@@ -17,8 +17,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "netstack/base/address.hpp"
-#include "netstack/base/loop.hpp"
 #include "netstack/base/shares.hpp"
 
 struct Slirp;

@@ -93,8 +93,7 @@ void Client::ready(std::uint32_t events) {
 }
 
 void Client::read_input() {
-  const auto buffer = loop_.scratch();
-  const auto n = read_some(socket_, buffer);
+  const auto n = read_some(socket_, scratch_);
   if (!n) {
     if (n.error().sys != EAGAIN) gone();
     return;
@@ -107,7 +106,7 @@ void Client::read_input() {
     return;
   }
   // After the end it is read only so that closing does not reset the connection under the reader.
-  if (!finishing_ && what_.in) owner_.client_sent(*this, {buffer.data(), *n});
+  if (!finishing_ && what_.in) owner_.client_sent(*this, {scratch_.data(), *n});
 }
 
 void Client::flush() {
@@ -145,11 +144,7 @@ void Client::send_end() {
 }
 
 void Client::give_up_after(int ms) {
-  loop_.cancel(patience_);
-  patience_ = loop_.after(std::chrono::milliseconds(ms), [this] {
-    patience_ = 0;
-    gone();
-  });
+  patience_ = loop_.after(std::chrono::milliseconds(ms), [this] { gone(); });
 }
 
 void Client::gone() {
@@ -159,7 +154,7 @@ void Client::gone() {
 }
 
 void Client::close() {
-  loop_.cancel(patience_);
+  patience_.reset();
   watch_.reset();
   socket_.reset();
   pending_ = {};

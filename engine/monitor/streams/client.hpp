@@ -8,12 +8,13 @@
 #pragma once
 
 #include <chrono>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "engine/monitor/loop.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor/streams/detach_keys.hpp"
 #include "engine/monitor/streams/log_writer.hpp"
@@ -32,13 +33,16 @@ class Client {
     virtual void client_gone(Client& client) = 0;     // last call
   };
 
-  Client(Loop& loop, Owner& owner, UniqueFd socket, Attach what, bool terminal)
+  //   scratch  a buffer for each read; others use it between two
+  Client(Loop& loop, Owner& owner, UniqueFd socket, Attach what, bool terminal,
+         std::span<char> scratch)
       : loop_(loop),
         owner_(owner),
         socket_(std::move(socket)),
         what_(std::move(what)),
         keys_(terminal ? DetachKeys(what_.detach_keys) : DetachKeys()),
-        framed_(!terminal && !what_.raw) {}
+        framed_(!terminal && !what_.raw),
+        scratch_(scratch) {}
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
   ~Client() { close(); }
@@ -82,13 +86,14 @@ class Client {
   Attach what_;
   DetachKeys keys_;
   bool framed_;
+  std::span<char> scratch_;
   std::string pending_;
   std::chrono::steady_clock::time_point blocked_since_;
   bool input_ended_ = false;
   bool held_ = false;
   bool finishing_ = false;
   bool end_sent_ = false;
-  Loop::TimerId patience_ = 0;
+  Loop::Timer patience_;
 };
 
 }  // namespace coracle::monitor

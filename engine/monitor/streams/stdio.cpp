@@ -11,7 +11,6 @@
 namespace coracle::monitor {
 
 Stdio::~Stdio() {
-  loop_.cancel(patience_);
   for (const auto& client : clients_) client->close();
 }
 
@@ -114,7 +113,7 @@ void Stdio::update_sources() {
 
 bool Stdio::read_source(Source& source) {
   if (!source.fd) return false;
-  const auto buffer = loop_.scratch();
+  const auto buffer = options_.scratch;
   const auto n = read_some(source.fd, buffer);
   if (!n && n.error().sys == EAGAIN) return false;
   if (!n && n.error().sys == EIO && options_.terminal) {
@@ -140,7 +139,7 @@ bool Stdio::read_source(Source& source) {
 
 // One that holds back nobody but the process is what a pipe is: it has all the time.
 void Stdio::be_patient() {
-  if (patience_ != 0 || draining_) return;
+  if (patience_.pending() || draining_) return;
   const auto now = std::chrono::steady_clock::now();
   constexpr std::chrono::milliseconds kLimit{kStalled_ms};
   auto wait = std::chrono::milliseconds::max();
@@ -154,10 +153,8 @@ void Stdio::be_patient() {
     }
   }
   if (!held_up || wait == std::chrono::milliseconds::max()) return;
-  patience_ = loop_.after(std::max(wait, std::chrono::milliseconds(1)), [this] {
-    patience_ = 0;
-    lose_patience();
-  });
+  patience_ =
+      loop_.after(std::max(wait, std::chrono::milliseconds(1)), [this] { lose_patience(); });
 }
 
 void Stdio::lose_patience() {
@@ -181,7 +178,7 @@ void Stdio::terminal_hung_up(Source& source) {
 
 void Stdio::drain(std::chrono::milliseconds limit) {
   draining_ = true;
-  loop_.cancel(patience_);
+  patience_.reset();
   slave_.reset();
   stdin_watch_.reset();
   stdin_.reset();
@@ -210,8 +207,8 @@ void Stdio::drain(std::chrono::milliseconds limit) {
 Result<> Stdio::attach(UniqueFd socket, Attach what) {
   TRY(const auto leftover, base64_decode(what.leftover_base64));
   what.leftover_base64.clear();
-  auto client =
-      std::make_shared<Client>(loop_, *this, std::move(socket), std::move(what), options_.terminal);
+  auto client = std::make_shared<Client>(loop_, *this, std::move(socket), std::move(what),
+                                         options_.terminal, options_.scratch);
   CHECK(client->open());
   clients_.push_back(client);
   be_patient();
@@ -253,7 +250,7 @@ void Stdio::client_input_ended(Client& client) { input_owner_left(client); }
 
 void Stdio::client_drained(Client&) {
   update_sources();
-  loop_.cancel(patience_);
+  patience_.reset();
   be_patient();
 }
 

@@ -15,13 +15,14 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
-#include "engine/monitor/loop.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/monitor/streams/client.hpp"
 #include "engine/monitor/streams/log_writer.hpp"
@@ -36,6 +37,7 @@ class Stdio final : public Client::Owner {
     bool open_stdin = false;              // else /dev/null
     bool stdin_once = false;              // the first client that had stdin closes it by going
     LogWriter* log = nullptr;             // null: no log
+    std::span<char> scratch;              // streams/scratch.hpp
     std::function<void()> detached;       // a client has typed its detach keys
     std::function<void()> client_closed;  // a client has gone
     std::function<void()> all_gone;       // after shut_down(): no client is left
@@ -107,7 +109,7 @@ class Stdio final : public Client::Owner {
   std::string stdin_pending_;
   bool stdin_closing_ = false;  // once stdin_pending_ is written
   ConsoleSize size_;
-  Loop::TimerId patience_ = 0;  // runs while a client holds the output up
+  Loop::Timer patience_;  // runs while a client holds the output up
   std::vector<std::shared_ptr<Client>> clients_;
   bool started_ = false;
   bool draining_ = false;
