@@ -85,7 +85,7 @@ endforeach()
 
 coracle_test(netstack_test
   SOURCES unit/netstack/base/address_test.cpp unit/netstack/dns/dns_test.cpp unit/netstack/relay/egress_test.cpp
-    unit/netstack/sandbox_test.cpp unit/netstack/base/shares_test.cpp
+    unit/netstack/sandbox_test.cpp unit/netstack/base/shares_test.cpp unit/netstack/bridge/netlink_test.cpp
   LIBS netstack_core)
 coracle_test(netstack_integration_test
   SOURCES integration/netstack_test.cpp integration/netstack_shares_test.cpp integration/netstack_client_test.cpp

@@ -12,14 +12,18 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <utility>
+
+#include <libmnl/libmnl.h>
 
 namespace coracle::netstack {
 namespace {
 
-constexpr std::uint8_t kAddrGenNone = 1;  // IN6_ADDR_GEN_MODE_NONE
+constexpr std::uint8_t kAddrGenNone = 1;         // IN6_ADDR_GEN_MODE_NONE
+constexpr std::size_t kLongestRead = 32 * 1024;  // the kernel puts no more of a dump into one
 
 ifinfomsg link_body(int index, unsigned flags, unsigned change) {
   ifinfomsg body{};
@@ -30,27 +34,77 @@ ifinfomsg link_body(int index, unsigned flags, unsigned change) {
   return body;
 }
 
-}  // namespace
-
-NetlinkRequest::NetlinkRequest(std::uint16_t type, std::uint16_t flags) {
-  nlmsghdr header{};
-  header.nlmsg_type = type;
-  header.nlmsg_flags = static_cast<std::uint16_t>(flags | NLM_F_REQUEST);
-  append(&header, sizeof header);
+void add(std::span<const char> message, std::vector<char>& to) {
+  to.insert(to.end(), message.begin(), message.end());
 }
 
-void NetlinkRequest::append(const void* data, std::size_t size) {
-  const auto at = bytes_.size();
-  bytes_.resize(at + NLMSG_ALIGN(size));
-  if (size != 0) std::memcpy(bytes_.data() + at, data, size);
+Result<> send(const UniqueFd& socket, std::span<const char> messages) {
+  if (::send(socket.get(), messages.data(), messages.size(), 0) < 0)
+    return sys_error("ask netlink");
+  return {};
+}
+
+// Reads messages and gives each to `take`, until that has the result.
+template <class Take>
+Result<> hear(const UniqueFd& socket, Take take) {
+  std::vector<char> buffer(kLongestRead);
+  for (;;) {
+    const ssize_t n = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return sys_error("hear from netlink");
+    int left = static_cast<int>(n);
+    const auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data());
+    for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+      if (const std::optional<Result<>> result = take(*message)) return *result;
+    }
+  }
+}
+
+// The fixed part of a message. Null: it is too short to have one.
+template <class T>
+const T* body_of(const nlmsghdr& message) {
+  if (mnl_nlmsg_get_payload_len(&message) < sizeof(T)) return nullptr;
+  return static_cast<const T*>(mnl_nlmsg_get_payload(&message));
+}
+
+// The errno that answers a request, 0 when it was carried out. Nothing: it is no such answer.
+std::optional<int> error_in(const nlmsghdr& message) {
+  if (message.nlmsg_type != NLMSG_ERROR) return std::nullopt;
+  const auto* body = body_of<nlmsgerr>(message);
+  return body != nullptr ? -body->error : EPROTO;
+}
+
+// An attribute of four bytes that stands behind a body of so many.
+std::optional<std::uint32_t> u32_of(const nlmsghdr& message, std::size_t body, std::uint16_t type) {
+  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(&message));
+  const auto* a = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(&message, body));
+  const auto left = [&] { return static_cast<int>(end - reinterpret_cast<const char*>(a)); };
+  for (; mnl_attr_ok(a, left()); a = mnl_attr_next(a)) {
+    if (mnl_attr_get_type(a) == type && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
+      return mnl_attr_get_u32(a);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+NetlinkRequest::NetlinkRequest(std::uint16_t type, std::uint16_t flags) : bytes_(MNL_NLMSG_HDRLEN) {
+  auto* header = mnl_nlmsg_put_header(bytes_.data());
+  header->nlmsg_type = type;
+  header->nlmsg_flags = static_cast<std::uint16_t>(flags | NLM_F_REQUEST);
+}
+
+nlmsghdr* NetlinkRequest::with_room(std::size_t more) {
+  bytes_.resize(bytes_.size() + MNL_ALIGN(more));
+  return reinterpret_cast<nlmsghdr*>(bytes_.data());
+}
+
+void NetlinkRequest::append(const void* fixed, std::size_t size) {
+  std::memcpy(mnl_nlmsg_put_extra_header(with_room(size), size), fixed, size);
 }
 
 NetlinkRequest& NetlinkRequest::put(std::uint16_t attribute, const void* data, std::size_t size) {
-  rtattr header{};
-  header.rta_type = attribute;
-  header.rta_len = static_cast<std::uint16_t>(RTA_LENGTH(size));
-  append(&header, sizeof header);
-  append(data, size);
+  mnl_attr_put(with_room(MNL_ATTR_HDRLEN + size), attribute, size, data);
   return *this;
 }
 
@@ -72,23 +126,18 @@ NetlinkRequest& NetlinkRequest::put_ipv4(std::uint16_t attribute, Ipv4 address) 
 
 std::size_t NetlinkRequest::open(std::uint16_t attribute) {
   const auto at = bytes_.size();
-  put(attribute, nullptr, 0);
+  mnl_attr_nest_start(with_room(MNL_ATTR_HDRLEN), attribute);
   return at;
 }
 
 void NetlinkRequest::close(std::size_t opened) {
-  rtattr header{};
-  std::memcpy(&header, bytes_.data() + opened, sizeof header);
-  header.rta_len = static_cast<std::uint16_t>(bytes_.size() - opened);
-  std::memcpy(bytes_.data() + opened, &header, sizeof header);
+  mnl_attr_nest_end(with_room(0), reinterpret_cast<nlattr*>(bytes_.data() + opened));
 }
 
-std::span<const char> NetlinkRequest::finish(std::uint32_t seq) {
-  nlmsghdr header{};
-  std::memcpy(&header, bytes_.data(), sizeof header);
-  header.nlmsg_len = static_cast<std::uint32_t>(bytes_.size());
-  header.nlmsg_seq = seq;
-  std::memcpy(bytes_.data(), &header, sizeof header);
+std::span<const char> NetlinkRequest::finish(std::uint32_t seq, std::uint16_t flags) {
+  auto* header = with_room(0);
+  header->nlmsg_seq = seq;
+  header->nlmsg_flags = static_cast<std::uint16_t>(header->nlmsg_flags | flags);
   return bytes_;
 }
 
@@ -105,94 +154,54 @@ Result<> Netlink::run(NetlinkRequest request) {
 }
 
 Result<> Netlink::run(std::vector<NetlinkRequest> requests) {
-  std::vector<char> all;
   const std::uint32_t first = seq_ + 1;
-  for (auto& r : requests) {
-    const auto bytes = r.finish(++seq_);
-    const auto at = all.size();
-    all.insert(all.end(), bytes.begin(), bytes.end());
-    nlmsghdr header{};
-    std::memcpy(&header, all.data() + at, sizeof header);
-    header.nlmsg_flags = static_cast<std::uint16_t>(header.nlmsg_flags | NLM_F_ACK);
-    std::memcpy(all.data() + at, &header, sizeof header);
-  }
-  if (::send(socket_.get(), all.data(), all.size(), 0) < 0) return sys_error("ask netlink");
-  std::uint32_t open = static_cast<std::uint32_t>(requests.size());
+  std::vector<char> all;
+  for (auto& r : requests) add(r.finish(++seq_, NLM_F_ACK), all);
+  CHECK(send(socket_, all));
+  std::size_t open = requests.size();
   int failed = 0;
   std::uint32_t which = 0;
-  alignas(nlmsghdr) std::array<char, 8192> buffer{};
-  while (open > 0) {
-    ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sys_error("hear from netlink");
-    auto left = static_cast<std::uint32_t>(n);
-    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(h, left);
-         h = NLMSG_NEXT(h, left)) {
-      if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first) continue;
-      const auto* e = static_cast<const nlmsgerr*>(NLMSG_DATA(h));
-      if (e->error != 0 && failed == 0) {
-        failed = -e->error;
-        which = h->nlmsg_seq - first;
-      }
-      --open;
+  return hear(socket_, [&](const nlmsghdr& h) -> std::optional<Result<>> {
+    const auto error = error_in(h);
+    if (!error || h.nlmsg_seq < first) return std::nullopt;
+    if (*error != 0 && failed == 0) {
+      failed = *error;
+      which = h.nlmsg_seq - first;
     }
-  }
-  if (failed != 0) return sys_error_of(failed, "netlink request {}", which + 1);
-  return {};
+    if (--open > 0) return std::nullopt;
+    if (failed != 0) return sys_error_of(failed, "netlink request {}", which + 1);
+    return Result<>();
+  });
 }
 
 Result<> Netlink::run_between(NetlinkRequest before, NetlinkRequest request, NetlinkRequest after) {
   const std::uint32_t first = seq_ + 1;
   std::vector<char> all;
-  for (auto* r : {&before, &request, &after}) {
-    const auto bytes = r->finish(++seq_);
-    const auto at = all.size();
-    all.insert(all.end(), bytes.begin(), bytes.end());
-    if (r != &request) continue;
-    nlmsghdr header{};
-    std::memcpy(&header, all.data() + at, sizeof header);
-    header.nlmsg_flags = static_cast<std::uint16_t>(header.nlmsg_flags | NLM_F_ACK);
-    std::memcpy(all.data() + at, &header, sizeof header);
-  }
-  if (::send(socket_.get(), all.data(), all.size(), 0) < 0) return sys_error("ask netlink");
-  alignas(nlmsghdr) std::array<char, 8192> buffer{};
-  for (;;) {
-    const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sys_error("hear from netlink");
-    auto left = static_cast<std::uint32_t>(n);
-    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(h, left);
-         h = NLMSG_NEXT(h, left)) {
-      if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq < first) continue;
-      const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(h))->error;
-      if (error != 0) return sys_error_of(error, "netlink transaction");
-      if (h->nlmsg_seq == first + 1) return {};
-    }
-  }
+  add(before.finish(++seq_), all);
+  add(request.finish(++seq_, NLM_F_ACK), all);
+  add(after.finish(++seq_), all);
+  CHECK(send(socket_, all));
+  return hear(socket_, [&](const nlmsghdr& h) -> std::optional<Result<>> {
+    const auto error = error_in(h);
+    if (!error || h.nlmsg_seq < first) return std::nullopt;
+    if (*error != 0) return sys_error_of(*error, "netlink transaction");
+    if (h.nlmsg_seq != first + 1) return std::nullopt;
+    return Result<>();
+  });
 }
 
 Result<> Netlink::dump(NetlinkRequest request, const std::function<void(const nlmsghdr&)>& each) {
-  const auto bytes = request.finish(++seq_);
-  if (::send(socket_.get(), bytes.data(), bytes.size(), 0) < 0) return sys_error("ask netlink");
-  std::vector<char> buffer(32 * 1024);
-  for (;;) {
-    const ssize_t n = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return sys_error("hear from netlink");
-    auto left = static_cast<std::uint32_t>(n);
-    for (auto* h = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(h, left);
-         h = NLMSG_NEXT(h, left)) {
-      if (h->nlmsg_seq != seq_) continue;
-      if (h->nlmsg_type == NLMSG_DONE) return {};
-      if (h->nlmsg_type == NLMSG_ERROR) {
-        const int error = -static_cast<const nlmsgerr*>(NLMSG_DATA(h))->error;
-        if (error == 0) return {};
-        return sys_error_of(error, "netlink dump");
-      }
-      each(*h);
-      if ((h->nlmsg_flags & NLM_F_MULTI) == 0) return {};
-    }
-  }
+  CHECK(send(socket_, request.finish(++seq_)));
+  return hear(socket_, [&](const nlmsghdr& h) -> std::optional<Result<>> {
+    if (h.nlmsg_seq != seq_) return std::nullopt;
+    if (h.nlmsg_type == NLMSG_DONE) return Result<>();
+    const auto error = error_in(h);
+    if (error.value_or(0) != 0) return sys_error_of(*error, "netlink dump");
+    if (error) return Result<>();
+    each(h);
+    if ((h.nlmsg_flags & NLM_F_MULTI) == 0) return Result<>();
+    return std::nullopt;
+  });
 }
 
 Result<Link> Netlink::link_of(const std::string& name) {
@@ -200,13 +209,10 @@ Result<Link> Netlink::link_of(const std::string& name) {
   request.body(link_body(0, 0, 0)).put_text(IFLA_IFNAME, name);
   Link link;
   const auto asked = dump(std::move(request), [&link](const nlmsghdr& h) {
-    auto* body = static_cast<ifinfomsg*>(NLMSG_DATA(const_cast<nlmsghdr*>(&h)));
+    const auto* body = body_of<ifinfomsg>(h);
+    if (body == nullptr) return;
     link.index = body->ifi_index;
-    auto left = h.nlmsg_len - static_cast<std::uint32_t>(NLMSG_LENGTH(sizeof *body));
-    for (auto* a = IFLA_RTA(body); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-      if (a->rta_type == IFLA_LINK && RTA_PAYLOAD(a) == sizeof link.peer)
-        std::memcpy(&link.peer, RTA_DATA(a), sizeof link.peer);
-    }
+    link.peer = static_cast<int>(u32_of(h, sizeof *body, IFLA_LINK).value_or(0));
   });
   if (!asked) {
     auto error = asked.error().within("look up the interface {}", name);
@@ -360,15 +366,10 @@ Result<std::vector<Subnet>> list_routes(Netlink& netlink) {
   request.body(body);
   std::vector<Subnet> routes;
   CHECK(netlink.dump(std::move(request), [&routes](const nlmsghdr& h) {
-    auto* m = static_cast<rtmsg*>(NLMSG_DATA(const_cast<nlmsghdr*>(&h)));
-    if (m->rtm_dst_len == 0 || m->rtm_table == RT_TABLE_LOCAL) return;
-    auto left = h.nlmsg_len - static_cast<std::uint32_t>(NLMSG_LENGTH(sizeof *m));
-    for (auto* a = RTM_RTA(m); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
-      if (a->rta_type != RTA_DST || RTA_PAYLOAD(a) != 4) continue;
-      std::uint32_t dst = 0;
-      std::memcpy(&dst, RTA_DATA(a), sizeof dst);
-      routes.push_back(Subnet{Ipv4{ntohl(dst)}, m->rtm_dst_len});
-    }
+    const auto* route = body_of<rtmsg>(h);
+    if (route == nullptr || route->rtm_dst_len == 0 || route->rtm_table == RT_TABLE_LOCAL) return;
+    if (const auto to = u32_of(h, sizeof *route, RTA_DST))
+      routes.push_back(Subnet{Ipv4{ntohl(*to)}, route->rtm_dst_len});
   }));
   return routes;
 }

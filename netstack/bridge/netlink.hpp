@@ -38,12 +38,14 @@ class NetlinkRequest {
   std::size_t open(std::uint16_t attribute);
   void close(std::size_t opened);
 
-  // The bytes, with the sequence number put in.
-  [[nodiscard]] std::span<const char> finish(std::uint32_t seq);
+  // The bytes, with the sequence number put in, and flags to those that there are.
+  [[nodiscard]] std::span<const char> finish(std::uint32_t seq, std::uint16_t flags = 0);
 
  private:
-  void append(const void* data, std::size_t size);
-  std::vector<char> bytes_;
+  void append(const void* fixed, std::size_t size);
+  // The message, with room for so many bytes at its end.
+  nlmsghdr* with_room(std::size_t more);
+  std::vector<char> bytes_;  // nlmsg_len of them
 };
 
 struct Link {
