@@ -11,10 +11,10 @@
 
 #include "engine/base/async.hpp"
 #include "engine/face/config.hpp"
+#include "engine/face/disk_usage.hpp"
 #include "engine/face/stats.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/face/types.hpp"
-#include "engine/face/usage.hpp"
 #include "storage/content/progress.hpp"
 #include "storage/images/image.hpp"
 #include "storage/registry/credentials.hpp"

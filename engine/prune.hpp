@@ -2,7 +2,7 @@
 #pragma once
 
 #include "engine/context.hpp"
-#include "engine/face/usage.hpp"
+#include "engine/face/disk_usage.hpp"
 #include "engine/images.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/volumes/volumes.hpp"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/base/ident.hpp"
-#include "engine/face/types.hpp"
+#include "engine/face/container_config.hpp"
 
 namespace coracle {
 

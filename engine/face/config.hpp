@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
-#include "engine/face/types.hpp"
+#include "engine/face/host_config.hpp"
 #include "storage/content/config.hpp"
 
 namespace coracle {

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
-#include "engine/face/types.hpp"
+#include "engine/face/container_options.hpp"
+#include "engine/face/event.hpp"
+#include "engine/face/log.hpp"
 
 namespace coracle {
 

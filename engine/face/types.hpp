@@ -2,8 +2,8 @@
 #pragma once
 
 #include "engine/face/container_config.hpp"
+#include "engine/face/container_options.hpp"
 #include "engine/face/container_view.hpp"
-#include "engine/face/containers.hpp"
 #include "engine/face/create.hpp"
 #include "engine/face/endpoint.hpp"
 #include "engine/face/event.hpp"

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "engine/face/types.hpp"
+#include "engine/face/host_config.hpp"
 
 namespace coracle {
 

@@ -8,7 +8,7 @@
 
 #include "engine/base/tree/walk.hpp"
 #include "engine/context.hpp"
-#include "engine/face/usage.hpp"
+#include "engine/face/disk_usage.hpp"
 
 namespace coracle {
 

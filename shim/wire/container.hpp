@@ -4,8 +4,13 @@
 #include <optional>
 #include <string>
 
-#include "engine/face/types.hpp"
-#include "engine/face/usage.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
+#include "engine/base/result.hpp"
+#include "engine/face/container_view.hpp"
+#include "engine/face/create.hpp"
+#include "engine/face/disk_usage.hpp"
+#include "engine/face/exec.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/base/json.hpp"
+
 namespace coracle::wire {
 
 Result<Filters> parse_filters(const std::string& text, std::span<const std::string_view> accepted) {

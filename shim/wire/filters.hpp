@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "engine/face/types.hpp"
+#include "engine/base/result.hpp"
+#include "engine/face/filters.hpp"
 
 namespace coracle::wire {
 

@@ -3,7 +3,8 @@
 
 #include <string>
 
-#include "engine/face/types.hpp"
+#include "engine/base/json.hpp"
+#include "engine/base/result.hpp"
 #include "shim/http/message.hpp"
 #include "storage/images/image.hpp"
 #include "storage/registry/credentials.hpp"

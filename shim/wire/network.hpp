@@ -1,7 +1,8 @@
 // Networks in Docker's JSON.
 #pragma once
 
-#include "engine/face/types.hpp"
+#include "engine/base/json.hpp"
+#include "engine/face/network_view.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle::wire {

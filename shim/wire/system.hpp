@@ -3,7 +3,9 @@
 
 #include <string>
 
-#include "engine/face/types.hpp"
+#include "engine/base/json.hpp"
+#include "engine/face/event.hpp"
+#include "engine/face/system_info.hpp"
 #include "shim/http/message.hpp"
 #include "storage/content/progress.hpp"
 

@@ -4,7 +4,8 @@
 #include <chrono>
 #include <string>
 
-#include "engine/face/types.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/face/container_view.hpp"
 
 namespace coracle::wire {
 

@@ -3,8 +3,10 @@
 
 #include <string>
 
+#include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
+#include "engine/face/disk_usage.hpp"
 #include "engine/face/stats.hpp"
-#include "engine/face/usage.hpp"
 #include "shim/http/message.hpp"
 
 namespace coracle::wire {

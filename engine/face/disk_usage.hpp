@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/face/types.hpp"
+#include "engine/face/container_view.hpp"
 #include "storage/images/image.hpp"
 #include "storage/volumes/volume.hpp"
 
