@@ -5,8 +5,10 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/base/async.hpp"
+#include "engine/base/later.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"
@@ -37,6 +39,15 @@ struct Context {
         config(std::move(config_)),
         store(config.data_root, config.exec_root),
         scope(io_) {}
+
+  // Runs it in the engine's scope, so that it is carried to its end when the client that asked has
+  // gone. So runs what changes a container: it is short, and half of it would leave a state that
+  // nobody asked for. What makes something for the client (an archive, an image) does not:
+  // docs/decisions/0051-what-ends-with-its-client.md.
+  template <class T>
+  Task<T> owned(const char* what, Task<T> task) {
+    return Later<T>(io, scope, what, std::move(task)).get();
+  }
 
   asio::io_context& io;
   Workers& workers;

@@ -1,8 +1,5 @@
 // The class behind the engine's face. Each question goes to the part that knows; what changes a
-// container runs in the engine's own scope (`owned`), so that it is carried to its end when the
-// client that asked has gone: it is short, and half of it would leave a state that nobody asked
-// for. What makes something for the client (an archive, an image) is not, and ends with it:
-// docs/decisions/0051-what-ends-with-its-client.md.
+// container runs in the engine's own scope (Context::owned).
 #include "engine/engine.hpp"
 
 #include <sys/prctl.h>
@@ -10,7 +7,6 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
-#include "engine/base/later.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/context.hpp"
@@ -76,7 +72,7 @@ class EngineImpl : public Engine {
 
   // -- containers
   Task<Created> create(CreateRequest request) override {
-    return owned("create", life_.create(std::move(request)));
+    return context_.owned("create", life_.create(std::move(request)));
   }
   [[nodiscard]] Result<> list(const ListOptions& options,
                               const ContainerVisitor& visit) const override {
@@ -92,30 +88,30 @@ class EngineImpl : public Engine {
   }
   Task<> start(std::string name) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("start", life_.start(std::move(c)));
+    co_return co_await context_.owned("start", life_.start(std::move(c)));
   }
   Task<> stop(std::string name, StopOptions options) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("stop", life_.stop(std::move(c), std::move(options)));
+    co_return co_await context_.owned("stop", life_.stop(std::move(c), std::move(options)));
   }
   Task<> restart(std::string name, StopOptions options) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("restart", life_.restart(std::move(c), std::move(options)));
+    co_return co_await context_.owned("restart", life_.restart(std::move(c), std::move(options)));
   }
   Task<> kill(std::string name, std::string signal) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("kill", life_.kill(std::move(c), std::move(signal)));
+    co_return co_await context_.owned("kill", life_.kill(std::move(c), std::move(signal)));
   }
   Task<> rename(std::string name, std::string to) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("rename", life_.rename(std::move(c), std::move(to)));
+    co_return co_await context_.owned("rename", life_.rename(std::move(c), std::move(to)));
   }
   Task<> remove(std::string name, bool force, bool volumes) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("remove", life_.remove(std::move(c), force, volumes));
+    co_return co_await context_.owned("remove", life_.remove(std::move(c), force, volumes));
   }
   Task<> remove_link(std::string name) override {
-    co_return co_await owned("remove link", life_.remove_link(std::move(name)));
+    co_return co_await context_.owned("remove link", life_.remove_link(std::move(name)));
   }
   Result<std::unique_ptr<Waiter>> wait(const std::string& name, WaitCondition condition) override {
     TRY(const auto c, context_.table.find(name));
@@ -127,15 +123,15 @@ class EngineImpl : public Engine {
   }
   Task<> pause(std::string name) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("pause", life_.pause(std::move(c)));
+    co_return co_await context_.owned("pause", life_.pause(std::move(c)));
   }
   Task<> unpause(std::string name) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("unpause", life_.unpause(std::move(c)));
+    co_return co_await context_.owned("unpause", life_.unpause(std::move(c)));
   }
   Task<std::vector<std::string>> update(std::string name, ContainerUpdate update) override {
     CO_TRY(auto c, context_.table.find(name));
-    co_return co_await owned("update", life_.update(std::move(c), std::move(update)));
+    co_return co_await context_.owned("update", life_.update(std::move(c), std::move(update)));
   }
   Result<AttachCheck> check_attach(const std::string& name,
                                    const AttachOptions& /*options*/) override {
@@ -194,11 +190,11 @@ class EngineImpl : public Engine {
   }
   Task<> exec_start_attached(std::string exec_id, std::vector<std::uint32_t> console_size,
                              UniqueFd client, std::string leftover) override {
-    return owned("exec", execs_.start_attached(std::move(exec_id), std::move(console_size),
-                                               std::move(client), std::move(leftover)));
+    return context_.owned("exec", execs_.start_attached(std::move(exec_id), std::move(console_size),
+                                                        std::move(client), std::move(leftover)));
   }
   Task<> exec_start_detached(std::string exec_id) override {
-    return owned("exec", execs_.start_detached(std::move(exec_id)));
+    return context_.owned("exec", execs_.start_detached(std::move(exec_id)));
   }
   Task<> exec_resize(std::string exec_id, std::uint16_t height, std::uint16_t width) override {
     return execs_.resize(std::move(exec_id), height, width);
@@ -252,11 +248,11 @@ class EngineImpl : public Engine {
   Task<storage::Volume> create_volume(std::string name, std::string driver,
                                       std::map<std::string, std::string> options,
                                       std::map<std::string, std::string> labels) override {
-    return owned("create volume", volumes_.create(std::move(name), std::move(driver),
-                                                  std::move(options), std::move(labels)));
+    return context_.owned("create volume", volumes_.create(std::move(name), std::move(driver),
+                                                           std::move(options), std::move(labels)));
   }
   Task<> remove_volume(std::string name, bool force) override {
-    return owned("remove volume", volumes_.remove(std::move(name), force));
+    return context_.owned("remove volume", volumes_.remove(std::move(name), force));
   }
   [[nodiscard]] Result<std::vector<NetworkView>> networks(const Filters& filters) const override {
     return networks_.list(filters);
@@ -283,20 +279,16 @@ class EngineImpl : public Engine {
     return coracle::disk_usage(context_, wanted);
   }
   Task<Pruned> prune_containers(Filters filters) override {
-    return owned("prune containers", prune_.containers(std::move(filters)));
+    return context_.owned("prune containers", prune_.containers(std::move(filters)));
   }
   Task<PrunedImages> prune_images(Filters filters) override {
-    return owned("prune images", prune_.images(std::move(filters)));
+    return context_.owned("prune images", prune_.images(std::move(filters)));
   }
   Task<Pruned> prune_volumes(Filters filters) override {
-    return owned("prune volumes", prune_.volumes(std::move(filters)));
+    return context_.owned("prune volumes", prune_.volumes(std::move(filters)));
   }
 
  private:
-  template <class T>
-  Task<T> owned(const char* what, Task<T> task) {
-    return Later<T>(context_.io, context_.scope, what, std::move(task)).get();
-  }
   Context context_;
   Networks networks_;
   Volumes volumes_;

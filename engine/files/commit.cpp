@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
-#include "engine/base/later.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle {
@@ -87,10 +86,10 @@ Task<> thaw(const Store& store, Lifecycle& life, ContainerPtr c) {
 // Pausing and resuming are carried to their end whatever becomes of the client: the engine's scope
 // has them, and the wait for them does not hear a cancellation.
 template <class T>
-Task<T> to_its_end(asio::io_context& io, Scope& scope, Task<T> task) {
-  Later<T> later(io, scope, "pause for a commit", std::move(task));
+Task<T> to_its_end(Context& context, Task<T> task) {
+  auto end = context.owned("pause for a commit", std::move(task));
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  auto result = co_await later.get();
+  auto result = co_await std::move(end);
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   co_return result;
 }
@@ -124,14 +123,14 @@ Task<std::string> commit_container(Context& context, Lifecycle& life, ContainerP
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
   auto freezing = freeze(context.store, life, c, request.pause);
-  CO_TRY(const bool frozen, co_await to_its_end(context.io, context.scope, std::move(freezing)));
+  CO_TRY(const bool frozen, co_await to_its_end(context, std::move(freezing)));
   auto use = c->uses.begin();
   use->pins = false;
   auto work = context.storage->commit(c->id(), std::move(options));
   const auto image = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
   if (frozen) {
     auto thawing = thaw(context.store, life, c);
-    CO_CHECK(co_await to_its_end(context.io, context.scope, std::move(thawing)));
+    CO_CHECK(co_await to_its_end(context, std::move(thawing)));
   }
   if (!image) co_return std::unexpected(image.error());
   if (!name.empty()) {
