@@ -102,6 +102,10 @@ Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*
   return out;
 }
 
+Result<storage::Image> Images::find(const std::string& name) const {
+  return context_.storage->find(name);
+}
+
 std::size_t Images::containers_of(const std::string& image_id) const {
   return static_cast<std::size_t>(std::ranges::count_if(
       context_.table.all(),
@@ -229,6 +233,10 @@ Task<storage::Removed> Images::remove(std::string name, bool force) {
   const bool gone = std::ranges::find(removed.deleted, image.id) != removed.deleted.end();
   if (gone) announce(*context_.events, "image", "delete", image.id, {{"name", image.id}});
   co_return removed;
+}
+
+Task<> Images::login(storage::RegistryAuth auth) {
+  return context_.storage->login(std::move(auth));
 }
 
 }  // namespace coracle

@@ -5,25 +5,28 @@
 #include <vector>
 
 #include "engine/context.hpp"
+#include "engine/face/images.hpp"
 
 namespace coracle {
 
-class Images {
+class Images final : public face::Images {
  public:
   explicit Images(Context& context) : context_(context) {}
 
-  [[nodiscard]] Result<std::vector<storage::Image>> list(const Filters& filters, bool all) const;
-  // That were made of it.
-  [[nodiscard]] std::size_t containers_of(const std::string& image_id) const;
-  // Made of it, or with it mounted (--mount type=image).
+  [[nodiscard]] Result<std::vector<storage::Image>> list(const Filters& filters,
+                                                         bool all) const override;
+  [[nodiscard]] Result<storage::Image> find(const std::string& name) const override;
+  [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override;
+  // By a container that was made of it, or has it mounted (--mount type=image).
   [[nodiscard]] bool is_used(const std::string& image_id) const;
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
-                            storage::Platform platform, storage::ProgressSink progress);
-  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress);
-  Task<storage::Image> import(UniqueFd from, storage::ImportOptions options);
-  Task<> save(std::vector<std::string> names, UniqueFd to);
-  Task<> tag(std::string name, std::string repo, std::string tag);
-  Task<storage::Removed> remove(std::string name, bool force);
+                            storage::Platform platform, storage::ProgressSink progress) override;
+  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
+  Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
+  Task<> save(std::vector<std::string> names, UniqueFd to) override;
+  Task<> tag(std::string name, std::string repo, std::string tag) override;
+  Task<storage::Removed> remove(std::string name, bool force) override;
+  Task<> login(storage::RegistryAuth auth) override;
 
  private:
   struct Users {

@@ -53,6 +53,18 @@ Result<PruneRule> prune_rule(const Filters& filters, Time at) {
 }
 
 Task<Pruned> Prune::containers(Filters filters) {
+  return context_.owned("prune containers", prune_containers(std::move(filters)));
+}
+
+Task<PrunedImages> Prune::images(Filters filters) {
+  return context_.owned("prune images", prune_images(std::move(filters)));
+}
+
+Task<Pruned> Prune::volumes(Filters filters) {
+  return context_.owned("prune volumes", prune_volumes(std::move(filters)));
+}
+
+Task<Pruned> Prune::prune_containers(Filters filters) {
   if (containers_run_) co_return already_running();
   containers_run_ = true;
   const Defer over([this] { containers_run_ = false; });
@@ -84,7 +96,7 @@ Task<Pruned> Prune::containers(Filters filters) {
   co_return pruned;
 }
 
-Task<PrunedImages> Prune::images(Filters filters) {
+Task<PrunedImages> Prune::prune_images(Filters filters) {
   if (images_run_) co_return already_running();
   images_run_ = true;
   const Defer over([this] { images_run_ = false; });
@@ -116,7 +128,7 @@ Task<PrunedImages> Prune::images(Filters filters) {
   co_return pruned;
 }
 
-Task<Pruned> Prune::volumes(Filters filters) {
+Task<Pruned> Prune::prune_volumes(Filters filters) {
   if (volumes_run_) co_return already_running();
   volumes_run_ = true;
   const Defer over([this] { volumes_run_ = false; });
@@ -131,7 +143,7 @@ Task<Pruned> Prune::volumes(Filters filters) {
     ThreadOwner owner{Lane::trees, "volumes"};
     const auto size = co_await run_on_thread(context_.io, std::move(job), std::move(owner));
     // It asks again who uses it: a container may have taken it during the walk.
-    auto gone = co_await volumes_.remove(volume.name, false);
+    auto gone = co_await volumes_.remove_unused(volume.name, false);
     if (!gone) {
       if (gone.error().code != Errc::conflict)
         log::warn("volume not pruned name={} reason={}", volume.name, gone.error().message);

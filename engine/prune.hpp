@@ -2,28 +2,27 @@
 #pragma once
 
 #include "engine/context.hpp"
-#include "engine/face/disk_usage.hpp"
+#include "engine/face/prune.hpp"
 #include "engine/images.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/volumes/volumes.hpp"
 
 namespace coracle {
 
-// One prune of a kind at a time.
-class Prune {
+class Prune final : public face::Prune {
  public:
   Prune(Context& context, Lifecycle& life, Images& images, Volumes& volumes)
       : context_(context), life_(life), images_(images), volumes_(volumes) {}
 
-  // Filters: until, label, label!. All: errors invalid_argument; conflict "a prune operation is
-  // already running"
-  Task<Pruned> containers(Filters filters);
-  // Also dangling: only images without a name (the default), or all that no container uses.
-  Task<PrunedImages> images(Filters filters);
-  // Filters: label, label!, all: not only the anonymous ones.
-  Task<Pruned> volumes(Filters filters);
+  Task<Pruned> containers(Filters filters) override;
+  Task<PrunedImages> images(Filters filters) override;
+  Task<Pruned> volumes(Filters filters) override;
 
  private:
+  Task<Pruned> prune_containers(Filters filters);
+  Task<PrunedImages> prune_images(Filters filters);
+  Task<Pruned> prune_volumes(Filters filters);
+
   Context& context_;
   Lifecycle& life_;
   Images& images_;

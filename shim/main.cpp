@@ -26,6 +26,7 @@
 #include "engine/base/process/process.hpp"
 #include "engine/check.hpp"
 #include "engine/engine.hpp"
+#include "engine/face/system.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "shim/api/api.hpp"
 #include "shim/config.hpp"
@@ -144,7 +145,8 @@ void reload(Engine& engine, const std::vector<std::string>& args) {
   const auto& config = loaded->config;
   log::set_up("coracled", log::level_from_name(config.debug ? "debug" : config.log_level));
   log::info("settings read again log_level={}", config.log_level);
-  engine.reloaded({{"debug", config.debug ? "true" : "false"}, {"log-level", config.log_level}});
+  engine.system().reloaded(
+      {{"debug", config.debug ? "true" : "false"}, {"log-level", config.log_level}});
 }
 
 Coro<void> serve(Daemon& daemon, Engine& engine, const shim::DaemonConfig& config,

@@ -38,6 +38,7 @@ set(RULES
   "engine/lifecycle/ -> engine/(lifecycle|exec|bundle|network|logs|volumes)/.* engine/keeper_watch[.]hpp ${CONTEXT} ${FLOOR}"
   "engine/files/ -> engine/(files|lifecycle|bundle)/.* ${CONTEXT} ${FLOOR}"
   "engine/images -> engine/images[.]hpp ${CONTEXT} ${FLOOR}"
+  "engine/containers -> engine/containers[.]hpp engine/(lifecycle|inspect)/.* ${CONTEXT} ${FLOOR}"
   "engine/prune -> engine/(prune|images)[.]hpp engine/(lifecycle|inspect|volumes)/.* ${CONTEXT} ${FLOOR}"
   "engine/check -> engine/check[.]hpp engine/container/.* ${FLOOR}"
   # It opens the rooms and wires them.
@@ -59,9 +60,10 @@ set(RULES
   "netstack/ -> netstack/.* ${BASE}"
   # main builds the objects and wires them, the one place that does.
   "shim/main[.]cpp -> shim/.* engine/.* netstack/client[.]hpp"
-  "shim/http/ -> shim/http/.* engine/face/.* ${BASE}"
-  "shim/wire/ -> shim/(wire|http)/.* engine/engine[.]hpp ${FACE} ${BASE}"
-  "shim/ -> shim/.* engine/engine[.]hpp ${FACE} ${BASE}")
+  "shim/http/ -> shim/http/.* ${BASE}"
+  "shim/wire/ -> shim/(wire|http)/.* ${FACE} ${BASE}"
+  "shim/api/ -> shim/(api|wire|http)/.* engine/engine[.]hpp ${FACE} ${BASE}"
+  "shim/ -> shim/.* ${BASE}")
 # What is heavy, or must be there once: "header -> the files that may include it".
 set(RESERVED
   "boost/beast -> shim/http/[^/]*[.]cpp"

@@ -111,12 +111,15 @@ coracle_test(engine_test
   LIBS engine ZLIB::ZLIB PkgConfig::ZSTD)
 add_dependencies(engine_test coracle-unpack)
 
-# Routing, parsing, versions, errors, streams over real sockets, with an engine made for the tests.
+# Routing, parsing, versions, errors, streams over real sockets, with fakes of the engine's faces.
 coracle_test(shim_test
-  SOURCES unit/shim/fake_engine.cpp unit/shim/http_client.cpp
+  SOURCES unit/shim/http_client.cpp
+    unit/shim/fake/containers.cpp unit/shim/fake/streams.cpp unit/shim/fake/files.cpp unit/shim/fake/execs.cpp
+    unit/shim/fake/images.cpp unit/shim/fake/system.cpp
     unit/shim/http/message_test.cpp unit/shim/http/server_test.cpp unit/shim/http/malformed_test.cpp
     unit/shim/api/container_test.cpp unit/shim/api/stream_test.cpp unit/shim/api/image_test.cpp
     unit/shim/api/archive_test.cpp unit/shim/api/system_test.cpp
+    unit/shim/api/volume_test.cpp unit/shim/api/network_test.cpp
     unit/shim/wire/create_test.cpp unit/shim/wire/container_test.cpp unit/shim/wire/text_test.cpp
     unit/shim/wire/usage_test.cpp unit/shim/wire/filters_test.cpp unit/shim/config_test.cpp
   LIBS shim engine storage)

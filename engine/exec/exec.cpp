@@ -70,12 +70,17 @@ void Execs::forget_old() {
   });
 }
 
-Task<std::string> Execs::create(ContainerPtr c, ExecRequest request) {
-  CO_CHECK(c->permits(Operation::exec));
+Task<std::string> Execs::create(std::string container, ExecRequest request) {
+  CO_TRY(const auto c, context_.table.find(container));
+  co_return create_in(c, std::move(request));
+}
+
+Result<std::string> Execs::create_in(const ContainerPtr& c, ExecRequest request) {
+  CHECK(c->permits(Operation::exec));
   if (request.cmd.items.empty() || request.cmd.items[0].empty())
-    co_return fail(Errc::invalid_argument, "No exec command specified");
+    return fail(Errc::invalid_argument, "No exec command specified");
   if (auto keys = parse_detach_keys(request.detach_keys); !keys)
-    co_return std::unexpected(keys.error());
+    return std::unexpected(keys.error());
   forget_old();
   auto exec = std::make_shared<Instance>();
   exec->view.id = random_id();
@@ -86,7 +91,7 @@ Task<std::string> Execs::create(ContainerPtr c, ExecRequest request) {
   c->exec_ids.push_back(exec->view.id);
   announce(*context_.events, *c, "exec_create:" + command_line(exec->view.request),
            {{"execID", exec->view.id}});
-  co_return exec->view.id;
+  return exec->view.id;
 }
 
 Result<ExecView> Execs::check_start(const std::string& id) const {
@@ -137,6 +142,16 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
 
 Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_size,
                              UniqueFd client, std::string leftover) {
+  return context_.owned("exec", run_attached(std::move(id), std::move(console_size),
+                                             std::move(client), std::move(leftover)));
+}
+
+Task<> Execs::start_detached(std::string id) {
+  return context_.owned("exec", run_detached(std::move(id)));
+}
+
+Task<> Execs::run_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
+                           std::string leftover) {
   co_await await_head_read(context_.io, client);
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
@@ -155,7 +170,7 @@ Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_
   co_return Result<>{};
 }
 
-Task<> Execs::start_detached(std::string id) {
+Task<> Execs::run_detached(std::string id) {
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
   auto done = co_await run(exec, UniqueFd{}, std::string{}, false);

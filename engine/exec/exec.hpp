@@ -9,27 +9,30 @@
 
 #include "engine/container/container.hpp"
 #include "engine/context.hpp"
+#include "engine/face/execs.hpp"
 
 namespace coracle {
 
-class Execs {
+class Execs final : public face::Execs {
  public:
   explicit Execs(Context& context) : context_(context) {}
 
-  Task<std::string> create(ContainerPtr c, ExecRequest request);
-  //   errors  not_found; conflict: has already run, or its container does not run
-  [[nodiscard]] Result<ExecView> check_start(const std::string& id) const;
+  Task<std::string> create(std::string container, ExecRequest request) override;
+  [[nodiscard]] Result<ExecView> check_start(const std::string& id) const override;
   Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
-                        std::string leftover);
-  Task<> start_detached(std::string id);
+                        std::string leftover) override;
+  Task<> start_detached(std::string id) override;
+  Task<> resize(std::string id, std::uint16_t height, std::uint16_t width) override;
+  [[nodiscard]] Result<ExecView> inspect(const std::string& id) const override;
+
+  // create, of a container that is at hand.
+  Result<std::string> create_in(const ContainerPtr& c, ExecRequest request);
   // A health check's: without a client; what it prints goes to `output` as it is.
   //   errors  of its start
   Task<> start_probe(std::string id, UniqueFd output);
   void kill(const std::string& id);  // SIGKILL, when it runs
   // Before its time: nobody will ask for it.
   void forget(const std::string& id);
-  Task<> resize(std::string id, std::uint16_t height, std::uint16_t width);
-  [[nodiscard]] Result<ExecView> inspect(const std::string& id) const;
 
   // What the lifecycle tells (Lifecycle::Hooks).
   void event(const ContainerPtr& c, const monitor::Answer& answer);
@@ -47,6 +50,9 @@ class Execs {
   using InstancePtr = std::shared_ptr<Instance>;
 
   [[nodiscard]] Result<InstancePtr> find(const std::string& id) const;
+  Task<> run_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
+                      std::string leftover);
+  Task<> run_detached(std::string id);
   Task<> run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw);
   static Coro<void> send_kill(std::shared_ptr<MonitorLink> link, std::string id);
   void finish(Instance& exec, std::int32_t code, Time at);

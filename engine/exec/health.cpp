@@ -165,7 +165,7 @@ Coro<HealthProbe> HealthChecks::probe(ContainerPtr c, Plan plan) {
   ExecRequest request;
   request.attach_stdout = request.attach_stderr = true;
   request.cmd.items = plan->command;
-  auto id = co_await execs_.create(c, std::move(request));
+  auto id = execs_.create_in(c, std::move(request));
   if (!id) {
     result->output = id.error().message;
     result->end = now();

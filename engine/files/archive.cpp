@@ -1,4 +1,4 @@
-#include "engine/files/archive.hpp"
+// `docker cp` and `docker export`: archives into and out of a container's file system.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,6 +11,8 @@
 #include "engine/base/own_thread.hpp"
 #include "engine/base/path.hpp"
 #include "engine/bundle/spec_input.hpp"
+#include "engine/container/container.hpp"
+#include "engine/files/files.hpp"
 #include "engine/files/root_view.hpp"
 #include "engine/runtime/user_lookup.hpp"
 #include "storage/files.hpp"
@@ -184,28 +186,30 @@ Task<> copy_in_now(asio::io_context& io, ThreadPlaces::Place place, CopyIn copy)
 
 }  // namespace
 
-Task<PathStat> stat_path(Context& context, ContainerPtr c, std::string name, std::string path) {
-  CO_TRY(auto viewing, co_await begin_view(context, c, true, Lane::trees));
+Task<PathStat> Files::stat_path(std::string name, std::string path) {
+  CO_TRY(auto c, context_.table.find(name));
+  CO_TRY(auto viewing, co_await begin_view(context_, c, true, Lane::trees));
   auto use = viewing.use;
-  auto work = stat_now(context.io, std::move(viewing), path);
-  auto found = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
+  auto work = stat_now(context_.io, std::move(viewing), path);
+  auto found = co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
   co_return named(std::move(found), name, path);
 }
 
-Task<> copy_out(Context& context, ContainerPtr c, std::string name, std::string path, UniqueFd to,
-                std::function<void(const PathStat&)> told) {
-  CO_TRY(auto viewing, co_await begin_view(context, c, true, Lane::peers));
+Task<> Files::copy_out(std::string name, std::string path, UniqueFd to,
+                       std::function<void(const PathStat&)> told) {
+  CO_TRY(auto c, context_.table.find(name));
+  CO_TRY(auto viewing, co_await begin_view(context_, c, true, Lane::peers));
   auto use = viewing.use;
-  auto work = copy_out_now(context.io, std::move(viewing), path, std::move(to), std::move(told));
-  auto done = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
+  auto work = copy_out_now(context_.io, std::move(viewing), path, std::move(to), std::move(told));
+  auto done = co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
   if (!done) co_return named(std::move(done), name, path);
-  announce(*context.events, *c, "archive-path");
+  announce(*context_.events, *c, "archive-path");
   co_return done;
 }
 
-Task<> copy_in(Context& context, ContainerPtr c, std::string name, std::string path,
-               CopyInOptions options, UniqueFd from) {
-  CO_TRY(auto viewing, co_await begin_view(context, c, false, Lane::peers));
+Task<> Files::copy_in(std::string name, std::string path, CopyInOptions options, UniqueFd from) {
+  CO_TRY(auto c, context_.table.find(name));
+  CO_TRY(auto viewing, co_await begin_view(context_, c, false, Lane::peers));
   auto use = viewing.use;
   auto body = duplicate(from);
   if (body) use->body = *std::move(body);
@@ -222,26 +226,27 @@ Task<> copy_in(Context& context, ContainerPtr c, std::string name, std::string p
     copy.mounts.push_back({m.destination, m.rw && !read_only});
   }
   if (options.container_ids) copy.user = c->record.config.user;
-  copy.options.one_id = context.config.one_id;
+  copy.options.one_id = context_.config.one_id;
   copy.options.keep_kinds = options.keep_kinds;
   copy.from = std::move(from);
-  auto work = copy_in_now(context.io, std::move(viewing.place), std::move(copy));
-  auto done = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
-  context.storage->layer_changed(c->id());
+  auto work = copy_in_now(context_.io, std::move(viewing.place), std::move(copy));
+  auto done = co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
+  context_.storage->layer_changed(c->id());
   if (!done) co_return named(std::move(done), name, path);
-  announce(*context.events, *c, "extract-to-dir");
+  announce(*context_.events, *c, "extract-to-dir");
   co_return done;
 }
 
 // It reads the layers' directories and mounts nothing: a removal alone ends it, since what is left
 // of a layer that is being taken away would pass for the whole.
-Task<> export_container(Context& context, ContainerPtr c, UniqueFd to) {
+Task<> Files::export_container(std::string name, UniqueFd to) {
+  CO_TRY(auto c, context_.table.find(name));
   CO_CHECK(may_be_copied(*c));
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = context.storage->export_layer(c->id(), std::move(to));
-  CO_CHECK(co_await run_use(context.io, c->uses, std::move(use), std::move(work)));
-  announce(*context.events, *c, "export");
+  auto work = context_.storage->export_layer(c->id(), std::move(to));
+  CO_CHECK(co_await run_use(context_.io, c->uses, std::move(use), std::move(work)));
+  announce(*context_.events, *c, "export");
   co_return Result<>{};
 }
 

@@ -1,11 +1,12 @@
-#include "engine/files/commit.hpp"
-
+// `docker commit` and `docker diff`: what a container has made of its image.
 #include <unistd.h>
 
 #include <utility>
 
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/container/container.hpp"
+#include "engine/files/files.hpp"
 
 namespace coracle {
 namespace {
@@ -96,25 +97,25 @@ Task<T> to_its_end(Context& context, Task<T> task) {
 
 }  // namespace
 
-Task<std::vector<storage::Change>> changes_of(asio::io_context& io, storage::Storage& storage,
-                                              ContainerPtr c) {
+Task<std::vector<storage::Change>> Files::changes(std::string name) {
+  CO_TRY(auto c, context_.table.find(name));
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = storage.changes(c->id());
-  co_return co_await run_use(io, c->uses, std::move(use), std::move(work));
+  auto work = context_.storage->changes(c->id());
+  co_return co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
 }
 
-Task<std::string> commit_container(Context& context, Lifecycle& life, ContainerPtr c,
-                                   CommitRequest request) {
+Task<std::string> Files::commit(std::string name, CommitRequest request) {
+  CO_TRY(auto c, context_.table.find(name));
   CO_CHECK(may_be_committed(*c));
   storage::CommitOptions options;
-  std::string name;
+  std::string reference;
   if (!request.repo.empty()) {
     const auto text = request.tag.empty() ? request.repo : request.repo + ":" + request.tag;
     CO_TRY(options.tag, storage::parse_reference(text, true));
     if (!options.tag->digest.empty())
       co_return fail(Errc::invalid_argument, "invalid reference format: it names a digest");
-    name = options.tag->familiar();
+    reference = options.tag->familiar();
   }
   options.comment = request.comment;
   options.author = request.author;
@@ -122,24 +123,24 @@ Task<std::string> commit_container(Context& context, Lifecycle& life, ContainerP
   options.created_by = command_line(c->record.config);
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
-  auto freezing = freeze(context.store, life, c, request.pause);
-  CO_TRY(const bool frozen, co_await to_its_end(context, std::move(freezing)));
+  auto freezing = freeze(context_.store, life_, c, request.pause);
+  CO_TRY(const bool frozen, co_await to_its_end(context_, std::move(freezing)));
   auto use = c->uses.begin();
   use->pins = false;
-  auto work = context.storage->commit(c->id(), std::move(options));
-  const auto image = co_await run_use(context.io, c->uses, std::move(use), std::move(work));
+  auto work = context_.storage->commit(c->id(), std::move(options));
+  const auto image = co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
   if (frozen) {
-    auto thawing = thaw(context.store, life, c);
-    CO_CHECK(co_await to_its_end(context, std::move(thawing)));
+    auto thawing = thaw(context_.store, life_, c);
+    CO_CHECK(co_await to_its_end(context_, std::move(thawing)));
   }
   if (!image) co_return std::unexpected(image.error());
-  if (!name.empty()) {
+  if (!reference.empty()) {
     auto attributes = image->config.labels;
-    attributes["name"] = name;
-    announce(*context.events, "image", "tag", image->id, std::move(attributes));
+    attributes["name"] = reference;
+    announce(*context_.events, "image", "tag", image->id, std::move(attributes));
   }
-  announce(*context.events, *c, "commit",
-           {{"comment", request.comment}, {"imageID", image->id}, {"imageRef", name}});
+  announce(*context_.events, *c, "commit",
+           {{"comment", request.comment}, {"imageID", image->id}, {"imageRef", reference}});
   co_return image->id;
 }
 

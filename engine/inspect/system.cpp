@@ -115,17 +115,17 @@ Result<HostFacts> look_at_host(const std::string& data_root) {
   return h;
 }
 
-SystemInfo system_info(const Context& context) {
+SystemInfo System::info() const {
   SystemInfo s;
-  s.id = context.host.id;
-  s.name = context.host.name;
-  s.operating_system = context.host.operating_system;
-  s.os_version = context.host.os_version;
-  s.kernel_version = context.host.kernel;
-  s.architecture = context.host.machine;
-  s.cpus = context.host.cpus;
-  s.memory = context.host.memory;
-  for (const auto& [id, c] : context.table.all()) {
+  s.id = context_.host.id;
+  s.name = context_.host.name;
+  s.operating_system = context_.host.operating_system;
+  s.os_version = context_.host.os_version;
+  s.kernel_version = context_.host.kernel;
+  s.architecture = context_.host.machine;
+  s.cpus = context_.host.cpus;
+  s.memory = context_.host.memory;
+  for (const auto& [id, c] : context_.table.all()) {
     ++s.containers;
     switch (c->state.status) {
       case Status::running:
@@ -134,39 +134,48 @@ SystemInfo system_info(const Context& context) {
       default: ++s.stopped; break;
     }
   }
-  s.images = context.storage->images().size();
-  s.driver = context.storage->driver();
-  s.driver_status = context.storage->driver_status();
-  s.log_driver = with_default_log({}, context.config.log).type;
+  s.images = context_.storage->images().size();
+  s.driver = context_.storage->driver();
+  s.driver_status = context_.storage->driver_status();
+  s.log_driver = with_default_log({}, context_.config.log).type;
   s.log_drivers = log_drivers();
-  s.cgroup_version = context.host.cgroup_version;
+  s.cgroup_version = context_.host.cgroup_version;
   s.security_options = {"name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"};
-  s.warnings = context.config.set_up_warnings;
+  s.warnings = context_.config.set_up_warnings;
   s.warnings.emplace_back(
       "No cgroup of our own: limits of memory, CPU, PIDs and block I/O are discarded");
   s.warnings.emplace_back(
       "No cgroup freezer of our own: docker pause stops a container's processes by SIGSTOP");
-  if (auto trouble = keeper_trouble(context.config.exec_root); !trouble.empty())
+  if (auto trouble = keeper_trouble(context_.config.exec_root); !trouble.empty())
     s.warnings.push_back(std::move(trouble));
-  for (const auto& [id, c] : context.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     // Of one that runs: what it has lost (reattach.cpp).
     if (is_alive(c->state.status) && !c->state.error.empty())
       s.warnings.push_back("container " + c->name() + ": " + c->state.error);
   }
-  for (const auto& d : context.storage->damaged())
+  for (const auto& d : context_.storage->damaged())
     s.warnings.push_back("damaged: " + d.path + ": " + d.reason);
-  for (const auto& [id, c] : context.table.all()) {
+  for (const auto& [id, c] : context_.table.all()) {
     if (!c->damage.empty()) s.warnings.push_back("damaged: " + c->damage);
   }
-  if (context.monitor_program.empty())
+  if (context_.monitor_program.empty())
     s.warnings.emplace_back(
         "coracle-monitor is not installed beside coracled: no container can start");
-  s.data_root = context.config.data_root;
-  s.mirrors = context.config.storage.mirrors;
-  s.insecure_registries = context.config.storage.insecure_registries;
-  s.cdi_spec_dirs = context.config.cdi_spec_dirs;
-  s.event_listeners = context.events->listeners();
+  s.data_root = context_.config.data_root;
+  s.mirrors = context_.config.storage.mirrors;
+  s.insecure_registries = context_.config.storage.insecure_registries;
+  s.cdi_spec_dirs = context_.config.cdi_spec_dirs;
+  s.event_listeners = context_.events->listeners();
   return s;
+}
+
+Result<std::unique_ptr<EventStream>> System::events(Time since, Time until, Filters filters) {
+  return context_.events->listen(since, until, std::move(filters));
+}
+
+void System::reloaded(std::map<std::string, std::string> settings) {
+  settings["name"] = context_.host.name;
+  announce(*context_.events, "daemon", "reload", context_.host.id, std::move(settings));
 }
 
 }  // namespace coracle

@@ -1,12 +1,28 @@
 // What is to be told of this host and this engine.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <string>
+
 #include "engine/context.hpp"
+#include "engine/face/system.hpp"
 
 namespace coracle {
 
 // Asked once, at open.
 Result<HostFacts> look_at_host(const std::string& data_root);
-SystemInfo system_info(const Context& context);
+
+class System final : public face::System {
+ public:
+  explicit System(Context& context) : context_(context) {}
+
+  [[nodiscard]] SystemInfo info() const override;
+  Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
+  void reloaded(std::map<std::string, std::string> settings) override;
+
+ private:
+  Context& context_;
+};
 
 }  // namespace coracle

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/context.hpp"
+#include "engine/face/networks.hpp"
 #include "netstack/client.hpp"
 
 namespace coracle {
@@ -14,16 +15,14 @@ namespace coracle {
 // The driver of a network that is always there.
 std::string driver_of(const std::string& network);
 
-class Networks {
+class Networks final : public face::Networks {
  public:
   explicit Networks(Context& context);
 
   // Reads the ids, or makes them.
   Result<> open();
-  //   errors  invalid_argument "invalid filter 'x'"
-  [[nodiscard]] Result<std::vector<NetworkView>> list(const Filters& filters) const;
-  // By id, name, or a unique prefix of the id.   errors  not_found "network X not found"
-  [[nodiscard]] Result<NetworkView> find(const std::string& ref) const;
+  [[nodiscard]] Result<std::vector<NetworkView>> list(const Filters& filters) const override;
+  [[nodiscard]] Result<NetworkView> find(const std::string& ref) const override;
   // By name.
   [[nodiscard]] const std::map<std::string, std::string>& ids() const { return ids_; }
   // Of the network bridge; "" until netstack has told it.

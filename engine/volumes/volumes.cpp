@@ -98,6 +98,10 @@ Result<std::vector<storage::Volume>> Volumes::list(const Filters& filters) const
   return out;
 }
 
+Result<storage::Volume> Volumes::find(const std::string& name) const {
+  return context_.storage->find_volume(name);
+}
+
 Task<Volumes::Made> Volumes::make(std::string name, std::string driver,
                                   std::map<std::string, std::string> options,
                                   std::map<std::string, std::string> labels) {
@@ -123,15 +127,26 @@ Task<Volumes::Made> Volumes::make(std::string name, std::string driver,
   co_return made;
 }
 
-Task<storage::Volume> Volumes::create(std::string name, std::string driver,
-                                      std::map<std::string, std::string> options,
-                                      std::map<std::string, std::string> labels) {
+Task<storage::Volume> Volumes::create_now(std::string name, std::string driver,
+                                          std::map<std::string, std::string> options,
+                                          std::map<std::string, std::string> labels) {
   CO_TRY(auto made,
          co_await make(std::move(name), std::move(driver), std::move(options), std::move(labels)));
   co_return std::move(made.volume);
 }
 
+Task<storage::Volume> Volumes::create(std::string name, std::string driver,
+                                      std::map<std::string, std::string> options,
+                                      std::map<std::string, std::string> labels) {
+  return context_.owned("create volume", create_now(std::move(name), std::move(driver),
+                                                    std::move(options), std::move(labels)));
+}
+
 Task<> Volumes::remove(std::string name, bool force) {
+  return context_.owned("remove volume", remove_unused(std::move(name), force));
+}
+
+Task<> Volumes::remove_unused(std::string name, bool force) {
   const auto turn = co_await changing_.take();
   auto volume = context_.storage->find_volume(name);
   if (!volume && volume.error().code == Errc::not_found && force) co_return Result<>{};

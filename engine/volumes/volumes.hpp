@@ -12,11 +12,12 @@
 #include <vector>
 
 #include "engine/context.hpp"
+#include "engine/face/volumes.hpp"
 #include "engine/request/filter.hpp"
 
 namespace coracle {
 
-class Volumes {
+class Volumes final : public face::Volumes {
  public:
   struct Made {
     storage::Volume volume;
@@ -40,19 +41,17 @@ class Volumes {
   explicit Volumes(Context& context)
       : context_(context), changing_(context.io), mounting_(context.io) {}
 
-  //   errors  invalid_argument: an unknown filter, or a value of dangling that is no boolean
-  [[nodiscard]] Result<std::vector<storage::Volume>> list(const Filters& filters) const;
-  // name "": an anonymous one. One that exists is given as it is.
-  //   errors  invalid_argument (name, options), conflict (of another driver), not_found (no such
-  //           driver)
-  Task<Made> make(std::string name, std::string driver, std::map<std::string, std::string> options,
-                  std::map<std::string, std::string> labels);
-  // The same as the engine's face has it.
+  [[nodiscard]] Result<std::vector<storage::Volume>> list(const Filters& filters) const override;
+  [[nodiscard]] Result<storage::Volume> find(const std::string& name) const override;
   Task<storage::Volume> create(std::string name, std::string driver,
                                std::map<std::string, std::string> options,
-                               std::map<std::string, std::string> labels);
-  //   errors  not_found (not with force); conflict "remove X: volume is in use - [id, id]"
-  Task<> remove(std::string name, bool force);
+                               std::map<std::string, std::string> labels) override;
+  Task<> remove(std::string name, bool force) override;
+
+  // The same as create and remove, in the scope of who asks.
+  Task<Made> make(std::string name, std::string driver, std::map<std::string, std::string> options,
+                  std::map<std::string, std::string> labels);
+  Task<> remove_unused(std::string name, bool force);
   // Removes it unless another container than `container_id` uses it.
   Task<> discard(std::string name, std::string container_id);
 
@@ -74,6 +73,9 @@ class Volumes {
  private:
   [[nodiscard]] bool matches(const storage::Volume& v, const Filters& filters,
                              const NameFilter& names) const;
+  Task<storage::Volume> create_now(std::string name, std::string driver,
+                                   std::map<std::string, std::string> options,
+                                   std::map<std::string, std::string> labels);
   Task<> remove_now(storage::Volume volume);
   Task<> mount_one(std::string name, std::string source);
   Coro<void> unmount_if_unused(std::string name);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/base/c_text.hpp"
+#include "engine/engine.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/system.hpp"
 
@@ -49,24 +50,19 @@ Result<Size> size_of(const http::Request& request) {
   return Size{static_cast<std::uint16_t>(*h), static_cast<std::uint16_t>(*w)};
 }
 
-void route(http::Router& router, Api& api, const char* method, const char* pattern,
-           ApiHandler handler) {
-  router.add(method, pattern,
-             [&api, handler](CallPtr call) { return handler(api, std::move(call)); });
-}
-
 void add_all_routes(http::Router& router, Api& api) {
   add_system_routes(router, api);
   add_container_routes(router, api);
   add_stream_routes(router, api);
   add_archive_routes(router, api);
-  add_exec_routes(router, api);
+  add_exec_routes(router, api.engine.execs());
   add_image_routes(router, api);
-  add_volume_routes(router, api);
-  add_network_routes(router, api);
-  add_event_routes(router, api);
-  add_usage_routes(router, api);
-  add_refused_routes(router, api);
+  add_volume_routes(router, api.engine.volumes());
+  add_network_routes(router, api.engine.networks());
+  add_event_routes(router, api.engine.system());
+  add_usage_routes(router, api.engine.usage());
+  add_prune_routes(router, api.engine.prune());
+  add_refused_routes(router);
 }
 
 namespace {

@@ -1,13 +1,33 @@
-// What every file of api/ shares: the engine, and how a route is put into the router. A handler
-// parses, asks the engine, answers.
+// What the files of api/ share: how a route is put into the router, and what its handler is given:
+// the one face of the engine that it asks, or Api. A handler parses, asks the engine, answers.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
-#include "engine/engine.hpp"
+#include "engine/base/async.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
+#include "engine/face/filters.hpp"
 #include "shim/http/router.hpp"
+#include "storage/content/progress.hpp"
+
+namespace coracle {
+class Engine;
+namespace face {
+class Execs;
+class Networks;
+class Prune;
+class System;
+class Usage;
+class Volumes;
+}  // namespace face
+}  // namespace coracle
 
 namespace coracle::api {
 
@@ -42,22 +62,27 @@ Result<Size> size_of(const http::Request& request);
 using Operation = std::function<Task<std::string>(storage::ProgressSink)>;  // last line(s), or ""
 Task<Reply> stream_progress(CallPtr call, asio::io_context& io, Operation operation);
 
-using ApiHandler = Task<Reply> (*)(Api&, CallPtr);
-void route(http::Router& router, Api& api, const char* method, const char* pattern,
-           ApiHandler handler);
+// A route whose handler is given `asked`, which outlives the router.
+template <class Asked>
+void route(http::Router& router, Asked& asked, const char* method, const char* pattern,
+           Task<Reply> (*handler)(Asked&, CallPtr)) {
+  router.add(method, pattern,
+             [&asked, handler](CallPtr call) { return handler(asked, std::move(call)); });
+}
 
 void add_system_routes(http::Router& router, Api& api);
 void add_container_routes(http::Router& router, Api& api);
 void add_stream_routes(http::Router& router, Api& api);
 void add_archive_routes(http::Router& router, Api& api);
-void add_exec_routes(http::Router& router, Api& api);
+void add_exec_routes(http::Router& router, face::Execs& execs);
 void add_image_routes(http::Router& router, Api& api);
-void add_volume_routes(http::Router& router, Api& api);
-void add_network_routes(http::Router& router, Api& api);
-void add_event_routes(http::Router& router, Api& api);
-void add_usage_routes(http::Router& router, Api& api);
+void add_volume_routes(http::Router& router, face::Volumes& volumes);
+void add_network_routes(http::Router& router, face::Networks& networks);
+void add_event_routes(http::Router& router, face::System& system);
+void add_usage_routes(http::Router& router, face::Usage& usage);
+void add_prune_routes(http::Router& router, face::Prune& prune);
 // What Docker knows and we do not do: fixed answers.
-void add_refused_routes(http::Router& router, Api& api);
+void add_refused_routes(http::Router& router);
 void add_all_routes(http::Router& router, Api& api);
 
 }  // namespace coracle::api

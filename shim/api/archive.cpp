@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include "engine/engine.hpp"
+#include "engine/face/container_files.hpp"
 #include "shim/api/archive_reply.hpp"
 #include "shim/wire/list_text.hpp"
 
@@ -56,44 +58,44 @@ Result<std::string> path_of(const http::Request& request) {
   return path;
 }
 
-Task<> run_copy_out(Engine& engine, std::string name, std::string path, UniqueFd to,
+Task<> run_copy_out(face::Files& files, std::string name, std::string path, UniqueFd to,
                     HeadSink head) {
   std::function<void(const PathStat&)> told = [head](const PathStat& stat) {
     http::Pairs headers;
     headers.emplace_back(kStatHeader, stat_header(stat));
     head(std::move(headers));
   };
-  co_return co_await engine.copy_out(std::move(name), std::move(path), std::move(to),
-                                     std::move(told));
+  co_return co_await files.copy_out(std::move(name), std::move(path), std::move(to),
+                                    std::move(told));
 }
 
 Task<Reply> get_archive(Api& api, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
-  ArchiveOperation operation = [&engine = api.engine, name = call->request.params[0], path](
+  ArchiveOperation operation = [&files = api.engine.files(), name = call->request.params[0], path](
                                    UniqueFd to, HeadSink head) {
-    return run_copy_out(engine, name, path, std::move(to), std::move(head));
+    return run_copy_out(files, name, path, std::move(to), std::move(head));
   };
   co_return co_await send_archive(call, api.io, std::move(operation), true);
 }
 
-Task<Reply> head_archive(Api& api, CallPtr call) {
+Task<Reply> head_archive(face::Files& files, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
   call->end_when_client_leaves();
-  CO_TRY(const auto stat, co_await api.engine.stat_path(call->request.params[0], std::move(path)));
+  CO_TRY(const auto stat, co_await files.stat_path(call->request.params[0], std::move(path)));
   Reply reply = http::empty_reply(200);
   reply.headers.emplace_back(kStatHeader, stat_header(stat));
   co_return reply;
 }
 
-Task<Reply> put_archive(Api& api, CallPtr call) {
+Task<Reply> put_archive(face::Files& files, CallPtr call) {
   CO_TRY(auto path, path_of(call->request));
   CopyInOptions options;
   options.keep_kinds = call->request.query.flag("noOverwriteDirNonDir");
   options.container_ids = call->request.query.flag("copyUIDGID");
   call->end_when_client_leaves();
   CO_TRY(auto body, call->body_as_pipe());
-  const auto done = co_await api.engine.copy_in(call->request.params[0], std::move(path), options,
-                                                std::move(body));
+  const auto done =
+      co_await files.copy_in(call->request.params[0], std::move(path), options, std::move(body));
   // What was written stays, but half of an archive is no success whatever it held; and when the
   // body is at fault, that is the reason to tell.
   if (done || call->body_failed()) CO_CHECK(co_await call->body_end());
@@ -101,21 +103,21 @@ Task<Reply> put_archive(Api& api, CallPtr call) {
   co_return http::empty_reply(200);
 }
 
-Task<Reply> changes(Api& api, CallPtr call) {
+Task<Reply> changes(face::Files& files, CallPtr call) {
   call->end_when_client_leaves();
-  CO_TRY(const auto list, co_await api.engine.changes(call->request.params[0]));
+  CO_TRY(const auto list, co_await files.changes(call->request.params[0]));
   co_return http::json_reply(wire::changes_text(list));
 }
 
 Task<Reply> export_one(Api& api, CallPtr call) {
-  ArchiveOperation operation = [&engine = api.engine, name = call->request.params[0]](
+  ArchiveOperation operation = [&files = api.engine.files(), name = call->request.params[0]](
                                    UniqueFd to, const HeadSink&) {
-    return engine.export_container(name, std::move(to));
+    return files.export_container(name, std::move(to));
   };
   co_return co_await send_archive(call, api.io, std::move(operation));
 }
 
-Task<Reply> commit(Api& api, CallPtr call) {
+Task<Reply> commit(face::Files& files, CallPtr call) {
   const auto& query = call->request.query;
   CommitRequest request;
   const auto container = query.text("container");
@@ -132,7 +134,7 @@ Task<Reply> commit(Api& api, CallPtr call) {
     CO_TRY(request.config, json::from_json<ContainerConfig>(body));
   }
   call->end_when_client_leaves();
-  CO_TRY(const auto id, co_await api.engine.commit(container, std::move(request)));
+  CO_TRY(const auto id, co_await files.commit(container, std::move(request)));
   boost::json::object o;
   o["Id"] = id;
   co_return http::json_reply(json::serialize(o), 201);
@@ -141,12 +143,13 @@ Task<Reply> commit(Api& api, CallPtr call) {
 }  // namespace
 
 void add_archive_routes(http::Router& router, Api& api) {
-  route(router, api, "HEAD", "/containers/{}/archive", head_archive);
+  auto& files = api.engine.files();
+  route(router, files, "HEAD", "/containers/{}/archive", head_archive);
   route(router, api, "GET", "/containers/{}/archive", get_archive);
-  route(router, api, "PUT", "/containers/{}/archive", put_archive);
-  route(router, api, "GET", "/containers/{}/changes", changes);
+  route(router, files, "PUT", "/containers/{}/archive", put_archive);
+  route(router, files, "GET", "/containers/{}/changes", changes);
   route(router, api, "GET", "/containers/{}/export", export_one);
-  route(router, api, "POST", "/commit", commit);
+  route(router, files, "POST", "/commit", commit);
 }
 
 }  // namespace coracle::api

@@ -1,4 +1,5 @@
 // GET /events
+#include "engine/face/system.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/system.hpp"
 
@@ -23,14 +24,14 @@ Framing framing_of(const http::Request& request) {
   return {"application/jsonl", ""};
 }
 
-Task<Reply> events(Api& api, CallPtr call) {
+Task<Reply> events(face::System& system, CallPtr call) {
   CO_TRY(const auto since, time_of(call->request, "since"));
   CO_TRY(const auto until, time_of(call->request, "until"));
   CO_TRY(auto filters, filters_of(call->request, kFilters));
   if (since.ns != 0 && until.ns != 0 && until < since)
     co_return fail(Errc::invalid_argument, "`since` time ({}) cannot be after `until` time ({})",
                    call->request.query.text("since"), call->request.query.text("until"));
-  CO_TRY(const auto stream, api.engine.events(since, until, std::move(filters)));
+  CO_TRY(const auto stream, system.events(since, until, std::move(filters)));
   call->end_when_client_leaves();
   Reply head;
   const auto framing = framing_of(call->request);
@@ -48,8 +49,8 @@ Task<Reply> events(Api& api, CallPtr call) {
 
 }  // namespace
 
-void add_event_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/events", events);
+void add_event_routes(http::Router& router, face::System& system) {
+  route(router, system, "GET", "/events", events);
 }
 
 }  // namespace coracle::api

@@ -1,5 +1,6 @@
 // Exec instances: create, start, resize, inspect.
 #include "engine/base/log.hpp"
+#include "engine/face/execs.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/container.hpp"
 
@@ -14,7 +15,7 @@ void describe(auto& field, StartBody& s) {
   field("Detach", s.detach)("Tty", s.tty)("ConsoleSize", s.console_size);
 }
 
-Task<Reply> create_exec(Api& api, CallPtr call) {
+Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto request, json::from_json<ExecRequest>(body));
   if (request.cmd.items.empty())
@@ -22,14 +23,13 @@ Task<Reply> create_exec(Api& api, CallPtr call) {
   if (call->request.version < http::ApiVersion{1, 42}) request.console_size.clear();
   if (!request.console_size.empty() && request.console_size.size() != 2)
     co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
-  CO_TRY(const auto id,
-         co_await api.engine.exec_create(call->request.params[0], std::move(request)));
+  CO_TRY(const auto id, co_await execs.create(call->request.params[0], std::move(request)));
   boost::json::object o;
   o["Id"] = id;
   co_return http::json_reply(json::serialize(o), 201);
 }
 
-Task<Reply> start_exec(Api& api, CallPtr call) {
+Task<Reply> start_exec(face::Execs& execs, CallPtr call) {
   CO_TRY(const auto json, co_await json_body(call, false));
   StartBody body;
   if (!json.is_null()) {
@@ -38,38 +38,38 @@ Task<Reply> start_exec(Api& api, CallPtr call) {
   if (!body.console_size.empty() && body.console_size.size() != 2)
     co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
   const std::string id = call->request.params[0];
-  CO_TRY(const auto exec, api.engine.check_exec_start(id));
+  CO_TRY(const auto exec, execs.check_start(id));
   if (body.detach) {
-    CO_CHECK(co_await api.engine.exec_start_detached(id));
+    CO_CHECK(co_await execs.start_detached(id));
     co_return http::empty_reply(200);
   }
   CO_TRY(auto ours,
          co_await call->hijack(http::stream_type(exec.request.tty, call->request.version)));
   // How it went stands in the stream and in the exit code: HTTP is over.
-  const auto done = co_await api.engine.exec_start_attached(
-      id, std::move(body.console_size), std::move(ours.client), std::move(ours.leftover));
+  const auto done = co_await execs.start_attached(id, std::move(body.console_size),
+                                                  std::move(ours.client), std::move(ours.leftover));
   if (!done) log::debug("exec did not start id={} reason={}", id, done.error().message);
   co_return http::sent_reply();
 }
 
-Task<Reply> resize_exec(Api& api, CallPtr call) {
+Task<Reply> resize_exec(face::Execs& execs, CallPtr call) {
   CO_TRY(const auto size, size_of(call->request));
-  CO_CHECK(co_await api.engine.exec_resize(call->request.params[0], size.height, size.width));
+  CO_CHECK(co_await execs.resize(call->request.params[0], size.height, size.width));
   co_return http::empty_reply(200);
 }
 
-Task<Reply> inspect_exec(Api& api, CallPtr call) {
-  CO_TRY(const auto view, api.engine.exec_inspect(call->request.params[0]));
+Task<Reply> inspect_exec(face::Execs& execs, CallPtr call) {
+  CO_TRY(const auto view, execs.inspect(call->request.params[0]));
   co_return http::json_reply(json::serialize(wire::exec_json(view)));
 }
 
 }  // namespace
 
-void add_exec_routes(http::Router& router, Api& api) {
-  route(router, api, "POST", "/containers/{}/exec", create_exec);
-  route(router, api, "POST", "/exec/{}/start", start_exec);
-  route(router, api, "POST", "/exec/{}/resize", resize_exec);
-  route(router, api, "GET", "/exec/{}/json", inspect_exec);
+void add_exec_routes(http::Router& router, face::Execs& execs) {
+  route(router, execs, "POST", "/containers/{}/exec", create_exec);
+  route(router, execs, "POST", "/exec/{}/start", start_exec);
+  route(router, execs, "POST", "/exec/{}/resize", resize_exec);
+  route(router, execs, "GET", "/exec/{}/json", inspect_exec);
 }
 
 }  // namespace coracle::api

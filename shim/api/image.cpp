@@ -1,7 +1,9 @@
 // Images: list, inspect, history, pull, import, load, save, tag, delete.
 #include "shim/wire/image.hpp"
 
-#include "engine/base/log.hpp"
+#include "engine/engine.hpp"
+#include "engine/face/images.hpp"
+#include "engine/face/system.hpp"
 #include "shim/api/archive_reply.hpp"
 
 namespace coracle::api {
@@ -10,27 +12,27 @@ namespace {
 constexpr std::string_view kImageFilters[] = {"before",    "dangling", "label", "label!",
                                               "reference", "since",    "until"};
 
-Task<Reply> list_images(Api& api, CallPtr call) {
+Task<Reply> list_images(face::Images& images, CallPtr call) {
   CO_TRY(auto filters, filters_of(call->request, kImageFilters));
   // The parameter of before filters.
   if (const auto name = call->request.query.text("filter"); !name.empty())
     filters["reference"].push_back(name);
-  CO_TRY(const auto images, api.engine.images(filters, call->request.query.flag("all")));
+  CO_TRY(const auto found, images.list(filters, call->request.query.flag("all")));
   boost::json::array out;
-  for (const auto& image : images)
+  for (const auto& image : found)
     out.push_back(
-        wire::image_summary(image, api.engine.containers_of(image.id), call->request.version));
+        wire::image_summary(image, images.containers_of(image.id), call->request.version));
   co_return http::json_reply(json::serialize(out));
 }
 
 Task<Reply> inspect_image(Api& api, CallPtr call) {
-  CO_TRY(const auto image, api.engine.image(call->request.params[0]));
-  co_return http::json_reply(
-      json::serialize(wire::image_json(image, api.engine.info().driver, call->request.version)));
+  CO_TRY(const auto image, api.engine.images().find(call->request.params[0]));
+  co_return http::json_reply(json::serialize(
+      wire::image_json(image, api.engine.system().info().driver, call->request.version)));
 }
 
-Task<Reply> image_history(Api& api, CallPtr call) {
-  CO_TRY(const auto image, api.engine.image(call->request.params[0]));
+Task<Reply> image_history(face::Images& images, CallPtr call) {
+  CO_TRY(const auto image, images.find(call->request.params[0]));
   co_return http::json_reply(json::serialize(wire::history_json(image)));
 }
 
@@ -46,10 +48,10 @@ Result<storage::Reference> pull_reference(const http::Request& request) {
   return storage::parse_reference(ref.familiar_name() + (digest ? "@" : ":") + tag, false);
 }
 
-Task<std::string> run_pull(Api& api, storage::Reference ref, storage::RegistryAuth auth,
+Task<std::string> run_pull(face::Images& images, storage::Reference ref, storage::RegistryAuth auth,
                            storage::Platform platform, storage::ProgressSink sink) {
-  CO_CHECK(co_await api.engine.pull(std::move(ref), std::move(auth), std::move(platform),
-                                    std::move(sink)));
+  CO_CHECK(
+      co_await images.pull(std::move(ref), std::move(auth), std::move(platform), std::move(sink)));
   co_return std::string();
 }
 
@@ -57,15 +59,16 @@ Task<Reply> pull_image(Api& api, CallPtr call) {
   CO_TRY(auto ref, pull_reference(call->request));
   CO_TRY(auto platform, wire::parse_platform(call->request.query.text("platform")));
   auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
-  Operation operation = [&api, ref, auth, platform](storage::ProgressSink sink) {
-    return run_pull(api, ref, auth, platform, std::move(sink));
+  Operation operation = [&images = api.engine.images(), ref, auth,
+                         platform](storage::ProgressSink sink) {
+    return run_pull(images, ref, auth, platform, std::move(sink));
   };
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
-Task<std::string> run_import(Api& api, std::shared_ptr<UniqueFd> from,
+Task<std::string> run_import(face::Images& images, std::shared_ptr<UniqueFd> from,
                              storage::ImportOptions options) {
-  CO_TRY(const auto image, co_await api.engine.import(std::move(*from), std::move(options)));
+  CO_TRY(const auto image, co_await images.import(std::move(*from), std::move(options)));
   boost::json::object o;
   o["status"] = image.id;
   co_return json::serialize(o) + "\r\n";
@@ -89,8 +92,8 @@ Task<Reply> import_image(Api& api, CallPtr call) {
   }
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));
-  Operation operation = [&api, from, options](storage::ProgressSink) {
-    return run_import(api, from, options);
+  Operation operation = [&images = api.engine.images(), from, options](storage::ProgressSink) {
+    return run_import(images, from, options);
   };
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
@@ -100,24 +103,26 @@ Task<Reply> create_image(Api& api, CallPtr call) {
   return import_image(api, std::move(call));
 }
 
-Task<std::string> run_load(Api& api, std::shared_ptr<UniqueFd> from, storage::ProgressSink sink) {
-  CO_CHECK(co_await api.engine.load(std::move(*from), std::move(sink)));
+Task<std::string> run_load(face::Images& images, std::shared_ptr<UniqueFd> from,
+                           storage::ProgressSink sink) {
+  CO_CHECK(co_await images.load(std::move(*from), std::move(sink)));
   co_return std::string();
 }
 
 Task<Reply> load_images(Api& api, CallPtr call) {
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));
-  Operation operation = [&api, from](storage::ProgressSink sink) {
-    return run_load(api, from, std::move(sink));
+  Operation operation = [&images = api.engine.images(), from](storage::ProgressSink sink) {
+    return run_load(images, from, std::move(sink));
   };
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
 Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
-  for (const auto& name : names) CO_CHECK(api.engine.image(name));
-  ArchiveOperation operation = [&engine = api.engine, names](UniqueFd to, const HeadSink&) {
-    return engine.save(names, std::move(to));
+  for (const auto& name : names) CO_CHECK(api.engine.images().find(name));
+  ArchiveOperation operation = [&images = api.engine.images(), names](UniqueFd to,
+                                                                      const HeadSink&) {
+    return images.save(names, std::move(to));
   };
   co_return co_await send_archive(call, api.io, std::move(operation));
 }
@@ -132,9 +137,9 @@ Task<Reply> save_images(Api& api, CallPtr call) {
   co_return co_await save_names(api, call, std::move(names));
 }
 
-Task<Reply> tag_image(Api& api, CallPtr call) {
+Task<Reply> tag_image(face::Images& images, CallPtr call) {
   const auto& query = call->request.query;
-  CO_CHECK(co_await api.engine.tag(call->request.params[0], query.text("repo"), query.text("tag")));
+  CO_CHECK(co_await images.tag(call->request.params[0], query.text("repo"), query.text("tag")));
   co_return http::empty_reply(201);
 }
 
@@ -145,10 +150,10 @@ void describe(auto& field, PlatformQuery& p) { field("os", p.os)("architecture",
 
 // An image is of one platform here: whoever names others alone means nothing that is there.
 //   platforms  each the JSON of an OCI platform
-Result<> check_platforms(const Api& api, const std::string& name,
+Result<> check_platforms(const face::Images& images, const std::string& name,
                          const std::vector<std::string>& platforms) {
   if (platforms.empty()) return {};
-  TRY(const auto image, api.engine.image(name));
+  TRY(const auto image, images.find(name));
   for (const auto& text : platforms) {
     TRY(const auto wanted, json::from_text<PlatformQuery>(text));
     if (wanted.os == image.os && wanted.architecture == image.architecture) return {};
@@ -157,26 +162,27 @@ Result<> check_platforms(const Api& api, const std::string& name,
               image.os, image.architecture);
 }
 
-Task<Reply> remove_image(Api& api, CallPtr call) {
+Task<Reply> remove_image(face::Images& images, CallPtr call) {
   const auto platforms = call->request.query.list("platforms");
-  CO_CHECK(check_platforms(api, call->request.params[0], platforms));
-  CO_TRY(const auto removed, co_await api.engine.remove_image(call->request.params[0],
-                                                              call->request.query.flag("force")));
+  CO_CHECK(check_platforms(images, call->request.params[0], platforms));
+  CO_TRY(const auto removed,
+         co_await images.remove(call->request.params[0], call->request.query.flag("force")));
   co_return http::json_reply(json::serialize(wire::removed_json(removed)));
 }
 
 }  // namespace
 
 void add_image_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/images/json", list_images);
+  auto& images = api.engine.images();
+  route(router, images, "GET", "/images/json", list_images);
   route(router, api, "GET", "/images/get", save_images);
   route(router, api, "GET", "/images/{*}/get", save_one);
   route(router, api, "GET", "/images/{*}/json", inspect_image);
-  route(router, api, "GET", "/images/{*}/history", image_history);
+  route(router, images, "GET", "/images/{*}/history", image_history);
   route(router, api, "POST", "/images/create", create_image);
   route(router, api, "POST", "/images/load", load_images);
-  route(router, api, "POST", "/images/{*}/tag", tag_image);
-  route(router, api, "DELETE", "/images/{*}", remove_image);
+  route(router, images, "POST", "/images/{*}/tag", tag_image);
+  route(router, images, "DELETE", "/images/{*}", remove_image);
 }
 
 }  // namespace coracle::api

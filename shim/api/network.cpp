@@ -1,6 +1,7 @@
 // Networks: list and inspect.
 #include "shim/wire/network.hpp"
 
+#include "engine/face/networks.hpp"
 #include "shim/api/api.hpp"
 
 namespace coracle::api {
@@ -9,16 +10,16 @@ namespace {
 constexpr std::string_view kNetworkFilters[] = {"dangling", "driver", "id",  "label",
                                                 "name",     "scope",  "type"};
 
-Task<Reply> list_networks(Api& api, CallPtr call) {
+Task<Reply> list_networks(face::Networks& networks, CallPtr call) {
   CO_TRY(const auto filters, filters_of(call->request, kNetworkFilters));
-  CO_TRY(const auto networks, api.engine.networks(filters));
+  CO_TRY(const auto found, networks.list(filters));
   boost::json::array out;
-  for (const auto& n : networks) out.push_back(wire::network_json(n, false, call->request.version));
+  for (const auto& n : found) out.push_back(wire::network_json(n, false, call->request.version));
   co_return http::json_reply(json::serialize(out));
 }
 
-Task<Reply> inspect_network(Api& api, CallPtr call) {
-  CO_TRY(const auto network, api.engine.network(call->request.params[0]));
+Task<Reply> inspect_network(face::Networks& networks, CallPtr call) {
+  CO_TRY(const auto network, networks.find(call->request.params[0]));
   const auto scope = call->request.query.text("scope");
   if (!scope.empty() && scope != "local")
     co_return fail(Errc::not_found, "network {} not found", call->request.params[0]);
@@ -28,10 +29,10 @@ Task<Reply> inspect_network(Api& api, CallPtr call) {
 
 }  // namespace
 
-void add_network_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/networks", list_networks);
-  route(router, api, "GET", "/networks/", list_networks);
-  route(router, api, "GET", "/networks/{}", inspect_network);
+void add_network_routes(http::Router& router, face::Networks& networks) {
+  route(router, networks, "GET", "/networks", list_networks);
+  route(router, networks, "GET", "/networks/", list_networks);
+  route(router, networks, "GET", "/networks/{}", inspect_network);
 }
 
 }  // namespace coracle::api

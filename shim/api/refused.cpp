@@ -33,23 +33,21 @@ constexpr Refusal kNotYet[] = {
 Task<Reply> answer_not_yet(const char* what) {
   co_return fail(Errc::unsupported, "{} is not supported by coracle yet", what);
 }
-Task<Reply> no_manager(Api& /*api*/, CallPtr /*call*/) {
-  co_return fail(Errc::unavailable, "{}", kNoManager);
-}
-Task<Reply> no_swarm(Api& /*api*/, CallPtr /*call*/) {
+Task<Reply> no_manager(CallPtr /*call*/) { co_return fail(Errc::unavailable, "{}", kNoManager); }
+Task<Reply> no_swarm(CallPtr /*call*/) {
   co_return fail(Errc::unavailable, "This node is not part of a swarm");
 }
-Task<Reply> no_plugins(Api& /*api*/, CallPtr /*call*/) { co_return http::json_reply("[]"); }
-Task<Reply> no_such_plugin(Api& /*api*/, CallPtr call) {
+Task<Reply> no_plugins(CallPtr /*call*/) { co_return http::json_reply("[]"); }
+Task<Reply> no_such_plugin(CallPtr call) {
   co_return fail(Errc::not_found, "plugin \"{}\" not found", call->request.params[0]);
 }
-Task<Reply> no_plugin_kind(Api& /*api*/, CallPtr /*call*/) {
+Task<Reply> no_plugin_kind(CallPtr /*call*/) {
   co_return fail(Errc::unsupported, "plugins are not supported by coracle");
 }
 
 }  // namespace
 
-void add_refused_routes(http::Router& router, Api& api) {
+void add_refused_routes(http::Router& router) {
   for (const auto& refusal : kNotYet) {
     router.add(refusal.method, refusal.pattern,
                [what = refusal.what](CallPtr) { return answer_not_yet(what); });
@@ -58,25 +56,25 @@ void add_refused_routes(http::Router& router, Api& api) {
        {"/swarm", "/swarm/unlockkey", "/services", "/services/{}", "/services/{}/logs", "/nodes",
         "/nodes/{}", "/tasks", "/tasks/{}", "/tasks/{}/logs", "/secrets", "/secrets/{}", "/configs",
         "/configs/{}"})
-    route(router, api, "GET", pattern, no_manager);
+    router.add("GET", pattern, no_manager);
   for (const char* pattern : {"/swarm/update", "/swarm/unlock", "/services/create",
                               "/services/{}/update", "/nodes/{}/update", "/secrets/create",
                               "/secrets/{}/update", "/configs/create", "/configs/{}/update"})
-    route(router, api, "POST", pattern, no_manager);
+    router.add("POST", pattern, no_manager);
   for (const char* pattern : {"/services/{}", "/nodes/{}", "/secrets/{}", "/configs/{}"})
-    route(router, api, "DELETE", pattern, no_manager);
-  route(router, api, "PUT", "/volumes/{}", no_manager);
-  route(router, api, "POST", "/swarm/leave", no_swarm);
+    router.add("DELETE", pattern, no_manager);
+  router.add("PUT", "/volumes/{}", no_manager);
+  router.add("POST", "/swarm/leave", no_swarm);
 
-  route(router, api, "GET", "/plugins", no_plugins);
-  route(router, api, "GET", "/plugins/privileges", no_plugin_kind);
-  route(router, api, "POST", "/plugins/pull", no_plugin_kind);
-  route(router, api, "POST", "/plugins/create", no_plugin_kind);
-  route(router, api, "GET", "/plugins/{*}/json", no_such_plugin);
-  route(router, api, "DELETE", "/plugins/{*}", no_such_plugin);
+  router.add("GET", "/plugins", no_plugins);
+  router.add("GET", "/plugins/privileges", no_plugin_kind);
+  router.add("POST", "/plugins/pull", no_plugin_kind);
+  router.add("POST", "/plugins/create", no_plugin_kind);
+  router.add("GET", "/plugins/{*}/json", no_such_plugin);
+  router.add("DELETE", "/plugins/{*}", no_such_plugin);
   for (const char* pattern : {"/plugins/{*}/enable", "/plugins/{*}/disable", "/plugins/{*}/push",
                               "/plugins/{*}/upgrade", "/plugins/{*}/set"})
-    route(router, api, "POST", pattern, no_such_plugin);
+    router.add("POST", pattern, no_such_plugin);
 }
 
 }  // namespace coracle::api

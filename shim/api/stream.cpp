@@ -1,10 +1,13 @@
-// A container's streams: wait, attach, logs.
+// A container's streams: wait, attach, logs, the size of its terminal.
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <charconv>
 
 #include "engine/base/log.hpp"
+#include "engine/engine.hpp"
+#include "engine/face/container_streams.hpp"
+#include "engine/face/containers.hpp"
 #include "shim/api/api.hpp"
 #include "shim/http/websocket.hpp"
 
@@ -21,9 +24,9 @@ Result<WaitCondition> condition_of(const std::string& text) {
 }
 
 // The waiter is armed before the head goes out: clients send start only after they have seen it.
-Task<Reply> wait(Api& api, CallPtr call) {
+Task<Reply> wait(face::Containers& containers, CallPtr call) {
   CO_TRY(const auto condition, condition_of(call->request.query.text("condition")));
-  CO_TRY(const auto waiter, api.engine.wait(call->request.params[0], condition));
+  CO_TRY(const auto waiter, containers.wait(call->request.params[0], condition));
   call->end_when_client_leaves();
   Reply head;
   head.type = "application/json";
@@ -47,12 +50,12 @@ AttachOptions attach_options(const http::Query& query) {
   return options;
 }
 
-Task<Reply> attach(Api& api, CallPtr call) {
+Task<Reply> attach(face::Streams& streams, CallPtr call) {
   auto options = attach_options(call->request.query);
-  CO_TRY(auto checked, api.engine.check_attach(call->request.params[0], options));
+  CO_TRY(auto checked, streams.check_attach(call->request.params[0], options));
   CO_TRY(auto ours, co_await call->hijack(http::stream_type(checked.tty, call->request.version)));
-  const auto done = co_await api.engine.attach(std::move(checked), std::move(options),
-                                               std::move(ours.client), std::move(ours.leftover));
+  const auto done = co_await streams.attach(std::move(checked), std::move(options),
+                                            std::move(ours.client), std::move(ours.leftover));
   if (!done)
     log::info("attach ended id={} reason={}", call->request.params[0], done.error().message);
   co_return http::sent_reply();
@@ -60,18 +63,19 @@ Task<Reply> attach(Api& api, CallPtr call) {
 
 // The engine gets one end of a socket pair; the WebSocket is served on the other.
 Task<Reply> attach_ws(Api& api, CallPtr call) {
+  auto& streams = api.engine.streams();
   CO_CHECK(http::check_websocket(call->request));
   auto options = attach_options(call->request.query);
   options.raw = true;
-  CO_TRY(auto checked, api.engine.check_attach(call->request.params[0], options));
+  CO_TRY(auto checked, streams.check_attach(call->request.params[0], options));
   CO_TRY(auto pair, make_socket_pair(SOCK_STREAM));
   const bool binary = call->request.version >= http::ApiVersion{1, 28};
   CO_TRY(auto ours, co_await call->hijack(nullptr));
   auto done =
       co_await http::serve_websocket(api.io, call, std::move(ours), std::move(pair.a), binary);
   if (done)
-    done = co_await api.engine.attach(std::move(checked), std::move(options), std::move(pair.b),
-                                      std::string{});
+    done = co_await streams.attach(std::move(checked), std::move(options), std::move(pair.b),
+                                   std::string{});
   if (!done)
     log::info("attach ended id={} reason={}", call->request.params[0], done.error().message);
   co_return http::sent_reply();
@@ -142,9 +146,9 @@ void append_line(std::string& out, const LogEntry& entry, LineStyle style) {
     http::append_frame(out, entry.is_err ? 2 : 1, line);
 }
 
-Task<Reply> logs(Api& api, CallPtr call) {
+Task<Reply> logs(face::Streams& streams, CallPtr call) {
   CO_TRY(auto options, log_options(call->request));
-  CO_TRY(const auto stream, co_await api.engine.logs(call->request.params[0], std::move(options)));
+  CO_TRY(const auto stream, co_await streams.logs(call->request.params[0], std::move(options)));
   call->end_when_client_leaves();
   const auto& query = call->request.query;
   const LineStyle style{stream->tty, query.flag("timestamps"), query.flag("details")};
@@ -168,13 +172,21 @@ Task<Reply> logs(Api& api, CallPtr call) {
   co_return http::sent_reply();
 }
 
+Task<Reply> resize(face::Streams& streams, CallPtr call) {
+  CO_TRY(const auto size, size_of(call->request));
+  CO_CHECK(co_await streams.resize(call->request.params[0], size.height, size.width));
+  co_return http::empty_reply(200);
+}
+
 }  // namespace
 
 void add_stream_routes(http::Router& router, Api& api) {
-  route(router, api, "POST", "/containers/{}/wait", wait);
-  route(router, api, "POST", "/containers/{}/attach", attach);
+  auto& streams = api.engine.streams();
+  route(router, api.engine.containers(), "POST", "/containers/{}/wait", wait);
+  route(router, streams, "POST", "/containers/{}/attach", attach);
   route(router, api, "GET", "/containers/{}/attach/ws", attach_ws);
-  route(router, api, "GET", "/containers/{}/logs", logs);
+  route(router, streams, "GET", "/containers/{}/logs", logs);
+  route(router, streams, "POST", "/containers/{}/resize", resize);
 }
 
 }  // namespace coracle::api

@@ -1,13 +1,16 @@
 // ping, version, info, auth.
-#include "shim/wire/system.hpp"
+#include "engine/face/system.hpp"
 
+#include "engine/engine.hpp"
+#include "engine/face/images.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/image.hpp"
+#include "shim/wire/system.hpp"
 
 namespace coracle::api {
 namespace {
 
-Task<Reply> ping(Api& /*api*/, CallPtr call) {
+Task<Reply> ping(CallPtr call) {
   Reply r;
   r.type = "text/plain; charset=utf-8";
   if (call->request.method == "GET") r.body = "OK";
@@ -18,18 +21,19 @@ Task<Reply> ping(Api& /*api*/, CallPtr call) {
   co_return r;
 }
 
-Task<Reply> version(Api& api, CallPtr /*call*/) {
-  co_return http::json_reply(json::serialize(wire::version_json(api.engine.info())));
+Task<Reply> version(face::System& system, CallPtr /*call*/) {
+  co_return http::json_reply(json::serialize(wire::version_json(system.info())));
 }
 
 Task<Reply> info(Api& api, CallPtr /*call*/) {
-  co_return http::json_reply(json::serialize(wire::info_json(api.engine.info(), now(), api.debug)));
+  co_return http::json_reply(
+      json::serialize(wire::info_json(api.engine.system().info(), now(), api.debug)));
 }
 
-Task<Reply> auth(Api& api, CallPtr call) {
+Task<Reply> auth(face::Images& images, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto credentials, wire::parse_auth_body(body));
-  CO_CHECK(co_await api.engine.login(std::move(credentials)));
+  CO_CHECK(co_await images.login(std::move(credentials)));
   boost::json::object o;
   o["Status"] = "Login Succeeded";
   o["IdentityToken"] = "";
@@ -39,11 +43,11 @@ Task<Reply> auth(Api& api, CallPtr call) {
 }  // namespace
 
 void add_system_routes(http::Router& router, Api& api) {
-  route(router, api, "GET", "/_ping", ping);
-  route(router, api, "HEAD", "/_ping", ping);
-  route(router, api, "GET", "/version", version);
+  router.add("GET", "/_ping", ping);
+  router.add("HEAD", "/_ping", ping);
+  route(router, api.engine.system(), "GET", "/version", version);
   route(router, api, "GET", "/info", info);
-  route(router, api, "POST", "/auth", auth);
+  route(router, api.engine.images(), "POST", "/auth", auth);
 }
 
 }  // namespace coracle::api

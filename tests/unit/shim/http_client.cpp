@@ -6,11 +6,12 @@
 #include <cctype>
 #include <cstdlib>
 #include <future>
+#include <thread>
+#include <utility>
 
 #include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/process/process.hpp"
-#include "shim/api/api.hpp"
 #include "shim/http/server.hpp"
 
 namespace coracle::test {
@@ -97,23 +98,16 @@ void Client::half_close() const { ::shutdown(fd_.get(), SHUT_WR); }
 
 bool Client::at_end() { return buffer_.empty() && !more(); }
 
-struct ShimTest::Running {
-  Running(std::size_t most, std::chrono::milliseconds patience, std::chrono::milliseconds stall)
-      : api{io, engine},
-        server(io, router, http::Limits{std::size_t{64} << 10, patience, stall}, most) {
-    api::add_all_routes(router, api);
-  }
-  asio::io_context io{1};
-  Workers workers{io, 2};
-  FakeEngine engine{io, workers};
-  api::Api api;
+struct ServerTest::Running {
+  Running(asio::io_context& io, http::Limits limits, std::size_t most)
+      : server(io, router, limits, most), scope(io) {}
   http::Router router;
   http::Server server;
-  Scope scope{io};
+  Scope scope;
   std::thread thread;
 };
 
-void ShimTest::SetUp() {
+void ServerTest::SetUp() {
   ignore_sigpipe();
   char name[] = "/tmp/shim-test-XXXXXX";
   ASSERT_NE(::mkdtemp(name), nullptr);
@@ -121,22 +115,22 @@ void ShimTest::SetUp() {
   path_ = dir_ + "/docker.sock";
   auto listener = listen_unix(path_, SOCK_STREAM);
   ASSERT_TRUE(listener) << listener.error().message;
-  running_ = std::make_shared<Running>(most_connections, patience, stall);
+  const http::Limits limits{std::size_t{64} << 10, patience, stall};
+  running_ = std::make_shared<Running>(io, limits, most_connections);
+  add_routes(running_->router);
   running_->server.listen(*std::move(listener));
-  running_->thread = std::thread([this] { running_->io.run(); });
+  running_->thread = std::thread([this] { io.run(); });
 }
 
-void ShimTest::TearDown() {
+void ServerTest::TearDown() {
   auto& r = *running_;
-  asio::post(r.io,
-             [&r] { r.scope.start("shut down", r.server.shut_down(std::chrono::seconds(2))); });
+  asio::post(io, [&r] { r.scope.start("shut down", r.server.shut_down(std::chrono::seconds(2))); });
   r.thread.join();  // the loop ends by itself: nothing may be left running
-  EXPECT_EQ(r.engine.streams_open, 0);
   running_.reset();
   EXPECT_TRUE(remove_tree(dir_));
 }
 
-Client ShimTest::connect() const {
+Client ServerTest::connect() const {
   auto fd = connect_unix(path_, SOCK_STREAM);
   EXPECT_TRUE(fd) << fd.error().message;
   const timeval limit{60, 0};
@@ -144,8 +138,8 @@ Client ShimTest::connect() const {
   return Client(*std::move(fd));
 }
 
-Answer ShimTest::ask(const std::string& method, const std::string& target, const std::string& body,
-                     const std::string& more_headers) {
+Answer ServerTest::ask(const std::string& method, const std::string& target,
+                       const std::string& body, const std::string& more_headers) {
   std::string request = method + " " + target + " HTTP/1.1\r\nHost: x\r\n" + more_headers;
   if (!body.empty()) {
     if (more_headers.find("Content-Type") == std::string::npos)
@@ -157,14 +151,14 @@ Answer ShimTest::ask(const std::string& method, const std::string& target, const
   return client.read(false, method == "HEAD");
 }
 
-Answer ShimTest::raw(const std::string& request) {
+Answer ServerTest::raw(const std::string& request) {
   auto client = connect();
   client.send(request);
   client.half_close();
   return client.read();
 }
 
-bool ShimTest::eventually(const std::function<bool()>& condition) {
+bool ServerTest::eventually(const std::function<bool()>& condition) {
   for (int i = 0; i < 6000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -172,12 +166,10 @@ bool ShimTest::eventually(const std::function<bool()>& condition) {
   return condition();
 }
 
-std::size_t ShimTest::connections() {
+std::size_t ServerTest::connections() {
   std::promise<std::size_t> answer;
-  asio::post(running_->io, [&] { answer.set_value(running_->server.connections()); });
+  asio::post(io, [&] { answer.set_value(running_->server.connections()); });
   return answer.get_future().get();
 }
-
-FakeEngine& ShimTest::engine() { return running_->engine; }
 
 }  // namespace coracle::test

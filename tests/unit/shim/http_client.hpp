@@ -1,17 +1,20 @@
-// A server with the fake engine behind a real socket, its loop on a thread of its own, and a client
-// that sees every byte.
+// A server with the routes of a test behind a real socket, its loop on a thread of its own, and a
+// client that sees every byte.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
+#include "engine/base/async.hpp"
+#include "engine/base/fd.hpp"
 #include "engine/base/json.hpp"
-#include "tests/unit/shim/fake_engine.hpp"
+#include "shim/http/router.hpp"
 
 namespace coracle::test {
 
@@ -42,10 +45,12 @@ class Client {
   std::string buffer_;
 };
 
-class ShimTest : public ::testing::Test {
+class ServerTest : public ::testing::Test {
  protected:
   void SetUp() override;
   void TearDown() override;
+  // Called by SetUp; what answers outlives TearDown.
+  virtual void add_routes(http::Router& router) = 0;
   [[nodiscard]] Client connect() const;
   Answer ask(const std::string& method, const std::string& target, const std::string& body = "",
              const std::string& more_headers = "");
@@ -54,7 +59,8 @@ class ShimTest : public ::testing::Test {
   static bool eventually(const std::function<bool()>& condition);
   [[nodiscard]] std::size_t connections();
 
-  FakeEngine& engine();
+  asio::io_context io{1};
+  Workers workers{io, 2};
   std::size_t most_connections = 0;
   std::chrono::milliseconds patience{60'000}, stall{300'000};
 

@@ -1,5 +1,5 @@
 // Archives both ways: bodies that are cut, clients that stall or leave.
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -10,11 +10,11 @@ class Archives : public ShimTest {
  protected:
   void SetUp() override {
     ShimTest::SetUp();
-    engine().copy_takes = 1024;
-    engine().image_list["busybox:1"].id = "sha256:1";
+    engine().files().copy_takes = 1024;
+    engine().images().all["busybox:1"].id = "sha256:1";
     ContainerView web;
     web.id = "abc";
-    engine().containers["web"] = web;
+    engine().containers().all["web"] = web;
   }
 };
 
@@ -39,7 +39,7 @@ TEST_F(Archives, ABodyThatIsCutIsAnErrorThoughItsReaderWasContent) {
 }
 
 TEST_F(Archives, OfABodyThatIsCutTheReaderGetsNoEnd) {
-  engine().copy_takes = 4000;
+  engine().files().copy_takes = 4000;
   auto client = connect();
   client.send(std::string(kPut) + "Content-Length: 5000\r\n\r\n" + std::string(2048, 't'));
   client.half_close();
@@ -55,7 +55,7 @@ class StalledArchives : public Archives {
 };
 
 TEST_F(StalledArchives, AnUploadWhoseNextByteDoesNotComeEnds) {
-  engine().copy_takes = 4000;
+  engine().files().copy_takes = 4000;
   auto client = connect();
   client.send(std::string(kPut) + "Content-Length: 5000\r\n\r\nt");
   const auto answer = client.read();
@@ -65,17 +65,17 @@ TEST_F(StalledArchives, AnUploadWhoseNextByteDoesNotComeEnds) {
 }
 
 TEST_F(StalledArchives, ASaveWhoseReaderTakesNothingEnds) {
-  engine().save_bytes = 50'000'000;
+  engine().images().save_bytes = 50'000'000;
   auto client = connect();
   client.send("GET /images/busybox:1/get HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
-  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+  EXPECT_TRUE(eventually([&] { return engine().happenings.cancelled.load(); }));
   EXPECT_TRUE(eventually([&] { return connections() == 0; }));
 }
 
 TEST_F(StalledArchives, WhatHoldsNoThreadMayWaitForItsReader) {
-  engine().log_entries.assign(1, LogEntry{});
-  engine().log_entries.front().text = std::string(1'000'000, 'l');
+  engine().streams().log_entries.assign(1, LogEntry{});
+  engine().streams().log_entries.front().text = std::string(1'000'000, 'l');
   auto client = connect();
   client.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);

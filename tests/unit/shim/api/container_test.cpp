@@ -1,4 +1,4 @@
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -14,8 +14,8 @@ class Containers : public ShimTest {
     web.started_at = web.created = Time{1};
     web.config.image = "busybox";
     web.image_id = "sha256:1";
-    engine().containers["web"] = web;
-    engine().image_list["busybox"].id = "sha256:1";
+    engine().containers().all["web"] = web;
+    engine().images().all["busybox"].id = "sha256:1";
   }
 };
 
@@ -26,9 +26,9 @@ TEST_F(Containers, CreateAnswersIdAndWarnings) {
   EXPECT_EQ(made.status, 201);
   EXPECT_EQ(made.json().at("Id").as_string(), std::string(64, 'c'));
   EXPECT_EQ(made.json().at("Warnings").at(0).as_string(), "a warning");
-  EXPECT_EQ(engine().created.name, "n");
-  EXPECT_EQ(engine().created.platform, "linux/amd64");
-  EXPECT_EQ(engine().created.config.cmd->items, std::vector<std::string>{"sh"});
+  EXPECT_EQ(engine().containers().created.name, "n");
+  EXPECT_EQ(engine().containers().created.platform, "linux/amd64");
+  EXPECT_EQ(engine().containers().created.config.cmd->items, std::vector<std::string>{"sh"});
 }
 
 TEST_F(Containers, CreateOfAMissingImageIs404SoThatClientsPull) {
@@ -39,36 +39,36 @@ TEST_F(Containers, CreateOfAMissingImageIs404SoThatClientsPull) {
 
 TEST_F(Containers, ListShowsTheImageByNameUntilTheNameMovesAway) {
   EXPECT_EQ(ask("GET", "/containers/json").json().at(0).at("Image").as_string(), "busybox");
-  engine().image_list["busybox"].id = "sha256:2";
+  engine().images().all["busybox"].id = "sha256:2";
   EXPECT_EQ(ask("GET", "/containers/json").json().at(0).at("Image").as_string(), "sha256:1");
-  engine().containers.clear();
+  engine().containers().all.clear();
   EXPECT_EQ(ask("GET", "/containers/json").body, "[]\n");
 }
 
 TEST_F(Containers, LifeHasDockersStatuses) {
   EXPECT_EQ(ask("POST", "/containers/web/start").status, 204);
   EXPECT_EQ(ask("POST", "/containers/web/start", "{}").status, 204);
-  engine().start_error = Error{Errc::unchanged, 0, "runs"};
+  engine().containers().start_error = Error{Errc::unchanged, 0, "runs"};
   const auto unchanged = ask("POST", "/containers/web/start");
   EXPECT_EQ(unchanged.status, 304);
   EXPECT_FALSE(unchanged.headers.contains("content-length"));
-  engine().start_error = Error{Errc::internal, 0, "port is already allocated"};
+  engine().containers().start_error = Error{Errc::internal, 0, "port is already allocated"};
   EXPECT_EQ(ask("POST", "/containers/web/start").status, 500);
 
   EXPECT_EQ(ask("POST", "/v1.42/containers/web/stop?t=5&signal=INT").status, 204);
-  EXPECT_EQ(engine().last, "stop web 5 INT");
+  EXPECT_EQ(engine().containers().last, "stop web 5 INT");
   ask("POST", "/v1.41/containers/web/stop?signal=INT");
-  EXPECT_EQ(engine().last, "stop web -99 ");  // known from 1.42 on
+  EXPECT_EQ(engine().containers().last, "stop web -99 ");  // known from 1.42 on
   ask("POST", "/containers/web/restart?t=-1");
-  EXPECT_EQ(engine().last, "restart web -1");
+  EXPECT_EQ(engine().containers().last, "restart web -1");
   ask("POST", "/containers/web/kill?signal=SIGHUP");
-  EXPECT_EQ(engine().last, "kill web SIGHUP");
+  EXPECT_EQ(engine().containers().last, "kill web SIGHUP");
   ask("POST", "/containers/web/rename?name=new");
-  EXPECT_EQ(engine().last, "rename web new");
+  EXPECT_EQ(engine().containers().last, "rename web new");
   EXPECT_EQ(ask("POST", "/containers/web/resize?h=24&w=80").status, 200);
-  EXPECT_EQ(engine().last, "resize web 24 80");
+  EXPECT_EQ(engine().streams().last, "resize web 24 80");
   EXPECT_EQ(ask("DELETE", "/containers/web?force=1&v=true").status, 204);
-  EXPECT_EQ(engine().last, "remove web true true");
+  EXPECT_EQ(engine().containers().last, "remove web true true");
 }
 
 TEST_F(Containers, InspectOfAnUnknownOneIs404) {
@@ -82,7 +82,7 @@ TEST_F(Containers, ExecIsMadeStartedAndInspected) {
   EXPECT_EQ(made.status, 201);
   EXPECT_EQ(made.json().at("Id").as_string(), "exec-ls");
   EXPECT_EQ(ask("POST", "/exec/exec-ls/start", R"({"Detach":true})").status, 200);
-  EXPECT_EQ(engine().last, "exec exec-ls");
+  EXPECT_EQ(engine().execs().last, "exec exec-ls");
   EXPECT_EQ(ask("POST", "/exec/other/start", R"({"Detach":true})").status, 404);
   const auto view = ask("GET", "/exec/exec-ls/json").json();
   EXPECT_TRUE(view.at("ExitCode").is_null());

@@ -1,4 +1,4 @@
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -17,8 +17,8 @@ class Images : public ShimTest {
     box.history = {{Time{1'000'000'000}, "ADD", "", "", false},
                    {Time{2'000'000'000}, "ENV", "", "", true},
                    {Time{3'000'000'000}, "COPY", "", "", false}};
-    engine().image_list["busybox:1"] = box;
-    engine().image_list["h:5/a/b@sha256:x"] = box;
+    engine().images().all["busybox:1"] = box;
+    engine().images().all["h:5/a/b@sha256:x"] = box;
   }
 };
 
@@ -33,7 +33,7 @@ TEST_F(Images, InspectAndListFollowTheVersion) {
       ask("GET", "/v1.43/images/busybox:1/json").json().as_object().contains("VirtualSize"));
   EXPECT_FALSE(
       ask("GET", "/v1.44/images/busybox:1/json").json().as_object().contains("VirtualSize"));
-  engine().image_list["busybox:1"].repo_tags.clear();
+  engine().images().all["busybox:1"].repo_tags.clear();
   EXPECT_EQ(ask("GET", "/v1.42/images/json").json().at(0).at("RepoTags").at(0).as_string(),
             "<none>:<none>");
   EXPECT_TRUE(ask("GET", "/v1.43/images/json").json().at(0).at("RepoTags").as_array().empty());
@@ -52,9 +52,9 @@ TEST_F(Images, HistoryIsNewestFirstWithTheSizesOfItsLayers) {
 }
 
 TEST_F(Images, PullStreamsLines) {
-  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0},
-                         {"abc", "Downloading", "", 5, 10},
-                         {"", "Status: Downloaded newer image for alpine:3", "", 0, 0}};
+  engine().images().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0},
+                                  {"abc", "Downloading", "", 5, 10},
+                                  {"", "Status: Downloaded newer image for alpine:3", "", 0, 0}};
   const std::string auth = base64_encode(R"({"username":"u","password":"p"})");
   const auto answer =
       ask("POST", "/images/create?fromImage=alpine&tag=3", "", "X-Registry-Auth: " + auth + "\r\n");
@@ -66,9 +66,9 @@ TEST_F(Images, PullStreamsLines) {
             "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":5,\"total\":10},"
             "\"id\":\"abc\"}\r\n"
             "{\"status\":\"Status: Downloaded newer image for alpine:3\"}\r\n");
-  EXPECT_EQ(engine().last_reference.path, "library/alpine");
-  EXPECT_EQ(engine().last_reference.tag, "3");
-  EXPECT_EQ(engine().last_auth.username, "u");
+  EXPECT_EQ(engine().images().last_reference.path, "library/alpine");
+  EXPECT_EQ(engine().images().last_reference.tag, "3");
+  EXPECT_EQ(engine().images().last_auth.username, "u");
 }
 
 TEST_F(Images, PullTakesADigestForATagAndGarbageForNoCredentials) {
@@ -77,20 +77,20 @@ TEST_F(Images, PullTakesADigestForATagAndGarbageForNoCredentials) {
                 "X-Registry-Auth: %%%\r\n")
                 .status,
             200);
-  EXPECT_EQ(engine().last_reference.digest, digest);
-  EXPECT_EQ(engine().last_auth.username, "");
+  EXPECT_EQ(engine().images().last_reference.digest, digest);
+  EXPECT_EQ(engine().images().last_auth.username, "");
 }
 
 TEST_F(Images, APullThatFailsAtOnceIsAPlainError) {
-  engine().pull_error = Error{Errc::not_found, 0, "manifest for x not found"};
+  engine().images().pull_error = Error{Errc::not_found, 0, "manifest for x not found"};
   const auto answer = ask("POST", "/images/create?fromImage=x");
   EXPECT_EQ(answer.status, 404);
   EXPECT_EQ(answer.message(), "manifest for x not found");
 }
 
 TEST_F(Images, APullThatFailsLaterEndsWithAnErrorLine) {
-  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
-  engine().pull_error = Error{Errc::internal, 0, "connection lost"};
+  engine().images().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
+  engine().images().pull_error = Error{Errc::internal, 0, "connection lost"};
   const auto answer = ask("POST", "/images/create?fromImage=x");
   EXPECT_EQ(answer.status, 200);
   EXPECT_NE(answer.body.find(
@@ -100,13 +100,13 @@ TEST_F(Images, APullThatFailsLaterEndsWithAnErrorLine) {
 }
 
 TEST_F(Images, AClientThatLeavesEndsThePull) {
-  engine().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
-  engine().pull_never_ends = true;
+  engine().images().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
+  engine().images().pull_never_ends = true;
   auto client = connect();
   client.send("POST /images/create?fromImage=x HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
   client.close();
-  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+  EXPECT_TRUE(eventually([&] { return engine().happenings.cancelled.load(); }));
 }
 
 TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
@@ -114,8 +114,8 @@ TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
                           "Content-Type: application/x-tar\r\n");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "{\"stream\":\"Loaded image: x:1\\n\"}\r\n");
-  EXPECT_EQ(engine().loaded_bytes, 5'000'000u);
-  EXPECT_TRUE(engine().load_whole);
+  EXPECT_EQ(engine().images().loaded_bytes, 5'000'000u);
+  EXPECT_TRUE(engine().images().load_whole);
 }
 
 TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
@@ -127,7 +127,7 @@ TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
   for (int i = 0; i < 50; ++i) client.send("2710\r\n" + std::string(10'000, 'c') + "\r\n");
   client.send("0\r\n\r\n");
   EXPECT_EQ(client.read().status, 200);
-  EXPECT_EQ(engine().loaded_bytes, 500'000u);
+  EXPECT_EQ(engine().images().loaded_bytes, 500'000u);
 }
 
 TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
@@ -136,8 +136,8 @@ TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
               std::string(51'200, 't'));
   client.half_close();
   EXPECT_GE(client.read().status, 400);
-  EXPECT_EQ(engine().loaded_bytes, 51'200U);
-  EXPECT_FALSE(engine().load_whole);
+  EXPECT_EQ(engine().images().loaded_bytes, 51'200U);
+  EXPECT_FALSE(engine().images().load_whole);
 }
 
 TEST_F(Images, ImportNamesTheImage) {
@@ -145,12 +145,12 @@ TEST_F(Images, ImportNamesTheImage) {
       ask("POST", "/images/create?fromSrc=-&repo=box&tag=2", "tar", "Content-Type: x/y\r\n");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "{\"status\":\"sha256:" + std::string(64, 'a') + "\"}\r\n");
-  EXPECT_EQ(engine().last, "box:2");
+  EXPECT_EQ(engine().images().last, "box:2");
   EXPECT_EQ(ask("POST", "/images/create?fromSrc=http://x").status, 501);
 }
 
 TEST_F(Images, SaveStreamsAnArchive) {
-  engine().save_bytes = 3'000'000;
+  engine().images().save_bytes = 3'000'000;
   const auto answer = ask("GET", "/images/get?names=busybox:1");
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.headers.at("content-type"), "application/x-tar");
@@ -160,20 +160,20 @@ TEST_F(Images, SaveStreamsAnArchive) {
 }
 
 TEST_F(Images, AClientThatLeavesEndsTheSave) {
-  engine().save_bytes = 50'000'000;
+  engine().images().save_bytes = 50'000'000;
   auto client = connect();
   client.send("GET /images/busybox:1/get HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
   client.close();
-  EXPECT_TRUE(eventually([&] { return engine().cancelled.load(); }));
+  EXPECT_TRUE(eventually([&] { return engine().happenings.cancelled.load(); }));
 }
 
 TEST_F(Images, TagAndRemove) {
   EXPECT_EQ(ask("POST", "/images/busybox:1/tag?repo=a&tag=b").status, 201);
-  EXPECT_EQ(engine().last, "tag busybox:1 a b");
+  EXPECT_EQ(engine().images().last, "tag busybox:1 a b");
   EXPECT_EQ(ask("DELETE", "/images/busybox:1?force=1").body,
             "[{\"Untagged\":\"busybox:1\"},{\"Deleted\":\"sha256:1\"}]\n");
-  EXPECT_EQ(engine().last, "rmi busybox:1 true");
+  EXPECT_EQ(engine().images().last, "rmi busybox:1 true");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // wait, attach, exec, logs: early heads, hijacking, half-close, clients that leave.
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -10,7 +10,7 @@ class Streams : public ShimTest {
     ShimTest::SetUp();
     ContainerView web;
     web.id = std::string(64, 'a');
-    engine().containers["web"] = web;
+    engine().containers().all["web"] = web;
   }
 };
 
@@ -18,14 +18,14 @@ TEST_F(Streams, WaitSendsItsHeadOnceItIsArmed) {
   auto client = connect();
   client.send("POST /containers/web/wait?condition=next-exit HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read(true).status, 200);
-  EXPECT_TRUE(engine().waiter_armed);
-  engine().happen();
+  EXPECT_TRUE(engine().containers().waiter_armed);
+  engine().happenings.happen();
   client.half_close();
   EXPECT_NE(client.read_to_end().find("{\"StatusCode\":7}"), std::string::npos);
 }
 
 TEST_F(Streams, AClientThatLeavesEndsItsWaitLogsAndEvents) {
-  engine().log_entries = {{false, Time{1}, "a line\n", {}}};
+  engine().streams().log_entries = {{false, Time{1}, "a line\n", {}}};
   for (const char* request :
        {"POST /containers/web/wait HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -35,7 +35,7 @@ TEST_F(Streams, AClientThatLeavesEndsItsWaitLogsAndEvents) {
     EXPECT_EQ(client.read(true).status, 200);
     client.close();
     EXPECT_TRUE(eventually([&] { return connections() == 0; })) << request;
-    EXPECT_EQ(engine().streams_open, 0) << request;
+    EXPECT_EQ(engine().happenings.streams_open, 0) << request;
   }
 }
 
@@ -46,8 +46,8 @@ TEST_F(Streams, AClientThatHalfClosesStillGetsItsAnswer) {
   EXPECT_EQ(client.read(true).status, 200);
   // Nothing is awaited: it must have no effect.
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_FALSE(engine().cancelled);
-  engine().happen();
+  EXPECT_FALSE(engine().happenings.cancelled);
+  engine().happenings.happen();
   EXPECT_NE(client.read_to_end().find("StatusCode"), std::string::npos);
 }
 
@@ -99,25 +99,25 @@ TEST_F(Streams, ExecStartReadsItsBodyAndKeepsWhatFollows) {
 }
 
 TEST_F(Streams, LogsAreFramedAndPrefixed) {
-  engine().log_entries = {{false, Time{1'000'000'005}, "out\n", {"a=1", "b=2"}},
-                          {true, Time{2'000'000'000}, "err\n", {}}};
+  engine().streams().log_entries = {{false, Time{1'000'000'005}, "out\n", {"a=1", "b=2"}},
+                                    {true, Time{2'000'000'000}, "err\n", {}}};
   const auto plain = ask("GET", "/v1.41/containers/web/logs?stdout=1&stderr=1&tail=5&since=3.5");
   EXPECT_EQ(plain.body, std::string("\1\0\0\0\0\0\0\4out\n\2\0\0\0\0\0\0\4err\n", 24));
   EXPECT_EQ(plain.headers.at("content-type"), "application/vnd.docker.raw-stream");
-  EXPECT_EQ(engine().last_logs.tail, 5u);
-  EXPECT_EQ(engine().last_logs.since.ns, 3'500'000'000);
+  EXPECT_EQ(engine().streams().last_logs.tail, 5u);
+  EXPECT_EQ(engine().streams().last_logs.since.ns, 3'500'000'000);
   EXPECT_TRUE(plain.whole);
-  engine().log_tty = true;
+  engine().streams().log_tty = true;
   const auto tty =
       ask("GET", "/containers/web/logs?stdout=1&timestamps=1&details=1&tail=garbage").body;
   EXPECT_EQ(tty,
             "1970-01-01T00:00:01.000000005Z a=1,b=2 out\n"
             "1970-01-01T00:00:02.000000000Z  err\n");
-  EXPECT_EQ(engine().last_logs.tail, std::nullopt);
+  EXPECT_EQ(engine().streams().last_logs.tail, std::nullopt);
 }
 
 TEST_F(Streams, AFollowerThatDoesNotReadHoldsBackNobody) {
-  engine().log_entries =
+  engine().streams().log_entries =
       std::vector<LogEntry>(2000, LogEntry{false, Time{1}, std::string(1000, 'x') + "\n", {}});
   auto lazy = connect();
   lazy.send("GET /containers/web/logs?stdout=1&follow=1 HTTP/1.1\r\nHost: x\r\n\r\n");

@@ -1,4 +1,4 @@
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -43,36 +43,16 @@ TEST_F(System, AnswersWhatItDoesNotDo) {
   EXPECT_EQ(no.message(), "creating a network is not supported by coracle yet");
 }
 
-TEST_F(System, ShowsNetworksWithStrictTypes) {
-  const auto list = ask("GET", "/networks").json();
-  EXPECT_TRUE(list.at(0).at("Containers").as_object().empty());
-  const auto one = ask("GET", "/networks/bridge").json();
-  EXPECT_EQ(one.at("IPAM").at("Config").at(0).at("Subnet").as_string(), "172.17.0.0/16");
-  EXPECT_EQ(one.at("Containers").at("abc").at("IPv4Address").as_string(), "172.17.0.2/16");
-  EXPECT_EQ(ask("GET", "/networks/none-such").message(), "network none-such not found");
-}
-
-TEST_F(System, MakesVolumes) {
-  const auto made = ask("POST", "/volumes/create", R"({"Name":"data","Driver":"local"})");
-  EXPECT_EQ(made.status, 201);
-  EXPECT_EQ(made.json().at("Name").as_string(), "data");
-  EXPECT_EQ(made.json().at("Scope").as_string(), "local");
-  EXPECT_EQ(ask("GET", "/volumes").body, "{\"Volumes\":[],\"Warnings\":null}\n");
-  EXPECT_EQ(ask("GET", "/volumes/x").status, 404);
-  EXPECT_EQ(ask("DELETE", "/volumes/x?force=1").status, 204);
-  EXPECT_EQ(engine().last, "rm volume x true");
-}
-
 TEST_F(System, StreamsEventsWithTheFieldsOfOld) {
   auto client = connect();
   client.send(
       "GET /v1.41/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D HTTP/1.1\r\nHost: "
       "x\r\n\r\n");
   EXPECT_EQ(client.read(true).headers.at("content-type"), "application/json");
-  engine().happen();
+  engine().happenings.happen();
   client.half_close();
   const auto text = client.read_to_end();
-  EXPECT_EQ(engine().last_filters.at("type"), std::vector<std::string>{"container"});
+  EXPECT_EQ(engine().system().last_filters.at("type"), std::vector<std::string>{"container"});
   for (const char* part :
        {R"("status":"start")", R"("id":"abc")", R"("from":"busybox")", R"("Type":"container")",
         R"("time":1700000000)", R"("timeNano":1700000000123456789)", R"("scope":"local")"})

@@ -1,5 +1,5 @@
 // Whatever a client sends, it gets a 4xx with a JSON message, and the daemon stays.
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -48,7 +48,7 @@ TEST_F(Malformed, ARequestWithoutAHostOrWithTwo) {
 TEST_F(Malformed, ANulInAPathOrAParameter) {
   ContainerView web;
   web.id = std::string(64, 'a');
-  engine().containers["web"] = web;
+  engine().containers().all["web"] = web;
   for (const std::string target :
        {"/containers/web/archive?path=/etc%00/x", "/containers/web/archive?path=%00",
         "/containers/we%00b/json", "/images/a%00b/json", "/images/json?filters=%7B%7D%00"}) {
@@ -67,7 +67,7 @@ struct Case {
 TEST_F(Malformed, BodiesAndParameters) {
   ContainerView web;
   web.id = std::string(64, 'a');
-  engine().containers["web"] = web;
+  engine().containers().all["web"] = web;
   for (const auto& c : {
            Case{"POST", "/containers/create", "{"},
            Case{"POST", "/containers/create", "[]"},

@@ -1,5 +1,5 @@
 // Transport: what every answer has, keep-alive, pipelining, chunks, 100-continue, limits, ends.
-#include "tests/unit/shim/http_client.hpp"
+#include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
 namespace {
@@ -90,7 +90,7 @@ TEST_F(Server, ReadsChunkedBodiesAndAsksForThemWith100Continue) {
   EXPECT_EQ(client.read(true).status, 100);
   client.send("8\r\n{\"Image\"\r\n5\r\n:\"b\"}\r\n0\r\n\r\n");
   EXPECT_EQ(client.read().status, 201);
-  EXPECT_EQ(engine().created.config.image, "b");
+  EXPECT_EQ(engine().containers().created.config.image, "b");
   client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read().body, "OK");
 }

@@ -1,4 +1,4 @@
-#include "engine/exec/attach.hpp"
+#include "engine/exec/streams.hpp"
 
 #include <sys/socket.h>
 
@@ -6,29 +6,38 @@
 #include "engine/exec/detach_keys.hpp"
 
 namespace coracle {
-namespace {
+
+Result<Streams::AttachCheck> Streams::check_attach(const std::string& name,
+                                                   const AttachOptions& /*options*/) {
+  TRY(const auto c, context_.table.find(name));
+  CHECK(c->permits(Operation::attach));
+  return AttachCheck{c->id(), c->record.config.tty};
+}
+
+Task<std::unique_ptr<LogStream>> Streams::logs(std::string name, LogOptions options) {
+  CO_TRY(auto c, context_.table.find(name));
+  co_return co_await logs_.open(std::move(c), options);
+}
 
 // The log up to now, as frames (or raw, with a terminal).
-Task<> replay(asio::io_context& io, Logs& logs, ContainerPtr c, AttachOptions options,
-              const UniqueFd& client) {
+Task<> Streams::replay(ContainerPtr c, AttachOptions options, const UniqueFd& client) {
   LogOptions all;
   all.out = options.out;
   all.err = options.err;
-  CO_TRY(auto stream, co_await logs.open(c, all));
+  CO_TRY(auto stream, co_await logs_.open(c, all));
   for (;;) {
     CO_TRY(const auto entries, co_await stream->next());
     if (entries.empty()) co_return Result<>{};
     std::string bytes;
     for (const auto& e : entries)
       bytes += stream->tty || options.raw ? e.text : stream_frame(e.is_err ? 2 : 1, e.text);
-    CO_CHECK(co_await write_to_client(io, client, std::move(bytes)));
+    CO_CHECK(co_await write_to_client(context_.io, client, std::move(bytes)));
   }
 }
 
-}  // namespace
-
-Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, ContainerPtr c,
-                     AttachOptions options, UniqueFd client, std::string leftover) {
+Task<> Streams::attach(AttachCheck checked, AttachOptions options, UniqueFd client,
+                       std::string leftover) {
+  CO_TRY(const auto c, context_.table.find(checked.id));
   WaitingAttach waiting;
   waiting.attach.in = options.in && c->record.config.open_stdin;
   waiting.attach.out = options.out;
@@ -37,8 +46,8 @@ Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, Contain
   CO_TRY(waiting.attach.detach_keys, parse_detach_keys(options.detach_keys));
   waiting.attach.leftover_base64 = base64_encode(leftover);
   if (options.logs) {
-    co_await await_head_read(io, client);
-    CO_CHECK(co_await replay(io, logs, c, options, client));
+    co_await await_head_read(context_.io, client);
+    CO_CHECK(co_await replay(c, options, client));
   }
   if (!options.stream) {
     ::shutdown(client.get(), SHUT_WR);
@@ -48,7 +57,7 @@ Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, Contain
   const auto turn = co_await c->turns.take();
   CO_CHECK(c->permits(Operation::attach));
   waiting.client = std::move(client);
-  announce(events, *c, "attach");
+  announce(*context_.events, *c, "attach");
   auto* running = c->running();
   if (running == nullptr) {
     c->attaching.push_back(std::move(waiting));
@@ -62,8 +71,8 @@ Task<> attach_client(asio::io_context& io, EventLog& events, Logs& logs, Contain
   co_return Result<>{};
 }
 
-Task<> resize_terminal(EventLog& events, ContainerPtr c, std::uint16_t height,
-                       std::uint16_t width) {
+Task<> Streams::resize(std::string name, std::uint16_t height, std::uint16_t width) {
+  CO_TRY(const auto c, context_.table.find(name));
   CO_CHECK(c->permits(Operation::resize));
   auto* running = c->running();
   if (running == nullptr) co_return fail(Errc::conflict, "container {} is not running", c->id());
@@ -72,7 +81,7 @@ Task<> resize_terminal(EventLog& events, ContainerPtr c, std::uint16_t height,
   request.size.width = width;
   auto link = running->monitor;
   CO_CHECK(co_await link->request(std::move(request)));
-  announce(events, *c, "resize",
+  announce(*context_.events, *c, "resize",
            {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
   co_return Result<>{};
 }

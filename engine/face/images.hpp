@@ -1,0 +1,39 @@
+// Images, with the rules across areas: an image that containers use stays; events.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "engine/base/async.hpp"
+#include "engine/base/fd.hpp"
+#include "engine/face/filters.hpp"
+#include "storage/content/progress.hpp"
+#include "storage/images/image.hpp"
+#include "storage/registry/credentials.hpp"
+
+namespace coracle::face {
+
+class Images {
+ public:
+  virtual ~Images() = default;
+
+  [[nodiscard]] virtual Result<std::vector<storage::Image>> list(const Filters& filters,
+                                                                 bool all) const = 0;
+  //   errors  not_found "No such image: X"
+  [[nodiscard]] virtual Result<storage::Image> find(const std::string& name) const = 0;
+  // How many containers were made of it.
+  [[nodiscard]] virtual std::size_t containers_of(const std::string& image_id) const = 0;
+  virtual Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
+                                    storage::Platform platform, storage::ProgressSink progress) = 0;
+  virtual Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) = 0;
+  virtual Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) = 0;
+  virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
+  virtual Task<> tag(std::string name, std::string repo, std::string tag) = 0;
+  virtual Task<storage::Removed> remove(std::string name, bool force) = 0;
+  // Tries a login at a registry.
+  //   errors  unauthorized, with the registry's text
+  virtual Task<> login(storage::RegistryAuth auth) = 0;
+};
+
+}  // namespace coracle::face

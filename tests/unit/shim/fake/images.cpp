@@ -1,0 +1,86 @@
+#include "tests/unit/shim/fake/images.hpp"
+
+#include <memory>
+#include <utility>
+
+#include "engine/base/file.hpp"
+
+namespace coracle::test {
+
+Result<std::vector<storage::Image>> FakeImages::list(const Filters& /*filters*/, bool) const {
+  std::vector<storage::Image> out;
+  for (const auto& [name, image] : all) out.push_back(image);
+  return out;
+}
+
+Result<storage::Image> FakeImages::find(const std::string& name) const {
+  const auto found = all.find(name);
+  if (found == all.end()) return fail(Errc::not_found, "No such image: {}", name);
+  return found->second;
+}
+
+std::size_t FakeImages::containers_of(const std::string&) const { return 3; }
+
+Task<storage::Image> FakeImages::pull(storage::Reference ref, storage::RegistryAuth auth,
+                                      storage::Platform, storage::ProgressSink progress) {
+  last_reference = std::move(ref);
+  last_auth = std::move(auth);
+  for (const auto& line : pull_lines) progress(line);
+  if (pull_never_ends) CO_CHECK(co_await happenings_.next(happenings_.count));
+  if (pull_error) co_return std::unexpected(*pull_error);
+  co_return storage::Image{};
+}
+
+Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from, storage::ProgressSink progress) {
+  auto job = [this, fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
+    std::string piece(65536, '\0');
+    for (;;) {
+      TRY(const auto n, read_some(*fd, piece));
+      if (n == 0) break;
+      loaded_bytes += n;
+    }
+    load_whole = true;
+    return {};
+  };
+  CO_CHECK(co_await workers_.run(std::move(job)));
+  storage::Progress p;
+  p.stream = "Loaded image: x:1\n";
+  progress(p);
+  co_return std::vector<storage::Image>();
+}
+
+Task<storage::Image> FakeImages::import(UniqueFd from, storage::ImportOptions options) {
+  last = options.tag ? options.tag->familiar() : "";
+  auto quiet = [](const storage::Progress&) {};
+  storage::ProgressSink sink = quiet;
+  CO_CHECK(co_await load(std::move(from), std::move(sink)));
+  storage::Image image;
+  image.id = "sha256:" + std::string(64, 'a');
+  co_return image;
+}
+
+Task<> FakeImages::save(std::vector<std::string>, UniqueFd to) {
+  auto job = [size = save_bytes, fd = std::make_shared<UniqueFd>(std::move(to))]() -> Result<> {
+    return write_all(*fd, std::string(size, 's'));
+  };
+  const auto done = co_await workers_.run(std::move(job));
+  if (!done) happenings_.cancelled = true;
+  co_return done;
+}
+
+Task<> FakeImages::tag(std::string name, std::string repo, std::string tag) {
+  last = "tag " + name + " " + repo + " " + tag;
+  co_return Result<>{};
+}
+
+Task<storage::Removed> FakeImages::remove(std::string name, bool force) {
+  last = fmt::format("rmi {} {}", name, force);
+  co_return storage::Removed{{name}, {"sha256:1"}};
+}
+
+Task<> FakeImages::login(storage::RegistryAuth auth) {
+  if (auth.password == "right") co_return Result<>{};
+  co_return fail(Errc::unauthorized, "incorrect username or password");
+}
+
+}  // namespace coracle::test
