@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/base/async.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"
@@ -46,7 +46,7 @@ struct Context {
   // docs/decisions/0051-what-ends-with-its-client.md.
   template <class T>
   Task<T> owned(const char* what, Task<T> task) {
-    return Later<T>(io, scope, what, std::move(task)).get();
+    return Future<T>(io, scope, what, std::move(task)).get();
   }
 
   asio::io_context& io;

@@ -17,10 +17,6 @@
 namespace coracle {
 namespace {
 
-constexpr std::array kFilterKeys = {"type",    "event",   "container", "image", "volume",
-                                    "network", "label",   "daemon",    "scope", "plugin",
-                                    "node",    "service", "secret",    "config"};
-
 std::string attribute(const Event& e, const char* key) {
   const auto found = e.attributes.find(key);
   return found == e.attributes.end() ? std::string{} : found->second;
@@ -72,14 +68,6 @@ std::size_t size_of(const Event& e) {
 }
 
 }  // namespace
-
-Result<> check_event_filters(const Filters& filters) {
-  for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kFilterKeys, key) == kFilterKeys.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
-  }
-  return {};
-}
 
 bool event_matches(const Event& e, const Filters& filters) {
   for (const auto& [key, values] : filters) {
@@ -239,7 +227,7 @@ class Listener : public EventStream {
 };
 
 Result<std::unique_ptr<EventStream>> EventLog::listen(Time since, Time until, Filters filters) {
-  CHECK(check_event_filters(filters));
+  CHECK(check_filter_keys(filters, kEventFilterKeys));
   // `until` alone replays nothing before now, unless it lies in the past.
   if (since.ns == 0 && until.ns != 0 && until <= now()) since = Time{1};
   return std::make_unique<Listener>(shared_from_this(), since, until, std::move(filters));

@@ -28,8 +28,6 @@ constexpr std::size_t kLongestEventWritten = std::size_t{256} << 10;
 
 // Does the event pass? Filters: type, event, container, image, volume, network, label, scope, daemon.
 bool event_matches(const Event& event, const Filters& filters);
-// errors  invalid_argument "invalid filter 'x'"
-Result<> check_event_filters(const Filters& filters);
 
 class EventLog : public std::enable_shared_from_this<EventLog> {
  public:

@@ -11,9 +11,6 @@
 namespace coracle {
 namespace {
 
-constexpr std::array kImageFilters = {"before",    "dangling", "label", "label!",
-                                      "reference", "since",    "until"};
-
 std::string short_image_id(const std::string& id) {
   const auto colon = id.find(':');
   return short_id(colon == std::string::npos ? id : id.substr(colon + 1));
@@ -75,10 +72,9 @@ bool reference_matches(const std::string& pattern, const std::string& name) {
 }
 
 Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*all*/) const {
+  CHECK(check_filter_keys(filters, kImageFilterKeys));
   Window w;
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kImageFilters, key) == kImageFilters.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& value : values) {
       if (key == "before" || key == "since") {
         TRY(const auto image, context_.storage->find(value));

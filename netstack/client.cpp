@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle::netstack {

@@ -17,7 +17,7 @@
 
 #include <malloc.h>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process/process.hpp"

@@ -1,4 +1,4 @@
-// Messages between the engine and coracle-netstack, over base/channel on <exec-root>/netstack.sock.
+// Messages between the engine and coracle-netstack, over base/ipc/channel on <exec-root>/netstack.sock.
 // Every request has a `seq` and gets one reply; replies may come in another order. Requests are
 // idempotent: an engine that was cut off asks again.
 //
@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ipc/message.hpp"
 #include "engine/base/json.hpp"
-#include "engine/base/message.hpp"
 
 namespace coracle::netstack {
 
@@ -143,7 +143,7 @@ void describe(auto& field, Reply& r) {
 
 // The vault: the keeper holds descriptors for netstack's successor, so that published ports and
 // endpoints outlive netstack. One end of a SOCK_SEQPACKET socket pair is given as --vault-fd, a new
-// pair for each process; base/channel frames it. The keeper understands neither names nor data.
+// pair for each process; base/ipc/channel frames it. The keeper understands neither names nor data.
 //
 //   netstack                             keeper
 //   {op:put, name, data} + fds       ->  keeps them, in place of what had that name before; no reply

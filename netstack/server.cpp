@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <variant>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 #include "netstack/base/accept.hpp"
 #include "netstack/takeover.hpp"

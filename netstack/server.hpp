@@ -6,8 +6,8 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/epoll_loop.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "netstack/endpoints.hpp"
 #include "netstack/protocol.hpp"
 

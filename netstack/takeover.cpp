@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 
 namespace coracle::netstack {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <cerrno>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {

@@ -18,8 +18,8 @@
 #include <boost/asio/signal_set.hpp>
 #include <malloc.h>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"

@@ -85,7 +85,7 @@ class Store final : public Storage {
     for (const auto& d : damaged_)
       log::warn("damaged object left out path={} reason={}", d.path, d.reason);
     scope_.start("sweep the store", sweep_and_tell());
-    if (auto placed = layers_.only_placed(); !placed.empty())
+    if (auto placed = layers_.blob_only(); !placed.empty())
       scope_.start("unpack layers", unpack_later(std::move(placed)));
     return {};
   }
@@ -329,9 +329,9 @@ class Store final : public Storage {
   // Waits until they have their directories. By chain id.
   Task<> have_unpacked(std::vector<std::string> chain) {
     for (const auto& id : chain) {
-      if (!layers_.is_only_placed(id)) continue;
-      const auto turn = co_await unpacking_.take();
-      auto job = [this, id] { return layers_.unpack_placed(id, stopping_); };
+      if (!layers_.is_blob_only(id)) continue;
+      const auto lock = co_await unpacking_.lock();
+      auto job = [this, id] { return layers_.unpack_blob_only(id, stopping_); };
       const auto done = co_await workers_.run(std::move(job));
       trash_.empty();
       if (!done) co_return std::unexpected(done.error());
@@ -349,7 +349,7 @@ class Store final : public Storage {
   // ---- gc
 
   Task<Swept> sweep_now() {
-    const auto turn = co_await sweeping_.take();
+    const auto lock = co_await sweeping_.lock();
     if (!containers_known_) co_return Swept{};
     pins_.begin_sweep();  // before the roots are read
     std::set<std::string> roots;
@@ -392,7 +392,7 @@ class Store final : public Storage {
   std::map<std::string, std::pair<std::string, LayerUsage>>
       usages_;                    // of idle layers: version, size
   bool containers_known_ = true;  // no writable layer is damaged: their roots are all known
-  Turns sweeping_, unpacking_;
+  AsyncMutex sweeping_, unpacking_;
   std::atomic<bool> stopping_ = false;
   Scope scope_;
 };

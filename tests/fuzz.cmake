@@ -5,7 +5,7 @@ if(NOT CORACLE_ASAN)
 endif()
 
 set(FUZZ_PARSERS
-  engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/channel.cpp
+  engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/ipc/channel.cpp
   engine/base/json.cpp engine/base/ident.cpp engine/base/utf8.cpp engine/base/text.cpp
   storage/archive/archive.cpp storage/content/byte_source.cpp storage/images/config_change.cpp storage/content/digest.cpp storage/images/load.cpp
   storage/content/inflate.cpp storage/images/manifest.cpp storage/archive/places.cpp storage/images/reference.cpp storage/registry/auth.cpp
@@ -15,7 +15,7 @@ set(FUZZ_PARSERS
   engine/spec/capabilities.cpp engine/spec/cdi.cpp engine/spec/generate.cpp engine/spec/keep_id.cpp
   engine/spec/seccomp_profile.cpp engine/spec/security_options.cpp
   engine/runtime/mounts/plan.cpp engine/runtime/report.cpp engine/runtime/user_lookup.cpp
-  engine/inspect/list_filter.cpp engine/logs/files.cpp engine/request/merge.cpp
+  engine/inspect/list_filter.cpp engine/logs/files.cpp engine/request/image_defaults.cpp
   engine/request/mount_request.cpp engine/request/mounts.cpp engine/bundle/etc_files.cpp
   engine/request/ports.cpp engine/request/validate.cpp engine/bundle/yaml.cpp
   shim/http/connection.cpp shim/http/hijack.cpp shim/http/message.cpp shim/http/problem.cpp shim/http/router.cpp

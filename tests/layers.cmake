@@ -14,6 +14,7 @@ set(FLOOR "${FACE} engine/(spec|runtime)/.* engine/monitor/protocol[.]hpp engine
 set(CONTEXT "engine/(events|context)[.]hpp engine/(request|container)/.*")
 set(RULES
   "engine/base/tree/ -> ${BASE}"
+  "engine/base/ipc/ -> engine/base/[^/]*[.]hpp engine/base/ipc/.*"
   "engine/base/process/ -> engine/base/[^/]*[.]hpp engine/base/process/.*"
   "engine/base/ -> engine/base/[^/]*[.]hpp"
   "engine/face/ -> ${FACE} ${BASE}"

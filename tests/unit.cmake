@@ -3,8 +3,8 @@ find_package(ZLIB REQUIRED)
 
 coracle_test(base_test
   SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/tree/walk_test.cpp
-    unit/engine/base/room_test.cpp unit/engine/base/channel_test.cpp unit/engine/base/epoll_loop_test.cpp unit/engine/base/json_test.cpp
-    unit/engine/base/message_test.cpp
+    unit/engine/base/room_test.cpp unit/engine/base/ipc/channel_test.cpp unit/engine/base/epoll_loop_test.cpp unit/engine/base/json_test.cpp
+    unit/engine/base/ipc/message_test.cpp
     unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp
     unit/engine/base/process/process_test.cpp unit/engine/base/process/descendants_test.cpp unit/engine/base/async_test.cpp
     unit/engine/base/process/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/process/sealed_program_test.cpp
@@ -99,7 +99,7 @@ add_dependencies(netstack_bench coracle-netstack)
 
 # The engine's pure rules; its running is tested through coracled (tests/conformance).
 coracle_test(engine_test
-  SOURCES unit/engine/container/state_test.cpp unit/engine/request/merge_test.cpp
+  SOURCES unit/engine/container/state_test.cpp unit/engine/request/image_defaults_test.cpp
     unit/engine/request/ports_test.cpp unit/engine/request/mounts_test.cpp
     unit/engine/request/validate_test.cpp unit/engine/request/log_options_test.cpp
     unit/engine/container/table_test.cpp unit/engine/inspect/list_test.cpp

@@ -20,7 +20,7 @@ RULES = [
      r"engine/base/epoll_loop\.cpp|engine/rootless/wards\.cpp|netstack/slirp/slirp_flows\.cpp|netstack/sandbox\.cpp",
      "base/epoll_loop is the loop; two sets of descriptors are waited for inside of one"),
     (r"\bk[A-Z]\w*M[sS]\b", "", "a unit stands last, behind a line: kLimit_ms"),
-    (r"struct WireError\b", r"engine/base/message\.hpp", "base/message is the envelope of every protocol"),
+    (r"struct WireError\b", r"engine/base/ipc/message\.hpp", "base/ipc/message is the envelope of every protocol"),
 ]
 
 

@@ -69,7 +69,7 @@ Coro<void> Scope::close() {
   auto state = state_;
   state->waiters.push_back(&done);
   // Asked again and again: a coroutine does not hear it while it waits for a worker or for its
-  // turn.
+  // lock.
   while (!state->signals.empty()) {
     cancel();
     done.expires_after(std::chrono::milliseconds(20));
@@ -78,22 +78,22 @@ Coro<void> Scope::close() {
   std::erase(state->waiters, &done);
 }
 
-Coro<Turns::Turn> Turns::take() {
+Coro<AsyncMutex::Lock> AsyncMutex::lock() {
   if (!busy_) {
     busy_ = true;
-    co_return Turn(this);
+    co_return Lock(this);
   }
   auto mine = std::make_shared<OneShot<>>(io_);
   waiting_.push_back(mine);
-  // A turn that was promised is always taken: a cancelled waiter gets it too, and its caller gives
+  // A lock that was promised is always taken: a cancelled waiter gets it too, and its caller gives
   // it back.
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   (void)co_await mine->wait();
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-  co_return Turn(this);
+  co_return Lock(this);
 }
 
-void Turns::pass_on() {
+void AsyncMutex::pass_on() {
   if (waiting_.empty()) {
     busy_ = false;
     return;

@@ -98,27 +98,27 @@ class OneShot {
   std::optional<T> value_;
 };
 
-// One at a time: `const auto turn = co_await turns.take();` holds the turn while `turn` lives.
-// First come, first served. The Turns must outlive its waiters (keep the owner by shared_ptr).
-class Turns {
+// One at a time: `const auto lock = co_await mutex.lock();` holds the lock while `lock` lives.
+// First come, first served. The AsyncMutex must outlive its waiters (keep the owner by shared_ptr).
+class AsyncMutex {
  public:
-  class Turn {
+  class Lock {
    public:
-    Turn() = default;
-    explicit Turn(Turns* owner) : owner_(owner) {}
-    Turn(Turn&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
-    Turn& operator=(Turn&&) = delete;
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() {
+    Lock() = default;
+    explicit Lock(AsyncMutex* owner) : owner_(owner) {}
+    Lock(Lock&& other) noexcept : owner_(std::exchange(other.owner_, nullptr)) {}
+    Lock& operator=(Lock&&) = delete;
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    ~Lock() {
       if (owner_ != nullptr) owner_->pass_on();
     }
 
    private:
-    Turns* owner_ = nullptr;
+    AsyncMutex* owner_ = nullptr;
   };
-  explicit Turns(asio::io_context& io) : io_(io) {}
-  Coro<Turn> take();
+  explicit AsyncMutex(asio::io_context& io) : io_(io) {}
+  Coro<Lock> lock();
   [[nodiscard]] bool busy() const { return busy_; }
 
  private:

@@ -88,8 +88,8 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
   return std::make_shared<const oci::Spec>(std::move(generated.spec));
 }
 
-Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
-                     const netstack::Endpoint& endpoint) {
+Result<> write_hosts(const Store& store, const ContainerTable& table, const Container& c,
+                     const oci::Spec& spec, const netstack::Endpoint& endpoint) {
   const auto mode = network_mode(c.record.host);
   if (mode.is_container()) return {};
   NetworkFacts facts;
@@ -99,10 +99,10 @@ Result<> write_hosts(const Context& context, const Container& c, const oci::Spec
   if (facts.host) {
     if (auto text = read_file("/etc/hosts", kHostFileLimit)) facts.hosts = *std::move(text);
   }
-  const auto path = context.store.file(c.id(), "hosts");
-  CHECK(write_file_atomic(
-      path, hosts_text(c.record.config, c.record.host, facts) + link_hosts(context.table, c), 0644,
-      Durability::unsynced));
+  const auto path = store.file(c.id(), "hosts");
+  CHECK(write_file_atomic(path,
+                          hosts_text(c.record.config, c.record.host, facts) + link_hosts(table, c),
+                          0644, Durability::unsynced));
   return give_to_root(spec.linux, path);
 }
 

@@ -45,14 +45,14 @@ struct Wait {
 };
 
 struct Container {
-  explicit Container(asio::io_context& io) : turns(io), uses(io), changed(io) {}
+  explicit Container(asio::io_context& io) : mutex(io), uses(io), changed(io) {}
 
   ContainerRecord record;
   StateRecord state;
 
   // Not saved:
-  Turns turns;                                  // one operation a container at a time
-  LayerUses uses;                               // work on its files, which holds no turn
+  AsyncMutex mutex;                             // one operation a container at a time
+  LayerUses uses;                               // work on its files, which holds no lock
   std::shared_ptr<WritableRoot> writable_root;  // shared by the copies into it while it rests
   std::variant<Idle, Running> held;
   Signal changed;                         // the status is another

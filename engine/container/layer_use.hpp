@@ -1,5 +1,5 @@
 // Who is at work on a container's files besides the container itself: copies, exports, commits.
-// They hold no turn, since they last as long as their client likes: they are listed here, and
+// They hold no lock, since they last as long as their client likes: they are listed here, and
 // whoever needs the layer asks them to end.
 //
 //   removal  ends all of them, and then waits at most for kEndLimit
@@ -17,7 +17,7 @@
 
 #include "engine/base/async.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 
 namespace coracle {
 
@@ -62,7 +62,7 @@ class LayerUses {
 //   errors  the work's; conflict with the reason why it was asked to end
 template <class T>
 Task<T> run_use(asio::io_context& io, LayerUses& uses, LayerUsePtr use, Task<T> work) {
-  Later<T> later(io, use->scope, "work on a layer", std::move(work));
+  Future<T> later(io, use->scope, "work on a layer", std::move(work));
   auto result = co_await later.get();
   if (!later.done()) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

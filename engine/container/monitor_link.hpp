@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/base/async.hpp"
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle {

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process/sealed_program.hpp"

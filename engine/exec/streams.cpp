@@ -53,8 +53,8 @@ Task<> Streams::attach(AttachCheck checked, AttachOptions options, UniqueFd clie
     ::shutdown(client.get(), SHUT_WR);
     co_return Result<>{};
   }
-  // Under the turn: a start that is on its way takes it along, or is over.
-  const auto turn = co_await c->turns.take();
+  // Under the lock: a start that is on its way takes it along, or is over.
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::attach));
   waiting.client = std::move(client);
   announce(*context_.events, *c, "attach");

@@ -52,12 +52,12 @@ Result<> may_be_copied(const Container& c) {
   return {};
 }
 
-// Under the turn: neither a start nor a removal is half done when it is planned, and both see the
+// Under the lock: neither a start nor a removal is half done when it is planned, and both see the
 // use. Not before there is a thread for it, so that what waits for one is in nobody's way.
 Task<Viewing> begin_view(Context& context, ContainerPtr c, bool read_only, Lane lane) {
   ThreadOwner owner{lane, c->id()};
   CO_TRY(auto place, co_await ThreadPlaces::take(context.io, std::move(owner)));
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(may_be_copied(*c));
   CO_TRY(auto plan, plan_view(context, *c));
   plan.read_only = read_only;

@@ -1,7 +1,7 @@
 // The files of a container: `docker cp` and `docker export` (archive.cpp), `docker commit` and
 // `docker diff`, what it has made of its image (commit.cpp).
 //
-// A copy lasts as long as its client likes, so it holds no turn, only while it begins. It is a use
+// A copy lasts as long as its client likes, so it holds no lock, only while it begins. It is a use
 // of the container's layer instead (layer_use), which a removal ends, and, when it is in its way, a
 // start. It ends with the coroutine that waits for it, and then leaves what it has written.
 #pragma once

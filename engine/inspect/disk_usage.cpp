@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/base/at.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 #include "engine/base/own_thread.hpp"
 #include "engine/base/tree/linked.hpp"
 #include "engine/inspect/list.hpp"
@@ -193,7 +193,7 @@ Task<std::map<std::string, ContainerSize>> container_sizes(Context& context,
   std::map<std::string, std::int64_t> images;
   for (const auto& image : context.storage->images()) images[image.id] = image.size;
   std::map<std::string, ContainerSize> sizes;
-  std::deque<std::pair<std::string, Later<storage::LayerUsage>>> asked;
+  std::deque<std::pair<std::string, Future<storage::LayerUsage>>> asked;
   for (const auto& id : ids) {
     const auto found = context.table.all().find(id);
     if (found == context.table.all().end()) continue;
@@ -201,8 +201,8 @@ Task<std::map<std::string, ContainerSize>> container_sizes(Context& context,
     // Nothing writes to the layer of one that does not run.
     const auto version = is_alive(c.status()) ? "" : "ended " + to_rfc3339(c.state.finished_at);
     sizes[id].root_fs = images[c.record.image_id];
-    asked.emplace_back(id, Later<storage::LayerUsage>(context.io, context.scope, "measure layer",
-                                                      context.storage->layer_usage(id, version)));
+    asked.emplace_back(id, Future<storage::LayerUsage>(context.io, context.scope, "measure layer",
+                                                       context.storage->layer_usage(id, version)));
   }
   for (auto& [id, later] : asked) {
     const auto usage = co_await later.get();

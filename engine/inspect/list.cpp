@@ -12,12 +12,12 @@ namespace {
 // Which images are one of those that are wanted, or built on one; asked once an image.
 class Ancestors {
  public:
-  Ancestors(const Context& context, const Filters& filters) : context_(context) {
+  Ancestors(const storage::Storage& storage, const Filters& filters) : storage_(storage) {
     const auto found = filters.find("ancestor");
     if (found == filters.end()) return;
     wanted_ = found->second;
     for (const auto& name : wanted_) {
-      if (auto image = context.storage->find(name)) images_.push_back(*std::move(image));
+      if (auto image = storage.find(name)) images_.push_back(*std::move(image));
     }
   }
   bool has(const ContainerView& v) {
@@ -29,7 +29,7 @@ class Ancestors {
 
  private:
   [[nodiscard]] bool descends(const std::string& id) const {
-    const auto own = context_.storage->find(id);
+    const auto own = storage_.find(id);
     return std::ranges::any_of(images_, [&](const storage::Image& ancestor) {
       if (ancestor.id == id) return true;
       const auto& below = ancestor.diff_ids;
@@ -38,7 +38,7 @@ class Ancestors {
     });
   }
 
-  const Context& context_;
+  const storage::Storage& storage_;
   std::vector<std::string> wanted_;
   std::vector<storage::Image> images_;
   std::map<std::string, bool> known_;
@@ -78,7 +78,7 @@ Result<> list_containers(const Context& context, const ListOptions& options,
   std::ranges::stable_sort(wanted, [](const Container* a, const Container* b) {
     return a->record.created > b->record.created;
   });
-  Ancestors ancestors(context, options.filters);
+  Ancestors ancestors(*context.storage, options.filters);
   const ContainerFilter filter(options.filters);
   std::int64_t shown = 0;
   for (const auto* c : wanted) {

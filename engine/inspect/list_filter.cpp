@@ -9,10 +9,6 @@
 namespace coracle {
 namespace {
 
-constexpr std::array kKeys = {"ancestor", "before",  "since",   "exited",    "expose",
-                              "health",   "id",      "is-task", "isolation", "label",
-                              "name",     "network", "publish", "status",    "volume"};
-
 bool port_matches(const std::string& key, const std::string& wanted) {
   const auto have = parse_port_key(key);
   const auto want = parse_port_key(wanted);
@@ -69,9 +65,8 @@ bool matches_one(const ContainerView& v, const std::string& key, const std::stri
 Result<> check_container_filters(const Filters& filters) {
   constexpr std::array kSwitch = {"true", "1", "false", "0", "True", "False", "TRUE", "FALSE"};
   constexpr std::array kHealth = {"none", "starting", "healthy", "unhealthy"};
+  CHECK(check_filter_keys(filters, kContainerFilterKeys));
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kKeys, key) == kKeys.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& v : values) {
       int number = 0;
       const auto [end, ec] = std::from_chars(v.data(), v.data() + v.size(), number);

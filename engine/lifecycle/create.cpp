@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "engine/base/failpoint.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 #include "engine/base/path.hpp"
 #include "engine/bundle/mount_sources.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
@@ -97,8 +97,8 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
 
 Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
                        std::vector<std::string>& made_volumes) {
-  Later<> layer(context_.io, context_.scope, "create layer",
-                context_.storage->create_layer(c->id(), image.id));
+  Future<> layer(context_.io, context_.scope, "create layer",
+                 context_.storage->create_layer(c->id(), image.id));
   auto volumes = co_await make_volumes(c, image, made_volumes);
   for (std::size_t i = 0; volumes && i < c->record.mounts.size(); ++i) {
     const MountRecord m = c->record.mounts[i];

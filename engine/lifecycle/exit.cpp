@@ -1,5 +1,5 @@
 // The end of a container: told by its monitor, or found out when the monitor has gone. Everything
-// that follows from it happens here, once, under the container's turn (lifecycle.hpp has the
+// that follows from it happens here, once, under the container's lock (lifecycle.hpp has the
 // order).
 #include <signal.h>
 #include <sys/wait.h>
@@ -90,7 +90,7 @@ Coro<void> Lifecycle::restart_later(ContainerPtr c, std::uint64_t round) {
   const auto left_ms = std::min<std::int64_t>((c->state.restart_at.ns - now().ns) / 1'000'000,
                                               c->state.restart_delay_ms);
   if (left_ms > 0) co_await sleep_for(context_.io, std::chrono::milliseconds(left_ms));
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   if (context_.closing || round != c->restart_round || c->state.status != Status::restarting)
     co_return;
   auto started = co_await start_now(c);
@@ -148,7 +148,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
 
 Coro<void> Lifecycle::exited(ContainerPtr c, std::shared_ptr<MonitorLink> link,
                              monitor::Answer event) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   auto* running = c->running();
   if (running == nullptr || running->monitor != link) co_return;
   monitor::ExitRecord end;
@@ -159,7 +159,7 @@ Coro<void> Lifecycle::exited(ContainerPtr c, std::shared_ptr<MonitorLink> link,
 }
 
 Coro<void> Lifecycle::lost(ContainerPtr c, std::shared_ptr<MonitorLink> link) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   auto* running = c->running();
   if (running == nullptr || running->monitor != link || context_.closing) co_return;
   const auto identity = running->identity;

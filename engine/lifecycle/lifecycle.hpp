@@ -2,9 +2,9 @@
 // end; and finding it again after a restart of the daemon. A file a step: create.cpp, start.cpp,
 // stop.cpp, pause.cpp, update.cpp, exit.cpp, remove.cpp, reattach.cpp.
 //
-// Each operation takes the container's turn and asks permit() after it. Nobody keeps the turn while
+// Each operation takes the container's lock and asks permit() after it. Nobody keeps the lock while
 // waiting for an exit, since the exit is worked off under it (exit.cpp):
-//   monitor's event -> turn -> state.json -> `die` -> ack -> network dropped -> waits answered
+//   monitor's event -> lock -> state.json -> `die` -> ack -> network dropped -> waits answered
 //                   -> --rm: removed, `destroy`, name free, waits for `removed` answered
 //                   -> restart policy: status restarting, and a timer; waits for an exit are
 //                      answered then too, as at Docker
@@ -67,7 +67,7 @@ class Lifecycle {
   [[nodiscard]] PlanWorld world(const storage::Image& image) const;
   Task<> make(ContainerPtr c, storage::Image image, std::vector<std::string>& made_volumes);
   Task<> make_volumes(ContainerPtr c, storage::Image image, std::vector<std::string>& made);
-  // start.cpp; the caller has the turn
+  // start.cpp; the caller holds the lock
   Task<> start_now(ContainerPtr c);
   Coro<void> await_last_monitor(ContainerPtr c);
   Task<> try_start(ContainerPtr c);
@@ -79,7 +79,7 @@ class Lifecycle {
   Task<> launch(std::shared_ptr<Starting> s);
   void note_running(Starting& s);
   void listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link);
-  // pause.cpp; the caller has the turn
+  // pause.cpp; the caller holds the lock
   Task<> ask_monitor(ContainerPtr c, monitor::Request::What what);
   Task<> thaw(ContainerPtr c);
   // stop.cpp
@@ -97,7 +97,7 @@ class Lifecycle {
   void schedule_restart(const ContainerPtr& c);
   Coro<void> restart_later(ContainerPtr c, std::uint64_t round);
   void save(const Container& c) const;
-  // remove.cpp; the caller has the turn
+  // remove.cpp; the caller holds the lock
   static Coro<void> end_uses(ContainerPtr c);
   Coro<void> end_damaged(ContainerPtr c);
   Task<> remove_now(ContainerPtr c, bool volumes);

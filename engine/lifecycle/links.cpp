@@ -16,7 +16,7 @@ Task<> Lifecycle::remove_link(std::string name) {
     co_return fail(Errc::not_found, "Cannot get parent /{} for link name /{}",
                    name.substr(0, slash), name);
   auto c = *parent;
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   ContainerRecord record = c->record;
   const auto alias = name.substr(slash + 1);
   const auto gone = std::erase_if(record.host.links,

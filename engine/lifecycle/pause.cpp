@@ -18,7 +18,7 @@ Task<> Lifecycle::ask_monitor(ContainerPtr c, monitor::Request::What what) {
 }
 
 Task<> Lifecycle::pause(ContainerPtr c) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::pause));
   monitor::Request::What what = monitor::op::Pause{};
   auto frozen = co_await ask_monitor(c, std::move(what));
@@ -32,12 +32,12 @@ Task<> Lifecycle::pause(ContainerPtr c) {
 }
 
 Task<> Lifecycle::unpause(ContainerPtr c) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::unpause));
   co_return co_await thaw(c);
 }
 
-// The caller has the turn.
+// The caller holds the lock.
 Task<> Lifecycle::thaw(ContainerPtr c) {
   monitor::Request::What what = monitor::op::Unpause{};
   auto thawed = co_await ask_monitor(c, std::move(what));

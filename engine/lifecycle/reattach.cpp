@@ -9,7 +9,7 @@
 #include <set>
 
 #include "engine/base/file.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/wait.hpp"
 #include "engine/exec/health.hpp"
@@ -90,7 +90,7 @@ Task<> Lifecycle::join_monitor(ContainerPtr c, monitor::Identity identity) {
 }
 
 Task<> Lifecycle::reattach_one(ContainerPtr c) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   const auto identity = read_identity(context_.store.run_dir(c->id()));
   const bool monitor_lives = identity && Pidfd::open(identity->monitor);
   if (monitor_lives) {
@@ -145,7 +145,7 @@ Task<> Lifecycle::reattach() {
     context_.table.add(c);
     all.push_back(std::move(c));
   }
-  std::deque<Later<>> joining;
+  std::deque<Future<>> joining;
   for (const auto& c : all) {
     if (c->damage.empty())
       joining.emplace_back(context_.io, context_.scope, "reattach", reattach_one(c));
@@ -154,8 +154,8 @@ Task<> Lifecycle::reattach() {
     if (auto done = co_await one.get(); !done)
       log::error("container not taken over reason={}", done.error().message);
   }
-  context_.scope.start("look through network", networks_.look_through());
-  context_.scope.start("look through volumes", volumes_.look_through());
+  context_.scope.start("reconcile network", networks_.reconcile());
+  context_.scope.start("reconcile volumes", volumes_.reconcile());
   // Writable layers whose container was removed, or never came to be.
   for (const auto& id : context_.storage->layers()) {
     // "ID.image-N" is of an image that the container ID mounts.

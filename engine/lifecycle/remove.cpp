@@ -54,10 +54,10 @@ Coro<void> Lifecycle::end_uses(ContainerPtr c) {
 
 Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
   std::shared_ptr<MonitorLink> link;
-  // Before the turn: a start that has it may be waiting for them.
+  // Before the lock: a start that has it may be waiting for them.
   if (force || !is_alive(c->status())) co_await end_uses(c);
   {
-    const auto turn = co_await c->turns.take();
+    const auto lock = co_await c->mutex.lock();
     auto ok = c->permits(Operation::remove);
     const bool alive = is_alive(c->status());
     const bool ends = alive || c->status() == Status::restarting;
@@ -70,7 +70,7 @@ Task<> Lifecycle::remove(ContainerPtr c, bool force, bool volumes) {
     (void)co_await signal(c, SIGKILL);
   }
   if (!co_await wait_for_end(c, link, kRemovalKillLimit_ms)) co_await end_by_force(c, link);
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   if (c->running() != nullptr) {
     c->removing = false;
     co_return fail(Errc::internal,
@@ -160,7 +160,7 @@ Task<> Lifecycle::rename(ContainerPtr c, std::string to) {
   if (to.starts_with('/')) to.erase(0, 1);
   if (to.empty()) co_return fail(Errc::invalid_argument, "Neither old nor new names may be empty");
   CO_CHECK(check_container_name(to));
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::rename));
   const std::string from = c->name();
   if (from == to)

@@ -1,4 +1,4 @@
-// start, step by step (try_start; the caller has the container's turn):
+// start, step by step (try_start; the caller holds the container's lock):
 //   1  the last run's monitor has gone, and whoever works on the files of the layer makes way
 //   2  attach_network: asked of netstack, which goes on beside what follows
 //   3  a pass of the gate: so many starts at a time; the volumes are mounted
@@ -20,7 +20,7 @@
 #include "engine/base/defer.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
-#include "engine/base/later.hpp"
+#include "engine/base/future.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/wait.hpp"
 #include "engine/bundle/bundle.hpp"
@@ -96,7 +96,7 @@ Lifecycle::Lifecycle(Context& context, Networks& networks, Volumes& volumes, Hoo
       starting_(context.io, places_for_starts(), kGatePatience) {}
 
 Task<> Lifecycle::start(ContainerPtr c) {
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::start));
   c->state.restart_count = 0;  // the policy counts from here
   c->state.restart_delay_ms = 0;
@@ -143,11 +143,11 @@ struct Lifecycle::Starting {
   ContainerPtr c;
   const NetworkMode mode = network_mode(c->record.host);
   netstack::AttachRequest request;
-  std::optional<Later<netstack::Attachment>> network;
+  std::optional<Future<netstack::Attachment>> network;
   NetworkLease lease;
   netstack::Attachment attachment;
   std::vector<ProcessIdentity> joined;  // whose namespaces it joins
-  std::optional<Later<Bundle>> bundle;
+  std::optional<Future<Bundle>> bundle;
   Bundle spec;
   std::shared_ptr<MonitorLink> monitor;
   std::int32_t pid = 0;  // the container's first process
@@ -186,8 +186,7 @@ Task<> Lifecycle::attach_network(std::shared_ptr<Starting> s) {
   if (s->mode.is_bridge()) {
     CO_TRY(request.ports, port_requests(c.record.host, c.record.config));
   }
-  s->network.emplace(context_.io, context_.scope, "attach network",
-                     networks_.netstack().attach(request));
+  s->network.emplace(context_.io, context_.scope, "attach network", networks_.attach(request));
   s->lease = networks_.lease(c.id());
   co_return Result<>{};
 }
@@ -235,7 +234,7 @@ Task<> Lifecycle::join_network(std::shared_ptr<Starting> s) {
 Task<> Lifecycle::launch(std::shared_ptr<Starting> s) {
   const auto& c = s->c;
   CO_CHECK(fail_point("container.start.attached"));
-  CO_CHECK(write_hosts(context_, *c, *s->spec, s->attachment.endpoint));
+  CO_CHECK(write_hosts(context_.store, context_.table, *c, *s->spec, s->attachment.endpoint));
   CO_CHECK(make_dirs(context_.store.run_dir(c->id())));
   ::unlink(context_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
   CO_TRY(auto message, create_message(context_, *c, *s->spec, std::move(s->attachment.netns)));

@@ -34,7 +34,7 @@ class StartGate {
   StartGate(asio::io_context& io, std::size_t places, std::chrono::milliseconds patience)
       : io_(io), places_(places), patience_(patience) {}
 
-  // A cancelled waiter gets its pass too, as with Turns.
+  // A cancelled waiter gets its pass too, as with AsyncMutex.
   Coro<Pass> enter();
   [[nodiscard]] std::size_t inside() const { return inside_; }
 

@@ -1,4 +1,4 @@
-// stop, kill, restart: a signal under the container's turn, then a wait for its end without it.
+// stop, kill, restart: a signal under the container's lock, then a wait for its end without it.
 #include <signal.h>
 
 #include "engine/base/log.hpp"
@@ -57,7 +57,7 @@ Coro<void> Lifecycle::end_by_force(ContainerPtr c, std::shared_ptr<MonitorLink> 
   (void)co_await wait_for_end(c, link, kStopKillLimit_ms);
 }
 
-// Stopped while it waited for its next start. The caller has the turn.
+// Stopped while it waited for its next start. The caller holds the lock.
 void Lifecycle::end_restarting(const ContainerPtr& c) {
   ++c->restart_round;
   c->state.status = Status::exited;
@@ -71,7 +71,7 @@ void Lifecycle::end_restarting(const ContainerPtr& c) {
 }
 
 // A signal that is to end a paused container is heard only when it runs again. The caller has the
-// turn.
+// lock.
 Coro<void> Lifecycle::let_die(ContainerPtr c) {
   if (c->state.status != Status::paused || c->running() == nullptr) co_return;
   if (auto thawed = co_await thaw(c); !thawed)
@@ -84,7 +84,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   if (options.timeout_s) grace_ms = *options.timeout_s * 1000;
   std::shared_ptr<MonitorLink> link;
   {
-    const auto turn = co_await c->turns.take();
+    const auto lock = co_await c->mutex.lock();
     CO_CHECK(c->permits(Operation::stop));
     c->state.stopped_by_user = true;
     if (c->state.status == Status::restarting) {
@@ -102,7 +102,7 @@ Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   }
   if (co_await wait_for_end(c, link, grace_ms)) co_return Result<>{};
   {
-    const auto turn = co_await c->turns.take();
+    const auto lock = co_await c->mutex.lock();
     if (auto* running = c->running(); running != nullptr && running->monitor == link) {
       announce(*context_.events, *c, "kill", {{"signal", "9"}});
       (void)co_await signal(c, SIGKILL);
@@ -140,7 +140,7 @@ Task<> Lifecycle::kill(ContainerPtr c, std::string text) {
   std::shared_ptr<MonitorLink> link;
   bool ends = false;
   {
-    const auto turn = co_await c->turns.take();
+    const auto lock = co_await c->mutex.lock();
     if (auto ok = c->permits(Operation::kill); !ok)
       co_return std::unexpected(ok.error().within("cannot kill container: {}", c->name()));
     CO_TRY(const int stop_signal, parse_signal(c->record.config.stop_signal, SIGTERM));

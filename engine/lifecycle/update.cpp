@@ -25,7 +25,7 @@ Task<std::vector<std::string>> Lifecycle::update(ContainerPtr c, ContainerUpdate
   HostConfig limits;
   limits.resources = std::move(update.resources);
   CO_CHECK(validate(ContainerConfig{}, limits, context_.host.cpus));
-  const auto turn = co_await c->turns.take();
+  const auto lock = co_await c->mutex.lock();
   CO_CHECK(c->permits(Operation::update));
   ContainerRecord record = c->record;
   if (const auto& policy = update.restart_policy; policy && !policy->name.empty()) {

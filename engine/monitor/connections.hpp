@@ -10,9 +10,9 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/epoll_loop.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/result.hpp"
 #include "engine/monitor/protocol.hpp"
 

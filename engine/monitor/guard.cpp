@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 
 namespace coracle::monitor {
 namespace {

@@ -20,9 +20,9 @@
 #include <set>
 
 #include "engine/base/c_text.hpp"
-#include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"

@@ -1,4 +1,4 @@
-// Messages between the engine and coracle-monitor, over base/channel (SOCK_SEQPACKET, JSON +
+// Messages between the engine and coracle-monitor, over base/ipc/channel (SOCK_SEQPACKET, JSON +
 // descriptors).
 //
 // The engine starts `coracle-monitor --control-fd N` (N: one end of a socket pair) in a session of
@@ -55,8 +55,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ipc/message.hpp"
 #include "engine/base/json.hpp"
-#include "engine/base/message.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/runtime/mounts/root_mount.hpp"
 

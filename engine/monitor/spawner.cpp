@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <utility>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle::monitor {

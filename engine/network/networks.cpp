@@ -11,8 +11,6 @@ namespace coracle {
 namespace {
 
 constexpr std::array kPredefined = {kBridgeNetwork, kHostNetwork, kNoneNetwork};
-constexpr std::array kNetworkFilters = {"dangling", "driver", "id",  "label",
-                                        "name",     "scope",  "type"};
 
 struct NetworksFile {
   std::int32_t version = 1;
@@ -115,9 +113,8 @@ Result<> Networks::open() {
 }
 
 Result<std::vector<NetworkView>> Networks::list(const Filters& filters) const {
+  CHECK(check_filter_keys(filters, kNetworkFilterKeys));
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kNetworkFilters, key) == kNetworkFilters.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     for (const auto& v : values) {
       if (key == "type" && v != "custom" && v != "builtin")
         return fail(Errc::invalid_argument, "invalid filter 'type={}'", v);

@@ -28,7 +28,10 @@ class Networks final : public face::Networks {
   // Of the network bridge; "" until netstack has told it.
   [[nodiscard]] const std::string& gateway() const { return bridge_.gateway; }
 
-  [[nodiscard]] netstack::Client& netstack() { return netstack_; }
+  //   errors  as netstack::Client has them
+  Task<netstack::Attachment> attach(netstack::AttachRequest request) {
+    return netstack_.attach(std::move(request));
+  }
   // The endpoint of a container that is attached, or is about to be.
   NetworkLease lease(std::string container_id) {
     return {netstack_, context_.scope, std::move(container_id)};
@@ -52,7 +55,7 @@ class Networks final : public face::Networks {
   // At the daemon's start: endpoints that were lost are restored, those of containers that ended
   // meanwhile given up, and the bridge is asked how it looks. Beside everything else: netstack may
   // be starting itself.
-  Coro<void> look_through();
+  Coro<void> reconcile();
   // After a netstack that left nothing to its successor (it was killed together with its keeper,
   // which holds what a netstack knows): gives it back every endpoint of a running container that it
   // does not know: the address, the host's ports, the namespace. What cannot be had any more is told

@@ -107,7 +107,7 @@ Coro<void> Networks::restore() {
   }
 }
 
-Coro<void> Networks::look_through() {
+Coro<void> Networks::reconcile() {
   co_await restore();
   std::vector<std::string> attached;
   for (const auto& [id, c] : context_.table.all()) {

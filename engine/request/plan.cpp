@@ -4,8 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "engine/request/image_defaults.hpp"
 #include "engine/request/log_options.hpp"
-#include "engine/request/merge.hpp"
 #include "engine/request/mounts.hpp"
 #include "engine/request/validate.hpp"
 #include "engine/spec/generate.hpp"
@@ -160,7 +160,7 @@ Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& wo
   r.id = world.id;
   r.created = world.now;
   r.image_id = world.image->id;
-  TRY(r.config, merge_with_image(config, world.image->config));
+  TRY(r.config, with_image_defaults(config, world.image->config));
   r.host = with_defaults(std::move(host));
   TRY(const auto security, parse_security_options(r.host.security_opt));
   if (!security.userns.empty()) r.host.userns_mode = security.userns;

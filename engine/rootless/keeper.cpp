@@ -23,8 +23,8 @@
 #include <csignal>
 #include <cstring>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"

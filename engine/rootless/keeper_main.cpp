@@ -34,8 +34,8 @@
 #include <vector>
 
 #include "engine/base/at.hpp"
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/rootless/hints.hpp"

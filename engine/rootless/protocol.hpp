@@ -1,4 +1,4 @@
-// What coracled and its keeper tell each other, over base/channel.
+// What coracled and its keeper tell each other, over base/ipc/channel.
 //
 // At the start, on a socket pair (--control-fd); either end closing it early ends the attempt:
 //   keeper                                 coracled

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/result.hpp"
 #include "engine/rootless/keeper.hpp"
 

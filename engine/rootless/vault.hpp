@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::rootless {

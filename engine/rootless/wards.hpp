@@ -11,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/process/members.hpp"
 #include "engine/base/result.hpp"
 

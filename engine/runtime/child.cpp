@@ -15,7 +15,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 
 namespace coracle::runtime {
 namespace {
@@ -48,15 +48,16 @@ const char* name_of_type(int type) {
 // children), clones the one that is wanted as our child, and ends. (Entering them ourselves could
 // not be undone: our own are the host's, and we are not root there.) It sends the child's pidfd, or
 // the error alone.
-std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const Between& between,
-                                        const UniqueFd& link) {
+std::optional<Pidfd> clone_from_intermediate(std::uint64_t namespaces,
+                                             const Intermediate& intermediate,
+                                             const UniqueFd& link) {
   const auto give_up = [&](const Error& e) {
     (void)send_message(link, fmt::format("{} {}", e.sys, e.message), {});
     ::_exit(1);
   };
   // The child is seen by the container from its first moment: it inherits that it cannot be traced.
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) give_up(make_sys_error(errno, "hide from ptrace"));
-  if (const auto entered = enter(between); !entered) give_up(entered.error());
+  if (const auto entered = enter(intermediate); !entered) give_up(entered.error());
   const auto child = clone_here(namespaces | CLONE_PARENT);
   if (!child) give_up(child.error());
   if (!*child) return std::nullopt;
@@ -67,18 +68,19 @@ std::optional<Pidfd> clone_from_between(std::uint64_t namespaces, const Between&
 
 }  // namespace
 
-Result<> enter(const Between& between) {
-  for (const auto& n : between.enter)
+Result<> enter(const Intermediate& intermediate) {
+  for (const auto& n : intermediate.enter)
     if (::setns(n.file, n.type) != 0)
       return sys_error("enter the container's {} namespace", name_of_type(n.type));
-  return between.prepare ? between.prepare() : Result<>{};
+  return intermediate.prepare ? intermediate.prepare() : Result<>{};
 }
 
-Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between& between) {
-  if (!between.needed()) return clone_here(namespaces);
+Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces,
+                                         const Intermediate& intermediate) {
+  if (!intermediate.needed()) return clone_here(namespaces);
   TRY(auto link, make_socket_pair(SOCK_SEQPACKET));
   TRY(const auto process, clone_here(0));
-  if (!process) return clone_from_between(namespaces, between, link.b);
+  if (!process) return clone_from_intermediate(namespaces, intermediate, link.b);
   link.b.reset();
   (void)process->wait();
   auto message = receive_message(link.a);

@@ -23,7 +23,7 @@ struct NamespaceFile {
 
 // What a process between us and the child does before it clones: it has our rights, and what it
 // enters is the child's too, while ours stay as they are.
-struct Between {
+struct Intermediate {
   struct Entry {
     int file = -1;  // borrowed
     int type = 0;   // CLONE_NEW*
@@ -34,11 +34,12 @@ struct Between {
 };
 
 // Enters and prepares, in this process.
-Result<> enter(const Between& between);
+Result<> enter(const Intermediate& intermediate);
 
 // clone3(2) with a pidfd; nothing in the child. The caller has one thread.
 //   namespaces  CLONE_NEW* to be made
-Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces, const Between& between);
+Result<std::optional<Pidfd>> clone_child(std::uint64_t namespaces,
+                                         const Intermediate& intermediate);
 
 // For a child that another container sees from its first moment (it is born in that one's pid
 // namespace, and a process there may trace it): all that takes descriptors is done before, in a

@@ -22,8 +22,8 @@
 
 #include <vector>
 
-#include "engine/runtime/become.hpp"
 #include "engine/runtime/child.hpp"
+#include "engine/runtime/exec_program.hpp"
 #include "engine/runtime/report.hpp"
 
 namespace coracle::runtime {

@@ -20,7 +20,7 @@
 #include <utility>
 
 #include "engine/base/path.hpp"
-#include "engine/runtime/become.hpp"
+#include "engine/runtime/exec_program.hpp"
 #include "engine/runtime/foreign_procfs.hpp"
 #include "engine/runtime/mounts/root_file_system.hpp"
 #include "engine/runtime/mounts/rootfs.hpp"
@@ -259,8 +259,8 @@ Result<> prepare_network(InitInput& in) {
 // Nothing may unwind into a copy of the parent.
 [[noreturn]] void run_program(InitInput& in, Prepared& prepared) noexcept {
   await(in.go, 'g');
-  const Become what{in.request.spec->process, in.filter, std::move(prepared.user)};
-  in.watch.fail(become(what));
+  const ExecPlan what{in.request.spec->process, in.filter, std::move(prepared.user)};
+  in.watch.fail(exec_program(what));
 }
 
 Prepared set_up_or_exit(InitInput& in) noexcept {
@@ -296,9 +296,9 @@ Result<> prepare_procfs(InitInput& in) {
   return {};
 }
 
-Result<> enter_for_child(InitInput& in, const Between& between) {
+Result<> enter_for_child(InitInput& in, const Intermediate& intermediate) {
   CHECK(prepare_procfs(in));
-  CHECK(enter(between));
+  CHECK(enter(intermediate));
   // What launch has clone3(2) do for a child that is born before its set-up.
   if (in.new_namespaces != 0 && ::unshare(in.new_namespaces) != 0)
     return sys_error("make the container's namespaces");
@@ -313,7 +313,7 @@ bool needs_preparing(const InitInput& in) {
          });
 }
 
-Result<> prepare_before(InitInput& in) {
+Result<> prepare_in_intermediate(InitInput& in) {
   for (const auto& m : in.plan.mounts) {
     const auto from = foreign_path(m);
     if (!from) continue;
@@ -331,9 +331,9 @@ void run_init(InitInput& in) noexcept {
   run_program(in, prepared);
 }
 
-void run_setter(InitInput& in, const Between& between, const Birth& birth) noexcept {
+void run_setter(InitInput& in, const Intermediate& intermediate, const Birth& birth) noexcept {
   reset_signals();
-  if (const auto entered = enter_for_child(in, between); !entered)
+  if (const auto entered = enter_for_child(in, intermediate); !entered)
     report_error_and_exit(in.report, entered.error());
   auto prepared = set_up_or_exit(in);
   tell_ready(in, prepared);

@@ -37,7 +37,7 @@ struct InitInput {
 // What needs rights that the child has not, in the process between: sysctls and the sysfs of a
 // network that belongs to the outer user namespace, binds of another container's files
 // (/proc/PID/root/…: a mount of another mount namespace can only be copied from within it).
-Result<> prepare_before(InitInput& input);
+Result<> prepare_in_intermediate(InitInput& input);
 // Is there anything of that?
 bool needs_preparing(const InitInput& input);
 
@@ -47,6 +47,7 @@ bool needs_preparing(const InitInput& input);
 // The same where another container's pid namespace is joined. Its processes see the container's
 // first one from birth: so all that takes descriptors and other roots is done by a process beside
 // it, which is not in that namespace.
-[[noreturn]] void run_setter(InitInput& input, const Between& between, const Birth& birth) noexcept;
+[[noreturn]] void run_setter(InitInput& input, const Intermediate& intermediate,
+                             const Birth& birth) noexcept;
 
 }  // namespace coracle::runtime

@@ -1,7 +1,7 @@
 // Parent: finds out which namespaces of the container are not ours, and clones the setter. Setter:
 // closes what is not for it, enters them by the pidfd, opens the terminal, says "ready" with its
 // master, closes the rest, and bears the child (runtime/child, Birth). Child: becomes the program
-// (runtime/become) and tells of it by shared memory (runtime/exec_watch).
+// (runtime/exec_program) and tells of it by shared memory (runtime/exec_watch).
 #include "engine/runtime/join.hpp"
 
 #include <fcntl.h>
@@ -19,8 +19,8 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/path.hpp"
-#include "engine/runtime/become.hpp"
 #include "engine/runtime/child.hpp"
+#include "engine/runtime/exec_program.hpp"
 #include "engine/runtime/exec_watch.hpp"
 #include "engine/runtime/report.hpp"
 
@@ -142,8 +142,8 @@ Result<PreparedJoin> set_up_join(const JoinInput& in) {
   if (auto closed = close_all_but({}); !closed) ::_exit(0);
   birth.bear();
   if (const auto armed = in.watch.arm(); !armed) in.watch.fail(armed.error());
-  const Become what{*in.request.process, in.request.filter, std::move(prepared->user)};
-  in.watch.fail(become(what));
+  const ExecPlan what{*in.request.process, in.request.filter, std::move(prepared->user)};
+  in.watch.fail(exec_program(what));
 }
 
 }  // namespace

@@ -137,15 +137,16 @@ Result<> still_live(const std::vector<Pidfd>& joined) {
 }
 
 // A child with a user namespace of its own is born in what it joins.
-Between plan_between(InitInput& in) {
-  Between between;
+Intermediate plan_intermediate(InitInput& in) {
+  Intermediate intermediate;
   const bool own_user = (in.new_namespaces & CLONE_NEWUSER) != 0;
   for (const auto& n : in.join)
-    if (own_user || n.type == CLONE_NEWPID) between.enter.push_back({n.file.get(), n.type});
+    if (own_user || n.type == CLONE_NEWPID) intermediate.enter.push_back({n.file.get(), n.type});
   in.joined_before = own_user;
-  if (own_user && in.request.netns >= 0) between.enter.push_back({in.request.netns, CLONE_NEWNET});
-  if (needs_preparing(in)) between.prepare = [&in] { return prepare_before(in); };
-  return between;
+  if (own_user && in.request.netns >= 0)
+    intermediate.enter.push_back({in.request.netns, CLONE_NEWNET});
+  if (needs_preparing(in)) intermediate.prepare = [&in] { return prepare_in_intermediate(in); };
+  return intermediate;
 }
 
 // The directory that the root file system is mounted on.
@@ -214,8 +215,8 @@ Result<std::vector<UniqueFd>> attend(InitInput& in, const Pidfd& child, const Un
 }
 
 Result<Born> clone(InitInput& in, const UniqueFd& report, const UniqueFd& go) {
-  const auto between = plan_between(in);
-  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), between));
+  const auto intermediate = plan_intermediate(in);
+  TRY(auto child, clone_child(static_cast<std::uint64_t>(in.new_namespaces), intermediate));
   if (!child) run_init(in);
   ChildGuard guard(*child);
   TRY(auto fds, attend(in, *child, report, go, &*child));
@@ -225,9 +226,9 @@ Result<Born> clone(InitInput& in, const UniqueFd& report, const UniqueFd& go) {
 
 Result<Born> bear(InitInput& in, const UniqueFd& report, const UniqueFd& go) {
   TRY(const auto birth, Birth::make());
-  const auto between = plan_between(in);
+  const auto intermediate = plan_intermediate(in);
   TRY(const auto setter, clone_child(0, {}));
-  if (!setter) run_setter(in, between, birth);
+  if (!setter) run_setter(in, intermediate, birth);
   Pidfd init;
   ChildGuard guard(*setter);
   TRY(auto fds, attend(in, *setter, report, go, nullptr));

@@ -1,5 +1,5 @@
 // What a process may do: capabilities, ids, resource limits. Called in the child, in the order of
-// runtime/become.
+// runtime/exec_program.
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,12 @@
 // What the process that sets up a container's tells its parent, over the report socket: a
-// base/channel message with this text. The socket is closed before the program is looked up; what
+// base/ipc/channel message with this text. The socket is closed before the program is looked up; what
 // happens from then on is told by runtime/exec_watch.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 

@@ -251,7 +251,7 @@ std::vector<oci::Mount> standard_mounts(const GenerateInput& in) {
   return out;
 }
 
-// Later options win over earlier ones of the same meaning: "exec" over "noexec", "size=" over
+// Future options win over earlier ones of the same meaning: "exec" over "noexec", "size=" over
 // "size=".
 std::vector<std::string> merge_tmpfs_options(std::vector<std::string> options,
                                              const std::vector<std::string>& over) {

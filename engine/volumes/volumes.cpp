@@ -12,7 +12,6 @@
 namespace coracle {
 namespace {
 
-constexpr std::array kVolumeFilters = {"dangling", "driver", "label", "name"};
 constexpr const char* kAnonymousLabel = "com.docker.volume.anonymous";
 
 bool mounts_volume(const Container& c, const std::string& name) {
@@ -22,9 +21,8 @@ bool mounts_volume(const Container& c, const std::string& name) {
 }
 
 Result<> check_filters(const Filters& filters) {
+  CHECK(check_filter_keys(filters, kVolumeFilterKeys));
   for (const auto& [key, values] : filters) {
-    if (std::ranges::find(kVolumeFilters, key) == kVolumeFilters.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
     if (key != "dangling") continue;
     std::string all;
     for (const auto& w : values) all += (all.empty() ? "" : " ") + w;
@@ -60,7 +58,7 @@ Task<> Volumes::remove_now(storage::Volume volume) {
 // What the file system needs; the container is entered as a user before, so that nobody unmounts it
 // meanwhile.
 Task<> Volumes::mount_one(std::string name, std::string source) {
-  const auto turn = co_await mounting_.take();
+  const auto lock = co_await mounting_.lock();
   auto mounted = co_await context_.storage->mount_volume(std::move(name));
   if (!mounted)
     co_return std::unexpected(mounted.error().within("error while mounting volume '{}'", source));
@@ -68,7 +66,7 @@ Task<> Volumes::mount_one(std::string name, std::string source) {
 }
 
 Coro<void> Volumes::unmount_if_unused(std::string name) {
-  const auto turn = co_await mounting_.take();
+  const auto lock = co_await mounting_.lock();
   if (mounted_.contains(name)) co_return;
   auto unmounted = co_await context_.storage->unmount_volume(name);
   if (!unmounted && unmounted.error().code != Errc::not_found)
@@ -117,7 +115,7 @@ Task<Volumes::Made> Volumes::make(std::string name, std::string driver,
                    driver, driver);
   }
   if (name.empty()) labels[kAnonymousLabel] = "";
-  const auto turn = co_await changing_.take();
+  const auto lock = co_await changing_.lock();
   Made made;
   made.is_new = name.empty() || !context_.storage->find_volume(name);
   CO_TRY(made.volume, co_await context_.storage->create_volume(name, labels, options));
@@ -147,7 +145,7 @@ Task<> Volumes::remove(std::string name, bool force) {
 }
 
 Task<> Volumes::remove_unused(std::string name, bool force) {
-  const auto turn = co_await changing_.take();
+  const auto lock = co_await changing_.lock();
   auto volume = context_.storage->find_volume(name);
   if (!volume && volume.error().code == Errc::not_found && force) co_return Result<>{};
   CO_CHECK(volume);
@@ -158,7 +156,7 @@ Task<> Volumes::remove_unused(std::string name, bool force) {
 }
 
 Task<> Volumes::discard(std::string name, std::string container_id) {
-  const auto turn = co_await changing_.take();
+  const auto lock = co_await changing_.lock();
   CO_TRY(auto volume, context_.storage->find_volume(name));
   const auto who = users(name);
   const bool others =
@@ -206,7 +204,7 @@ void Volumes::adopt(const Container& c) {
   }
 }
 
-Coro<void> Volumes::look_through() {
+Coro<void> Volumes::reconcile() {
   const auto left = context_.storage->mounted_volumes();
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (!mounted_.contains(left[i])) co_await unmount_if_unused(left[i]);

@@ -68,7 +68,7 @@ class Volumes final : public face::Volumes {
   // A container that was found running has its volumes mounted.
   void adopt(const Container& c);
   // At the start, once all are adopted: what is mounted and used by nobody is unmounted.
-  Coro<void> look_through();
+  Coro<void> reconcile();
 
  private:
   [[nodiscard]] bool matches(const storage::Volume& v, const Filters& filters,
@@ -85,8 +85,8 @@ class Volumes final : public face::Volumes {
   std::map<std::string, std::set<std::string>> mounted_;
   // By volume: containers that are being created with it, and are in no table yet.
   std::map<std::string, std::set<std::string>> claimed_;
-  Turns changing_;  // create and remove: a volume is not removed while somebody is given it
-  Turns mounting_;  // mount(2), umount(2), and the decision for them
+  AsyncMutex changing_;  // create and remove: a volume is not removed while somebody is given it
+  AsyncMutex mounting_;  // mount(2), umount(2), and the decision for them
 };
 
 }  // namespace coracle

@@ -14,10 +14,6 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kContainerFilters[] = {
-    "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
-    "label",    "name",   "network", "publish", "since",  "status", "volume"};
-
 Task<Reply> create_container(face::Containers& containers, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
   CO_TRY(auto request, wire::parse_create(body, call->request.version));
@@ -79,7 +75,7 @@ Task<Reply> list_containers(Api& api, CallPtr call) {
   options.all = query.flag("all");
   CO_TRY(const auto limit, query.number("limit"));
   options.limit = limit.value_or(0);
-  CO_TRY(options.filters, filters_of(call->request, kContainerFilters));
+  CO_TRY(options.filters, filters_of(call->request, kContainerFilterKeys));
   Sizes sizes;
   if (query.flag("size")) {
     call->end_when_client_leaves();

@@ -6,10 +6,6 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kFilters[] = {"config", "container", "daemon", "event",  "image",
-                                         "label",  "network",   "node",   "plugin", "scope",
-                                         "secret", "service",   "type",   "volume"};
-
 // How the stream is written. From 1.52 on a client may ask for one of three kinds.
 struct Framing {
   const char* type = "application/json";
@@ -27,7 +23,7 @@ Framing framing_of(const http::Request& request) {
 Task<Reply> events(face::System& system, CallPtr call) {
   CO_TRY(const auto since, time_of(call->request, "since"));
   CO_TRY(const auto until, time_of(call->request, "until"));
-  CO_TRY(auto filters, filters_of(call->request, kFilters));
+  CO_TRY(auto filters, filters_of(call->request, kEventFilterKeys));
   if (since.ns != 0 && until.ns != 0 && until < since)
     co_return fail(Errc::invalid_argument, "`since` time ({}) cannot be after `until` time ({})",
                    call->request.query.text("since"), call->request.query.text("until"));

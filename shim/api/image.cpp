@@ -9,11 +9,8 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kImageFilters[] = {"before",    "dangling", "label", "label!",
-                                              "reference", "since",    "until"};
-
 Task<Reply> list_images(face::Images& images, CallPtr call) {
-  CO_TRY(auto filters, filters_of(call->request, kImageFilters));
+  CO_TRY(auto filters, filters_of(call->request, kImageFilterKeys));
   // The parameter of before filters.
   if (const auto name = call->request.query.text("filter"); !name.empty())
     filters["reference"].push_back(name);

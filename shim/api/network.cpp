@@ -7,11 +7,8 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kNetworkFilters[] = {"dangling", "driver", "id",  "label",
-                                                "name",     "scope",  "type"};
-
 Task<Reply> list_networks(face::Networks& networks, CallPtr call) {
-  CO_TRY(const auto filters, filters_of(call->request, kNetworkFilters));
+  CO_TRY(const auto filters, filters_of(call->request, kNetworkFilterKeys));
   CO_TRY(const auto found, networks.list(filters));
   boost::json::array out;
   for (const auto& n : found) out.push_back(wire::network_json(n, false, call->request.version));

@@ -8,10 +8,8 @@
 namespace coracle::api {
 namespace {
 
-constexpr std::string_view kVolumeFilters[] = {"dangling", "driver", "label", "name"};
-
 Task<Reply> list_volumes(face::Volumes& volumes, CallPtr call) {
-  CO_TRY(const auto filters, filters_of(call->request, kVolumeFilters));
+  CO_TRY(const auto filters, filters_of(call->request, kVolumeFilterKeys));
   CO_TRY(const auto found, volumes.list(filters));
   boost::json::array all;
   for (const auto& v : found) all.push_back(wire::volume_json(v));

@@ -4,7 +4,7 @@
 
 #include <unordered_set>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle::http {

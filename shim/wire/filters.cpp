@@ -1,7 +1,5 @@
 #include "shim/wire/filters.hpp"
 
-#include <algorithm>
-
 #include "engine/base/json.hpp"
 
 namespace coracle::wire {
@@ -16,8 +14,7 @@ Result<Filters> parse_filters(const std::string& text, std::span<const std::stri
     return fail(Errc::invalid_argument, "invalid filters: expected an object");
   for (const auto& [key_text, entry] : value->get_object()) {
     const std::string key(key_text);
-    if (std::ranges::find(accepted, key) == accepted.end())
-      return fail(Errc::invalid_argument, "invalid filter '{}'", key);
+    CHECK(check_filter_key(key, accepted));
     auto& values = out[key];
     if (entry.is_object()) {
       for (const auto& [v, on] : entry.get_object()) values.emplace_back(v);

@@ -12,6 +12,6 @@
 namespace coracle::wire {
 
 // errors: invalid_argument: bad JSON, or "invalid filter 'x'" for a key that is not in `accepted`
-Result<Filters> parse_filters(const std::string& text, std::span<const std::string_view> accepted);
+Result<Filters> parse_filters(const std::string& text, FilterKeys accepted);
 
 }  // namespace coracle::wire

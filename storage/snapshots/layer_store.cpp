@@ -231,9 +231,9 @@ void LayerStore::know(const LayerInfo& info, bool has_directory) {
   const std::lock_guard lock(mutex_);
   layers_[info.chain_id] = info;
   if (has_directory)
-    placed_.erase(info.chain_id);
+    blob_only_.erase(info.chain_id);
   else
-    placed_.insert(info.chain_id);
+    blob_only_.insert(info.chain_id);
 }
 
 bool LayerStore::has(const std::string& chain_id) const {
@@ -390,14 +390,14 @@ Result<LayerInfo> LayerStore::place(BlobStore::Writer tar, std::int64_t size,
   return info;
 }
 
-bool LayerStore::is_only_placed(const std::string& chain_id) const {
+bool LayerStore::is_blob_only(const std::string& chain_id) const {
   const std::lock_guard lock(mutex_);
-  return placed_.contains(chain_id);
+  return blob_only_.contains(chain_id);
 }
 
-std::vector<std::string> LayerStore::only_placed() const {
+std::vector<std::string> LayerStore::blob_only() const {
   const std::lock_guard lock(mutex_);
-  return {placed_.begin(), placed_.end()};
+  return {blob_only_.begin(), blob_only_.end()};
 }
 
 // The bytes of its files.
@@ -421,8 +421,8 @@ Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const Unique
   return unpacked.bytes;
 }
 
-Result<> LayerStore::unpack_placed(const std::string& chain_id, const std::atomic<bool>& stop) {
-  if (!is_only_placed(chain_id)) return {};
+Result<> LayerStore::unpack_blob_only(const std::string& chain_id, const std::atomic<bool>& stop) {
+  if (!is_blob_only(chain_id)) return {};
   const auto info = find(chain_id);
   if (!info) return fail(Errc::not_found, "layer {}: not in the store", chain_id);
   const std::string directory = root_ + "/tmp/layer-" + random_id();
@@ -445,7 +445,7 @@ Result<> LayerStore::unpack_placed(const std::string& chain_id, const std::atomi
   if (!find(chain_id)) return fail(Errc::not_found, "layer {}: it was removed", chain_id);
   if (!made) return std::unexpected(made.error().within("unpack layer {}", chain_id));
   const std::lock_guard lock(mutex_);
-  placed_.erase(chain_id);
+  blob_only_.erase(chain_id);
   return {};
 }
 
@@ -453,7 +453,7 @@ Result<> LayerStore::remove(const std::string& chain_id) {
   {
     const std::lock_guard lock(mutex_);
     layers_.erase(chain_id);
-    placed_.erase(chain_id);
+    blob_only_.erase(chain_id);
   }
   return trash_.take(root_ + "/layers/" + hex_of(chain_id));
 }

@@ -5,7 +5,7 @@
 //
 // A layer may also be there as its blob alone (place), without `diff`: a commit is answered when
 // its tar is on the disk, and the directory is made from that beside it, or when it is first
-// needed (unpack_placed). So a `diff` that is lost is made again.
+// needed (unpack_blob_only). So a `diff` that is lost is made again.
 //
 // Safe from any thread. Everything but has(), find() and the paths is slow: for worker threads.
 #pragma once
@@ -72,7 +72,7 @@ class LayerStore {
   // "ROOT/layers/HEX/diff"
   [[nodiscard]] std::string diff_path(const std::string& chain_id) const;
   // The directories of a stack, topmost first, as a mount takes them. They are there when none
-  // of the layers is only placed.   errors  not_found, with the layer's name
+  // of the layers is there as a blob only.   errors  not_found, with the layer's name
   [[nodiscard]] Result<std::vector<std::string>> diff_paths(
       const std::vector<std::string>& diff_ids) const;
 
@@ -106,12 +106,12 @@ class LayerStore {
   // blob and the layer's name are on the disk when it returns; its directory is not made.
   Result<LayerInfo> place(BlobStore::Writer tar, std::int64_t size, const std::string& parent);
   // Its directory is still to be made.
-  [[nodiscard]] bool is_only_placed(const std::string& chain_id) const;
-  [[nodiscard]] std::vector<std::string> only_placed() const;
+  [[nodiscard]] bool is_blob_only(const std::string& chain_id) const;
+  [[nodiscard]] std::vector<std::string> blob_only() const;
   // Makes it of the blob, verified as by ingest(). Nothing to do is fine.
   //   stop    true: ends soon, with an error
   //   errors  not_found (no such layer, or no longer), those of ingest()
-  Result<> unpack_placed(const std::string& chain_id, const std::atomic<bool>& stop);
+  Result<> unpack_blob_only(const std::string& chain_id, const std::atomic<bool>& stop);
 
   Result<> remove(const std::string& chain_id);  // into the trash
 
@@ -129,9 +129,9 @@ class LayerStore {
   Trash& trash_;
   Pins& pins_;
   std::mutex naming_;         // one layer at a time gets its name and is known by it
-  mutable std::mutex mutex_;  // guards layers_, placed_
+  mutable std::mutex mutex_;  // guards layers_, blob_only_
   std::map<std::string, LayerInfo> layers_;
-  std::set<std::string> placed_;  // those without a directory
+  std::set<std::string> blob_only_;  // those without a directory
 };
 
 }  // namespace coracle::storage

@@ -272,7 +272,7 @@ Task<Volume> VolumeStore::create(std::string name, std::map<std::string, std::st
   if (record.volume.anonymous) record.volume.labels.try_emplace("com.docker.volume.anonymous", "");
   CO_CHECK(check_volume_name(record.volume.name));
   CO_TRY(const auto mount, read_volume_options(record.volume.name, options));
-  const auto turn = co_await changes_.take();
+  const auto lock = co_await changes_.lock();
   if (const auto found = entries_.find(record.volume.name); found != entries_.end())
     co_return found->second->record.volume;
   record.volume.options = std::move(options);
@@ -288,11 +288,11 @@ Task<Volume> VolumeStore::create(std::string name, std::map<std::string, std::st
 }
 
 Task<> VolumeStore::remove(std::string name) {
-  const auto turn = co_await changes_.take();
+  const auto lock = co_await changes_.lock();
   const auto found = entries_.find(name);
   if (found == entries_.end()) co_return fail(Errc::not_found, "get {}: no such volume", name);
   const auto entry = found->second;
-  const auto quiet = co_await entry->turns.take();  // not while it is being filled
+  const auto quiet = co_await entry->mutex.lock();  // not while it is being filled
   CO_CHECK(fail_point("volume.remove"));
   auto job = [trash = &trash_, path = join_path(dir_, name),
               mounted = entry->record.volume.needs_mount()]() -> Result<> {
@@ -314,7 +314,7 @@ Result<std::shared_ptr<VolumeStore::Entry>> VolumeStore::entry_of(const std::str
 
 Task<> VolumeStore::fill(VolumeFill what, std::vector<std::string> layers) {
   CO_TRY(const auto entry, entry_of(what.name));
-  const auto turn = co_await entry->turns.take();
+  const auto lock = co_await entry->mutex.lock();
   CO_TRY(const auto now_there, entry_of(what.name));
   if (now_there != entry) co_return fail(Errc::not_found, "get {}: no such volume", what.name);
   const auto kind = mount_of(entry->record.volume).kind;
@@ -338,7 +338,7 @@ Task<> VolumeStore::mount(std::string name) {
   CO_TRY(const auto entry, entry_of(name));
   auto what = mount_of(entry->record.volume);
   if (what.kind == Kind::none) co_return Result<>{};
-  const auto turn = co_await entry->turns.take();
+  const auto lock = co_await entry->mutex.lock();
   CO_CHECK(entry_of(name));
   auto job = [what = std::move(what), dir = dir_ + "/" + name + "/_data"]() -> Result<> {
     return what.kind == Kind::tmpfs ? mount_tmpfs(dir, what) : look_at_device(dir, what);
@@ -349,7 +349,7 @@ Task<> VolumeStore::mount(std::string name) {
 Task<> VolumeStore::unmount(std::string name) {
   CO_TRY(const auto entry, entry_of(name));
   if (!entry->record.volume.needs_mount()) co_return Result<>{};
-  const auto turn = co_await entry->turns.take();
+  const auto lock = co_await entry->mutex.lock();
   auto job = [dir = dir_ + "/" + name + "/_data"] { return unmount_tmpfs(dir); };
   co_return co_await workers_.run(std::move(job));
 }

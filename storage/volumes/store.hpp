@@ -52,8 +52,8 @@ class VolumeStore {
  private:
   struct Entry {
     VolumeRecord record;
-    Turns turns;  // one fill, mount or removal at a time
-    Entry(VolumeRecord r, asio::io_context& io) : record(std::move(r)), turns(io) {}
+    AsyncMutex mutex;  // one fill, mount or removal at a time
+    Entry(VolumeRecord r, asio::io_context& io) : record(std::move(r)), mutex(io) {}
   };
   [[nodiscard]] std::string data_dir(const Volume& v) const;
   [[nodiscard]] Result<std::shared_ptr<Entry>> entry_of(const std::string& name) const;
@@ -63,7 +63,7 @@ class VolumeStore {
   Trash& trash_;
   std::string dir_;
   std::map<std::string, std::shared_ptr<Entry>> entries_;
-  Turns changes_;  // create and remove, one at a time
+  AsyncMutex changes_;  // create and remove, one at a time
 };
 
 }  // namespace coracle::storage

@@ -1,8 +1,8 @@
 // engine/base: JSON, times, base64, messages as they come over a socket.
 #include <sys/socket.h>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/ident.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "tests/fuzz/target.hpp"

@@ -2,7 +2,7 @@
 // has got hold of one of them, or a disk that was full, must not end the others.
 #include <sys/socket.h>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/container/record.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/rootless/protocol.hpp"

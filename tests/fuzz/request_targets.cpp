@@ -6,8 +6,8 @@
 #include "engine/face/update.hpp"
 #include "engine/inspect/list_filter.hpp"
 #include "engine/monitor/streams/detach_keys.hpp"
+#include "engine/request/image_defaults.hpp"
 #include "engine/request/links.hpp"
-#include "engine/request/merge.hpp"
 #include "engine/request/mount_request.hpp"
 #include "engine/request/mounts.hpp"
 #include "engine/request/ports.hpp"
@@ -38,7 +38,7 @@ void create(std::string_view input) {
     (void)discard_limits(host);
     storage::ImageConfig image;
     image.cmd = {"sh"};
-    auto config = merge_with_image(request->config, image);
+    auto config = with_image_defaults(request->config, image);
     if (!config) continue;
     (void)port_requests(host, *config);
     (void)plan_mounts(host, *config);
@@ -54,10 +54,7 @@ void create(std::string_view input) {
 }
 
 void filters(std::string_view input) {
-  static constexpr std::array<std::string_view, 15> kKeys{
-      "ancestor",  "before", "since", "exited",  "expose",  "health", "id",    "is-task",
-      "isolation", "label",  "name",  "network", "publish", "status", "volume"};
-  const auto parsed = wire::parse_filters(std::string(input), kKeys);
+  const auto parsed = wire::parse_filters(std::string(input), kContainerFilterKeys);
   if (!parsed || !check_container_filters(*parsed)) return;
   static const ContainerView kView = [] {
     ContainerView v;

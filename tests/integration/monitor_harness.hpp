@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/spec/oci.hpp"

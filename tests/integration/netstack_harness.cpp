@@ -14,8 +14,8 @@
 #include <chrono>
 #include <cstdlib>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 
 namespace coracle::netstack::test {
 

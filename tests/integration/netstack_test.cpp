@@ -15,8 +15,8 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "netstack/dns/dns_packet.hpp"
 #include "netstack/relay/egress.hpp"
 #include "netstack/takeover.hpp"

@@ -30,7 +30,8 @@ TEST(Events, FiltersSelectAsDockers) {
   EXPECT_TRUE(event_matches(e, {{"label", {"k=v", "k"}}}));
   EXPECT_FALSE(event_matches(e, {{"label", {"k=w"}}}));
   EXPECT_FALSE(event_matches(e, {{"type", {"image"}}}));
-  EXPECT_EQ(check_event_filters({{"odd", {}}}).error().message, "invalid filter 'odd'");
+  EXPECT_EQ(check_filter_keys({{"odd", {}}}, kEventFilterKeys).error().message,
+            "invalid filter 'odd'");
 }
 
 class EventFile : public testing::Test {

@@ -73,7 +73,7 @@ class Room : public testing::Test {
   Context context_;
 };
 
-const std::string kId(64, 'a');
+const std::string kWeb(64, 'a');
 
 TEST_F(Room, NetworksKeepTheIdsOfThoseThatAreAlwaysThere) {
   std::map<std::string, std::string> ids;
@@ -102,17 +102,17 @@ TEST_F(Room, VolumesAreMadeListedAndInUseByWhoClaimsThem) {
   const auto made = run(io_, volumes.create("data", "", {}, {{"k", "v"}}));
   ASSERT_TRUE(made) << made.error().message;
   EXPECT_EQ("local", made->driver);
-  EXPECT_EQ(Errc::not_found, run(io_, volumes.create("x", "nfs", {}, {})).error().code);
+  EXPECT_EQ(Errc::not_found, run(io_, volumes.create("far", "nfs", {}, {})).error().code);
   const auto listed = volumes.list({{"label", {"k=v"}}});
   ASSERT_TRUE(listed);
   EXPECT_THAT(*listed, SizeIs(1));
   EXPECT_THAT(*volumes.list({{"label", {"k=w"}}}), IsEmpty());
   {
-    Volumes::Claims claims(volumes, kId);
+    Volumes::Claims claims(volumes, kWeb);
     claims.add("data");
-    EXPECT_THAT(volumes.users("data"), ElementsAre(kId));
+    EXPECT_THAT(volumes.users("data"), ElementsAre(kWeb));
     EXPECT_THAT(run(io_, volumes.remove("data", false)).error().message,
-                HasSubstr("volume is in use - [" + kId));
+                HasSubstr("volume is in use - [" + kWeb));
   }
   const auto removed = run(io_, volumes.remove("data", false));
   EXPECT_TRUE(removed) << removed.error().message;
@@ -121,10 +121,10 @@ TEST_F(Room, VolumesAreMadeListedAndInUseByWhoClaimsThem) {
 
 TEST_F(Room, LogsOfWhatIsAtRestAreReadToTheEnd) {
   Logs logs(context_);
-  const auto c = add_container(kId, "web");
-  const auto dir = context_.store.dir(kId);
+  const auto c = add_container(kWeb, "web");
+  const auto dir = context_.store.dir(kWeb);
   ASSERT_TRUE(make_dirs(dir));
-  put(log_file_of(c->record.host.log_config, dir, kId),
+  put(log_file_of(c->record.host.log_config, dir, kWeb),
       R"({"log":"one\n","stream":"stdout","time":"2026-01-01T00:00:00.000000001Z"})"
       "\n"
       R"({"log":"two\n","stream":"stderr","time":"2026-01-01T00:00:00.000000002Z"})"
@@ -157,7 +157,7 @@ TEST_F(Room, ImagesInUseStay) {
   const auto imported = run(io_, images.import(std::move(pipe->read), options));
   ASSERT_TRUE(imported) << imported.error().message;
   EXPECT_THAT(*images.list({{"reference", {"app*"}}}, false), SizeIs(1));
-  const auto c = add_container(kId, "web");
+  const auto c = add_container(kWeb, "web");
   c->record.image_id = imported->id;
   EXPECT_EQ(1U, images.containers_of(imported->id));
   EXPECT_THAT(run(io_, images.remove("app:1", false)).error().message,

@@ -9,8 +9,8 @@
 #include <thread>
 #include <utility>
 
-#include "engine/base/channel.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/ipc/channel.hpp"
 #include "engine/base/process/process.hpp"
 #include "shim/http/server.hpp"
 

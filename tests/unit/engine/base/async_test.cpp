@@ -20,22 +20,22 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 
-Coro<void> turn_taker(asio::io_context& io, Turns& turns, std::vector<int>& order, int n) {
-  const auto turn = co_await turns.take();
+Coro<void> lock_taker(asio::io_context& io, AsyncMutex& mutex, std::vector<int>& order, int n) {
+  const auto lock = co_await mutex.lock();
   order.push_back(n);
   co_await sleep_for(io, 1ms);
   order.push_back(n);
 }
 
-TEST(Turns, AreTakenOneAtATimeInOrder) {
+TEST(AsyncMutex, IsHeldByOneAtATimeInOrder) {
   asio::io_context io;
   Scope scope(io);
-  Turns turns(io);
+  AsyncMutex mutex(io);
   std::vector<int> order;
-  for (int i = 0; i < 3; ++i) scope.start("taker", turn_taker(io, turns, order, i));
+  for (int i = 0; i < 3; ++i) scope.start("taker", lock_taker(io, mutex, order, i));
   io.run();
   EXPECT_THAT(order, ElementsAre(0, 0, 1, 1, 2, 2));
-  EXPECT_FALSE(turns.busy());
+  EXPECT_FALSE(mutex.busy());
 }
 
 Coro<void> waiter(OneShot<int>& shot, std::vector<int>& got) {

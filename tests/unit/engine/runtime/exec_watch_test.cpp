@@ -27,7 +27,7 @@ Result<> told(const std::function<void(const ExecWatch&)>& act) {
   return answer;
 }
 
-void become(const char* program) {
+void exec_program(const char* program) {
   ::execl(program, program, "1000", nullptr);
   ::_exit(4);
 }
@@ -35,7 +35,7 @@ void become(const char* program) {
 TEST(ExecWatch, TellsOfAnExecveWhileTheProgramRuns) {
   // It sleeps: what ends the wait is the execve.
   const auto answer = told([](const ExecWatch& watch) {
-    if (watch.arm()) become("/bin/sleep");
+    if (watch.arm()) exec_program("/bin/sleep");
   });
   EXPECT_TRUE(answer) << answer.error().message;
 }

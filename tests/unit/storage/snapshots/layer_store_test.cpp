@@ -95,13 +95,13 @@ TEST_F(Layers, APlacedOneIsUnpackedFromItsBlobWhenAsked) {
   EXPECT_EQ(300'000, info->size);
   EXPECT_EQ(tar, *blobs.read(id));
   EXPECT_TRUE(layers.has(id));
-  EXPECT_TRUE(layers.is_only_placed(id));
+  EXPECT_TRUE(layers.is_blob_only(id));
   EXPECT_TRUE(place());  // it is there
   EXPECT_EQ("", residue());
 
   std::atomic<bool> stop = true;
-  EXPECT_FALSE(layers.unpack_placed(id, stop));
-  EXPECT_TRUE(layers.is_only_placed(id));
+  EXPECT_FALSE(layers.unpack_blob_only(id, stop));
+  EXPECT_TRUE(layers.is_blob_only(id));
   EXPECT_FALSE(exists(layers.diff_path(id)));
   EXPECT_EQ("", residue());
 
@@ -111,10 +111,10 @@ TEST_F(Layers, APlacedOneIsUnpackedFromItsBlobWhenAsked) {
   std::vector<Damaged> damaged;
   ASSERT_TRUE(again.open(damaged));
   EXPECT_TRUE(damaged.empty());
-  EXPECT_EQ(std::vector{id}, again.only_placed());
-  const auto done = again.unpack_placed(id, stop);
+  EXPECT_EQ(std::vector{id}, again.blob_only());
+  const auto done = again.unpack_blob_only(id, stop);
   ASSERT_TRUE(done) << done.error().message;
-  EXPECT_FALSE(again.is_only_placed(id));
+  EXPECT_FALSE(again.is_blob_only(id));
   EXPECT_EQ(300'000U, get(again.diff_path(id) + "/f").size());
   EXPECT_EQ("", residue());
 }
@@ -133,15 +133,15 @@ TEST_F(Layers, ALostDirectoryIsMadeAgainFromAGoodBlobOnly) {
   ASSERT_TRUE(remove_tree(diff));
   LayerStore second(scratch.path(), true, blobs, trash, pins);
   EXPECT_EQ(0U, open_again(second));
-  ASSERT_TRUE(second.unpack_placed(info->chain_id, stop));
+  ASSERT_TRUE(second.unpack_blob_only(info->chain_id, stop));
   EXPECT_EQ(300'000U, get(diff + "/f").size());
 
   ASSERT_TRUE(remove_tree(diff));
   put(blobs.path(info->blob), gzipped(Tar().file("f", "other").done()));
   LayerStore third(scratch.path(), true, blobs, trash, pins);
   EXPECT_EQ(0U, open_again(third));
-  EXPECT_FALSE(third.unpack_placed(info->chain_id, stop));
-  EXPECT_TRUE(third.is_only_placed(info->chain_id));
+  EXPECT_FALSE(third.unpack_blob_only(info->chain_id, stop));
+  EXPECT_TRUE(third.is_blob_only(info->chain_id));
   EXPECT_FALSE(exists(diff));
 
   ASSERT_TRUE(remove_tree(blobs.path(info->blob)));

@@ -1,4 +1,4 @@
-#include "engine/base/channel.hpp"
+#include "engine/base/ipc/channel.hpp"
 
 #include <fcntl.h>
 #include <linux/filter.h>

@@ -1,4 +1,4 @@
-#include "engine/request/merge.hpp"
+#include "engine/request/image_defaults.hpp"
 
 #include <algorithm>
 #include <string_view>
@@ -38,7 +38,7 @@ void merge_command(ContainerConfig& c, const storage::ImageConfig& image) {
 
 }  // namespace
 
-Result<ContainerConfig> merge_with_image(ContainerConfig c, const storage::ImageConfig& image) {
+Result<ContainerConfig> with_image_defaults(ContainerConfig c, const storage::ImageConfig& image) {
   if (c.user.empty()) c.user = image.user;
   if (c.working_dir.empty()) c.working_dir = image.working_dir;
   if (c.stop_signal.empty()) c.stop_signal = image.stop_signal;

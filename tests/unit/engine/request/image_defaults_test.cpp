@@ -1,4 +1,4 @@
-#include "engine/request/merge.hpp"
+#include "engine/request/image_defaults.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -30,7 +30,7 @@ TEST(Merge, TheRequestWinsAndTheImageFillsIn) {
   c.env = {"A=own", "B=own"};
   c.labels = {{"a", "own"}};
   c.exposed_ports["81/tcp"];
-  const auto m = merge_with_image(c, image());
+  const auto m = with_image_defaults(c, image());
   ASSERT_TRUE(m);
   EXPECT_THAT(m->env, ElementsAre("A=own", "B=own", "PATH=/bin"));
   EXPECT_EQ(m->labels.at("a"), "own");
@@ -46,7 +46,7 @@ TEST(Merge, TheRequestWinsAndTheImageFillsIn) {
 TEST(Merge, AnOwnEntryPointTakesTheImagesCommandAway) {
   ContainerConfig c;
   c.entrypoint = StringList{{"/own"}};
-  const auto m = merge_with_image(c, image());
+  const auto m = with_image_defaults(c, image());
   ASSERT_TRUE(m);
   EXPECT_FALSE(m->cmd);
   EXPECT_THAT(m->entrypoint->items, ElementsAre("/own"));
@@ -55,7 +55,7 @@ TEST(Merge, AnOwnEntryPointTakesTheImagesCommandAway) {
 TEST(Merge, AnOwnCommandKeepsTheImagesEntryPoint) {
   ContainerConfig c;
   c.cmd = StringList{{"own"}};
-  const auto m = merge_with_image(c, image());
+  const auto m = with_image_defaults(c, image());
   ASSERT_TRUE(m);
   EXPECT_THAT(m->entrypoint->items, ElementsAre("/entry"));
   EXPECT_THAT(m->cmd->items, ElementsAre("own"));
@@ -65,11 +65,11 @@ TEST(Merge, AnEmptyEntryPointResetsTheImages) {
   ContainerConfig c;
   c.entrypoint = StringList{{""}};
   c.cmd = StringList{{"sh"}};
-  const auto m = merge_with_image(c, image());
+  const auto m = with_image_defaults(c, image());
   ASSERT_TRUE(m);
   EXPECT_FALSE(m->entrypoint);
   c.cmd.reset();
-  const auto nothing = merge_with_image(c, image());
+  const auto nothing = with_image_defaults(c, image());
   ASSERT_FALSE(nothing);
   EXPECT_EQ(nothing.error().message, "no command specified");
 }
@@ -78,7 +78,7 @@ TEST(Merge, AHealthCheckInheritsWhatItLeavesOpen) {
   ContainerConfig c;
   c.healthcheck = HealthConfig{};
   c.healthcheck->retries = 7;
-  const auto m = merge_with_image(c, image());
+  const auto m = with_image_defaults(c, image());
   ASSERT_TRUE(m);
   EXPECT_THAT(m->healthcheck->test, ElementsAre("CMD", "check"));
   EXPECT_EQ(m->healthcheck->interval_ns, 5);

@@ -1,4 +1,4 @@
-#include "engine/runtime/become.hpp"
+#include "engine/runtime/exec_program.hpp"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -39,7 +39,7 @@ std::optional<std::string> value_of(const std::vector<std::string>& env, std::st
   return found;
 }
 
-Result<> start_session(const Become& what) {
+Result<> start_session(const ExecPlan& what) {
   if (::setsid() < 0 && errno != EPERM) return sys_error("start a session");
   if (what.process.terminal && ::ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0)
     return sys_error("take the terminal as the controlling one");
@@ -149,7 +149,7 @@ Error exec_error(const std::string& name, int sys) {
   }
 }
 
-Result<> prepare(const Become& what, const CapabilitySets& sets) {
+Result<> prepare(const ExecPlan& what, const CapabilitySets& sets) {
   const auto& p = what.process;
   CHECK(close_all_but({}));
   CHECK(start_session(what));
@@ -265,7 +265,7 @@ Result<std::string> find_program(const std::string& name, const std::vector<std:
   return fail_as(ENOENT, "exec: \"{}\": executable file not found in $PATH", name);
 }
 
-Error become(const Become& what) {
+Error exec_program(const ExecPlan& what) {
   const auto& p = what.process;
   const auto sets = capability_sets(p.capabilities, last_capability());
   if (!sets) return sets.error();

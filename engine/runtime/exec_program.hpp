@@ -2,7 +2,7 @@
 //
 //   set_own_attributes()  outside still: what is written to our own /proc
 //   set_stdio()           inside the container's namespaces and root
-//   become()              terminal, limits, seccomp, ids, capabilities, working directory, execve:
+//   exec_program()              terminal, limits, seccomp, ids, capabilities, working directory, execve:
 //                         with no descriptor but 0, 1 and 2, since an image or a container chooses
 //                         the paths that are looked up here (/proc/self/fd/N among them)
 #pragma once
@@ -18,7 +18,7 @@
 
 namespace coracle::runtime {
 
-struct Become {
+struct ExecPlan {
   const oci::Process& process;
   const SeccompFilter* filter;  // null: none
   ResolvedUser user;
@@ -50,7 +50,7 @@ Result<> close_all_but(std::vector<int> keep);
 
 // Closes all but 0, 1, 2, and returns only on an error.
 //   errors  the texts of Docker: see find_program
-Error become(const Become& what);
+Error exec_program(const ExecPlan& what);
 
 // The file that execvp(3) would take for `name` with the PATH of `env`.
 //   errors  not_found `exec: "foo": executable file not found in $PATH`, `exec: "/x": no such file

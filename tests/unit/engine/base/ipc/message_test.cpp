@@ -1,4 +1,4 @@
-#include "engine/base/message.hpp"
+#include "engine/base/ipc/message.hpp"
 
 #include <cerrno>
 

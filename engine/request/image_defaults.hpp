@@ -12,7 +12,8 @@ namespace coracle {
 // Docker's rules: environment by key (the request's wins), union of ports, volumes and labels; the
 // image's command only when the entry point is not overridden.
 //   errors  invalid_argument "no command specified"
-Result<ContainerConfig> merge_with_image(ContainerConfig config, const storage::ImageConfig& image);
+Result<ContainerConfig> with_image_defaults(ContainerConfig config,
+                                            const storage::ImageConfig& image);
 
 // What clients may leave open in a HostConfig.
 HostConfig with_defaults(HostConfig host);

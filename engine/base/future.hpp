@@ -13,10 +13,10 @@
 namespace coracle {
 
 template <class T = void>
-class Later {
+class Future {
  public:
   // Starts it in the scope; it runs on when this object or its awaiter is gone.
-  Later(asio::io_context& io, Scope& scope, const char* what, Task<T> task)
+  Future(asio::io_context& io, Scope& scope, const char* what, Task<T> task)
       : result_(std::make_shared<OneShot<Result<T>>>(io)) {
     scope.start(what, run(result_, std::move(task)));
   }

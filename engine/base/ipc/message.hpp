@@ -1,4 +1,4 @@
-// What the messages between our processes have in common (over base/channel, as JSON): one envelope
+// What the messages between our processes have in common (over base/ipc/channel, as JSON): one envelope
 // around what a protocol asks for.
 //
 //   request  {op, seq, version, …the op's own fields}
