@@ -93,6 +93,8 @@ void Server::handle(const ConnectionPtr& from, Request request, Message carried)
                    send(from, reply, {});
                  },
                  [&](op::Attach& op) {
+                   if (op.attach.container_id.empty())
+                     return refuse("attach: the request names no container");
                    endpoints_.attach(std::move(op.attach), answer_to(from, request.seq));
                  },
                  [&](op::Detach& op) {
@@ -114,6 +116,8 @@ void Server::handle(const ConnectionPtr& from, Request request, Message carried)
                    adopt_(std::move(carried.fds.front()));
                  },
                  [&](op::Restore& op) {
+                   if (op.endpoint.container_id.empty())
+                     return refuse("restore: the request names no container");
                    if (one_descriptor(op))
                      endpoints_.take_back(op.endpoint, std::move(carried.fds.front()),
                                           answer_to(from, request.seq));

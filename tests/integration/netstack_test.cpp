@@ -555,6 +555,14 @@ TEST_F(Netstack, RefusesToGiveBackWhatIsAnothersByNow) {
   EXPECT_EQ(b->reply.endpoint->address, before.address);
 }
 
+TEST_F(Netstack, ARequestWithoutAContainerIsRefused) {
+  EXPECT_EQ("attach: the request names no container", room_->ask(op::Attach{}).error().message);
+  EXPECT_EQ("restore: the request names no container", room_->ask(op::Restore{}).error().message);
+  EXPECT_EQ("netstack knows no request dance",
+            room_->ask(message::Unknown{"dance"}).error().message);
+  EXPECT_EQ("adopt: one descriptor comes with it", room_->ask(op::Adopt{}).error().message);
+}
+
 TEST_F(Netstack, IsSandboxed) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the sanitizers need other system calls";
