@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/container/record.hpp"
 #include "engine/container/state.hpp"

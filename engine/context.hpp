@@ -7,8 +7,8 @@
 #include <string>
 #include <utility>
 
-#include "engine/base/async.hpp"
-#include "engine/base/future.hpp"
+#include "engine/base/async/async.hpp"
+#include "engine/base/async/future.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"
@@ -47,6 +47,16 @@ struct Context {
   template <class T>
   Task<T> owned(const char* what, Task<T> task) {
     return Future<T>(io, scope, what, std::move(task)).get();
+  }
+
+  // The same, and the one who waits does not hear a cancellation either.
+  template <class T>
+  Task<T> awaited(const char* what, Task<T> task) {
+    auto end = owned(what, std::move(task));
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    auto result = co_await std::move(end);
+    co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+    co_return result;
   }
 
   asio::io_context& io;

@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/face/config.hpp"
 
 namespace coracle {

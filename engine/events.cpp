@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/request/filter.hpp"
 

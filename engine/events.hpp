@@ -12,7 +12,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/face/types.hpp"

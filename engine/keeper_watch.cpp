@@ -77,13 +77,14 @@ Coro<HeritagePtr> ask_heritage(const EngineConfig& config, Workers& workers) {
 using Holding = std::shared_ptr<Networks::HeldBack>;
 
 // Beside the watch: netstack may take its time, and the keeper may be killed meanwhile.
-Coro<void> restore_network(Context& context, Networks& networks, Holding until_done) {
+Coro<void> restore_network(asio::io_context& io, const bool& closing, Networks& networks,
+                           Holding until_done) {
   co_await networks.restore();
   until_done.reset();
   // Of a container that had its network already, and was about to run.
   for (const milliseconds later : {milliseconds{1000}, milliseconds{5000}}) {
-    co_await sleep_for(context.io, later);
-    if (context.closing) co_return;
+    co_await sleep_for(io, later);
+    if (closing) co_return;
     co_await networks.restore();
   }
 }
@@ -100,7 +101,8 @@ Coro<bool> replace_once(Context& context, Networks& networks, HeritagePtr herita
     co_return false;
   }
   if (netstack) context.scope.start("reap netstack", reap_when_ended(context.io, *netstack));
-  context.scope.start("restore network", restore_network(context, networks, std::move(holding)));
+  auto restoring = restore_network(context.io, context.closing, networks, std::move(holding));
+  context.scope.start("restore network", std::move(restoring));
   co_return true;
 }
 

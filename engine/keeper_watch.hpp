@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/process/process.hpp"
 
 namespace coracle {

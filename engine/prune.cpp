@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/defer.hpp"
 #include "engine/base/log.hpp"
-#include "engine/base/own_thread.hpp"
 #include "engine/base/text.hpp"
 #include "engine/inspect/disk_usage.hpp"
 #include "engine/inspect/list.hpp"

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle::netstack {

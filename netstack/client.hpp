@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {

@@ -99,7 +99,7 @@ struct Endpoints::Joining {
 };
 
 Endpoints::Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker,
-                     std::optional<SourceGuard> guard, Vault& vault)
+                     std::optional<SourceGuard> guard, VaultClient& vault)
     : forward_(forward),
       namespaces_(namespaces),
       worker_(worker),

@@ -37,7 +37,7 @@ class Endpoints {
   //   worker  configures namespaces; may wait for the kernel
   //   guard   used on the worker only; none: nobody checks who speaks
   Endpoints(ForwardContext& forward, NamespacePool& namespaces, Worker& worker,
-            std::optional<SourceGuard> guard, Vault& vault);
+            std::optional<SourceGuard> guard, VaultClient& vault);
   ~Endpoints();
 
   void attach(AttachRequest request, OnAttached done);
@@ -76,7 +76,7 @@ class Endpoints {
   ForwardContext& forward_;
   NamespacePool& namespaces_;
   Worker& worker_;
-  Vault& vault_;
+  VaultClient& vault_;
   AddressPool addresses_;
   std::optional<SourceGuard> guard_;
   std::map<std::string, std::shared_ptr<Record>> records_;

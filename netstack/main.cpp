@@ -115,7 +115,7 @@ Result<> enter(Worker& worker, int netns) {
 }
 
 // The subnet that the bridge has, or the first that is free.
-Result<Subnet> subnet_for(const std::vector<VaultItem>& items, Vault& vault, Worker& bridge) {
+Result<Subnet> subnet_for(const std::vector<VaultItem>& items, VaultClient& vault, Worker& bridge) {
   for (const auto& item : items)
     if (item.name == kSubnetItem) return parse_subnet(item.data);
   // What a vault was lost with (a killed keeper's) has left its bridge, and containers on it.
@@ -141,7 +141,7 @@ Result<> without_files() {
 // keeper gives us its vault, or the lifeline says that nobody is left for whom we would go on.
 class Orphan {
  public:
-  static Result<std::unique_ptr<Orphan>> make(Loop& loop, Vault& vault, UniqueFd lifeline) {
+  static Result<std::unique_ptr<Orphan>> make(Loop& loop, VaultClient& vault, UniqueFd lifeline) {
     std::unique_ptr<Orphan> orphan(new Orphan(loop, vault, std::move(lifeline)));
     CHECK(orphan->watch_vault());
     return orphan;
@@ -154,7 +154,7 @@ class Orphan {
   }
 
  private:
-  Orphan(Loop& loop, Vault& vault, UniqueFd lifeline)
+  Orphan(Loop& loop, VaultClient& vault, UniqueFd lifeline)
       : loop_(loop), vault_(vault), lifeline_(std::move(lifeline)) {}
   // The keeper never writes unasked: what comes here is its end.
   Result<> watch_vault() {
@@ -171,13 +171,13 @@ class Orphan {
     nobody_left_ = *std::move(watch);
   }
   Loop& loop_;
-  Vault& vault_;
+  VaultClient& vault_;
   UniqueFd lifeline_;
   Loop::Watch watch_, nobody_left_;
 };
 
 Result<> run(Options options, std::size_t descriptors) {
-  Vault vault(std::move(options.vault));
+  VaultClient vault(std::move(options.vault));
   TRY(auto items, vault.list());
   TRY(auto loop, Loop::make());
   Worker bridge("bridge");

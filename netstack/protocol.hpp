@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "engine/base/ipc/message.hpp"
-#include "engine/base/json.hpp"
 
 namespace coracle::netstack {
 
@@ -155,12 +154,24 @@ void describe(auto& field, Reply& r) {
 //
 // A put counts from the moment it was sent: when netstack has ended, the keeper reads what is left
 // on its end before it starts the next one. The entries end with the keeper.
-struct VaultRequest {
-  std::string op;  // put drop list
+namespace vault {
+struct Put {
+  static constexpr const char* kOp = "put";
   std::string name;
   std::string data;
 };
-void describe(auto& field, VaultRequest& r) { field("op", r.op)("name", r.name)("data", r.data); }
+void describe(auto& field, Put& p) { field("name", p.name)("data", p.data); }
+struct Drop {
+  static constexpr const char* kOp = "drop";
+  std::string name;
+};
+void describe(auto& field, Drop& d) { field("name", d.name); }
+struct List {
+  static constexpr const char* kOp = "list";
+};
+void describe(auto& /*field*/, List& /*list*/) {}
+}  // namespace vault
+using VaultRequest = message::Request<1, vault::Put, vault::Drop, vault::List>;
 struct VaultEntry {
   std::string name;
   std::string data;

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "netstack/base/accept.hpp"
 #include "netstack/takeover.hpp"

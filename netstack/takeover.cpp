@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle::netstack {
 namespace {

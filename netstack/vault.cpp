@@ -4,15 +4,25 @@
 #include <sys/time.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "engine/base/ipc/channel.hpp"
-#include "netstack/protocol.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle::netstack {
+namespace {
 
-Vault::Vault(UniqueFd socket) { adopt(std::move(socket)); }
+std::string text_of(VaultRequest::What what) {
+  VaultRequest request;
+  request.what = std::move(what);
+  return json::to_text(request);
+}
 
-void Vault::adopt(UniqueFd socket) {
+}  // namespace
+
+VaultClient::VaultClient(UniqueFd socket) { adopt(std::move(socket)); }
+
+void VaultClient::adopt(UniqueFd socket) {
   socket_ = std::move(socket);
   abandoned_ = false;
   const timeval limit{5, 0};
@@ -20,9 +30,9 @@ void Vault::adopt(UniqueFd socket) {
   ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 }
 
-Result<> Vault::send(const std::string& text, const std::vector<int>& fds) {
+Result<> VaultClient::send(VaultRequest::What what, const std::vector<int>& fds) {
   if (abandoned_) return {};
-  auto sent = send_message(socket_, text, fds);
+  auto sent = send_message(socket_, text_of(std::move(what)), fds);
   // The keeper has just ended: the loop is about to be told.
   if (!sent && (sent.error().sys == EPIPE || sent.error().sys == ECONNRESET)) {
     abandon();
@@ -31,23 +41,21 @@ Result<> Vault::send(const std::string& text, const std::vector<int>& fds) {
   return sent;
 }
 
-Result<> Vault::put(const std::string& name, const std::string& data, const std::vector<int>& fds) {
-  const VaultRequest request{"put", name, data};
-  if (auto sent = send(json::to_text(request), fds); !sent)
+Result<> VaultClient::put(const std::string& name, const std::string& data,
+                          const std::vector<int>& fds) {
+  if (auto sent = send(vault::Put{name, data}, fds); !sent)
     return std::unexpected(sent.error().within("give {} to the keeper", name));
   return {};
 }
 
-Result<> Vault::drop(const std::string& name) {
-  const VaultRequest request{"drop", name, {}};
-  if (auto sent = send(json::to_text(request), {}); !sent)
+Result<> VaultClient::drop(const std::string& name) {
+  if (auto sent = send(vault::Drop{name}, {}); !sent)
     return std::unexpected(sent.error().within("take {} from the keeper", name));
   return {};
 }
 
-Result<std::vector<VaultItem>> Vault::list() {
-  const VaultRequest request{"list", {}, {}};
-  CHECK(send_message(socket_, json::to_text(request), {}));
+Result<std::vector<VaultItem>> VaultClient::list() {
+  CHECK(send_message(socket_, text_of(vault::List{}), {}));
   std::vector<VaultItem> items;
   for (;;) {
     auto message = receive_message(socket_);

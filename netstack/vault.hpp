@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
+#include "netstack/protocol.hpp"
 
 namespace coracle::netstack {
 
@@ -14,10 +15,10 @@ struct VaultItem {
   std::vector<UniqueFd> fds;
 };
 
-class Vault {
+class VaultClient {
  public:
   // `socket`  --vault-fd. A keeper that does not read for seconds fails a put; it never hangs us.
-  explicit Vault(UniqueFd socket);
+  explicit VaultClient(UniqueFd socket);
 
   //   fds  at most 32
   Result<> put(const std::string& name, const std::string& data, const std::vector<int>& fds);
@@ -31,7 +32,7 @@ class Vault {
   [[nodiscard]] const UniqueFd& socket() const { return socket_; }
 
  private:
-  Result<> send(const std::string& text, const std::vector<int>& fds);
+  Result<> send(VaultRequest::What what, const std::vector<int>& fds);
 
   UniqueFd socket_;
   bool abandoned_ = false;

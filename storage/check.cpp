@@ -11,6 +11,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/tree/trash_dir.hpp"
 #include "storage/content/digest.hpp"
 #include "storage/images/manifest.hpp"

@@ -22,10 +22,10 @@
 #include <set>
 #include <utility>
 
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/at.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
-#include "engine/base/own_thread.hpp"
 #include "engine/base/room.hpp"
 #include "storage/archive/peer_stream.hpp"
 #include "storage/content/blob_store.hpp"
@@ -198,7 +198,9 @@ class Store final : public Storage {
     co_return co_await writable_.create(std::move(id), image.id, topmost_first);
   }
 
-  Result<> sync_layers() const override { return writable_.sync(); }
+  Result<> sync_layers(const std::vector<std::string>& ids) const override {
+    return writable_.sync(ids);
+  }
 
   Task<LayerUsage> layer_usage(std::string id, std::string version) override {
     if (const auto known = usages_.find(id);

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/config.hpp"
@@ -70,7 +70,7 @@ class Storage {
   // One that is made survives a kill; a power cut, once sync_layers() has answered.
   virtual Task<> create_layer(std::string id, std::string image_id) = 0;
   // Blocking, and of any thread: a caller that has names of its own to sync does both at once.
-  [[nodiscard]] virtual Result<> sync_layers() const = 0;
+  [[nodiscard]] virtual Result<> sync_layers(const std::vector<std::string>& ids) const = 0;
   // The plan stays valid while the layer exists; layers below are kept by it too.
   [[nodiscard]] virtual Result<MountPlan> mount_plan(const std::string& id) const = 0;
   virtual Task<> remove_layer(

@@ -15,7 +15,8 @@ set(CONTEXT "engine/(events|context)[.]hpp engine/(request|container)/.*")
 set(RULES
   "engine/base/tree/ -> ${BASE}"
   "engine/base/ipc/ -> engine/base/[^/]*[.]hpp engine/base/ipc/.*"
-  "engine/base/process/ -> engine/base/[^/]*[.]hpp engine/base/process/.*"
+  "engine/base/async/ -> engine/base/[^/]*[.]hpp engine/base/async/.*"
+  "engine/base/process/ -> engine/base/[^/]*[.]hpp engine/base/(async|process)/.*"
   "engine/base/ -> engine/base/[^/]*[.]hpp"
   "engine/face/ -> ${FACE} ${BASE}"
   "engine/spec/ -> engine/spec/.* engine/face/(types|container_config|host_config)[.]hpp ${BASE}"

@@ -6,7 +6,7 @@ coracle_test(base_test
     unit/engine/base/room_test.cpp unit/engine/base/ipc/channel_test.cpp unit/engine/base/epoll_loop_test.cpp unit/engine/base/json_test.cpp
     unit/engine/base/ipc/message_test.cpp
     unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp
-    unit/engine/base/process/process_test.cpp unit/engine/base/process/descendants_test.cpp unit/engine/base/async_test.cpp
+    unit/engine/base/process/process_test.cpp unit/engine/base/process/descendants_test.cpp unit/engine/base/async/async_test.cpp
     unit/engine/base/process/members_test.cpp unit/engine/base/private_dir_test.cpp unit/engine/base/process/sealed_program_test.cpp
   LIBS base)
 # Trees 100,000 levels deep.

@@ -14,7 +14,7 @@ RULES = [
     (r'"container:"', r"engine/spec/modes\.cpp|shim/.*", "a mode's text is read by engine/spec/modes"),
     (r'"bridge"', r"engine/spec/modes\.hpp|(shim|netstack)/.*", "the networks' names are engine/spec/modes's"),
     (r"message\.find\(", "", "errors are told apart by their code and errno, not by their text"),
-    (r"time_point::max\(", r"engine/base/async\.[hc]pp", "base/async has the things that are waited for"),
+    (r"time_point::max\(", r"engine/base/async/async\.[hc]pp", "base/async has the things that are waited for"),
     (r"\bclosedir\(", r"engine/base/dir\.hpp", "base/dir owns what opendir(3) gave"),
     (r"\bepoll_create1?\(",
      r"engine/base/epoll_loop\.cpp|engine/rootless/wards\.cpp|netstack/slirp/slirp_flows\.cpp|netstack/sandbox\.cpp",
@@ -48,7 +48,7 @@ def test():
     passes = [("engine/spec/modes.cpp", 'constexpr auto k = "container:";'),
               ("engine/lifecycle/x.cpp", '// as "container:" is read'),
               ("shim/wire/x.cpp", 'return "bridge";'),
-              ("engine/base/async.hpp", "timer(io, asio::steady_timer::time_point::max())"),
+              ("engine/base/async/async.hpp", "timer(io, asio::steady_timer::time_point::max())"),
               ("engine/base/dir.hpp", "::closedir(dir);"),
               ("netstack/slirp/slirp_flows.cpp", "::epoll_create1(EPOLL_CLOEXEC)"),
               ("shim/x.cpp", "constexpr int kLimit_ms = 5;")]

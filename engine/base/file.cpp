@@ -64,7 +64,7 @@ Result<> write_new_file(const std::string& path, std::string_view data, mode_t m
   if (done && ::fchmod(fd.get(), mode) != 0) done = sys_error("set the mode");
   if (done && ::fdatasync(fd.get()) != 0) done = sys_error("sync");
   if (!done) return std::unexpected(done.error().within("write {}", path));
-  return sync_dir(parent_path(path));
+  return {};
 }
 
 Result<> make_dirs(const std::string& path, mode_t mode) {

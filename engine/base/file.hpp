@@ -25,8 +25,8 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = std::
 Result<> write_file_atomic(const std::string& path, std::string_view data, mode_t mode = 0600,
                            Durability durability = Durability::synced);
 
-// Creates the file under its own name, and syncs it and its directory: for one that nobody reads yet.
-// A journal takes that in one step, where a temporary name costs it two.   errors  it exists
+// Creates the file under its own name, and syncs it: for a directory that nobody reads yet, which the
+// caller syncs (sync_dir) when its names are all there.   errors  it exists
 Result<> write_new_file(const std::string& path, std::string_view data, mode_t mode = 0600);
 
 // mkdir -p for paths of our own.

@@ -44,6 +44,16 @@ Result<Value> parse(std::string_view text) {
 
 std::string serialize(const Value& value) { return to_utf8(boost::json::serialize(value)); }
 
+Value leaf_to_json(const Raw& raw) {
+  if (raw.text.empty()) return nullptr;
+  auto value = parse(raw.text);
+  return value ? *std::move(value) : Value{};
+}
+
+Result<Raw> leaf_from_json(const Value& value, std::type_identity<Raw> /*tag*/) {
+  return Raw{serialize(value)};
+}
+
 namespace detail {
 
 std::unexpected<Error> wrong_type(const std::string& place, const char* expected) {

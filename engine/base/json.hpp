@@ -23,16 +23,14 @@
 #include <vector>
 
 #include <boost/json/array.hpp>
-#include <boost/json/fwd.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
 #include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::json {
-
-using Value = boost::json::value;
 
 // errors: invalid_argument with the reason and the offset; also when something follows the value
 Result<Value> parse(std::string_view text);

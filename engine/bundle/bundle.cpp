@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/bundle/cdi_files.hpp"
 #include "engine/bundle/mount_sources.hpp"

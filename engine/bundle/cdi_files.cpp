@@ -1,6 +1,7 @@
 #include "engine/bundle/cdi_files.hpp"
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/bundle/yaml.hpp"
 

@@ -6,6 +6,8 @@
 
 #include <yaml.h>
 
+#include "engine/base/json.hpp"
+
 namespace coracle {
 namespace {
 

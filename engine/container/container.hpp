@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/container/layer_use.hpp"
 #include "engine/container/monitor_link.hpp"
 #include "engine/container/network_lease.hpp"

@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
+#include "engine/base/async/future.hpp"
 #include "engine/base/fd.hpp"
-#include "engine/base/future.hpp"
 
 namespace coracle {
 

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/container/monitor_environment.hpp"

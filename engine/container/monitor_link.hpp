@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/ipc/channel.hpp"
 #include "engine/monitor/protocol.hpp"
 

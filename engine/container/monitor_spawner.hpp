@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/container/monitor_link.hpp"
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "netstack/client.hpp"
 
 namespace coracle {

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "engine/base/json.hpp"
+
 namespace coracle {
 namespace {
 

@@ -8,6 +8,7 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/room.hpp"
 #include "engine/base/tree/trash_dir.hpp"

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 
 namespace coracle {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/exec/client_stream.hpp"
 #include "engine/exec/detach_keys.hpp"
@@ -111,10 +112,9 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   auto c = exec->container;
   exec->started = true;
   CO_TRY(const auto spec, spec_of(context_.store, *c));
-  CO_TRY(const auto process, exec_process(*spec, request));
   monitor::Exec e;
   e.exec_id = exec->view.id;
-  e.process = json::to_json(process);
+  CO_TRY(e.process, exec_process(*spec, request));
   e.tty = request.tty;
   e.console = console(request.console_size);
   e.attached = static_cast<bool>(client);

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/face/archive.hpp"
 #include "storage/snapshots/mount_plan.hpp"

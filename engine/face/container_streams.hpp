@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/face/container_options.hpp"
 #include "engine/face/log.hpp"

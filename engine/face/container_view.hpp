@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
 #include "engine/face/container_config.hpp"
 #include "engine/face/endpoint.hpp"

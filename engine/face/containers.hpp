@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/face/container_options.hpp"
 #include "engine/face/container_view.hpp"
 #include "engine/face/create.hpp"

@@ -5,7 +5,6 @@
 #include <string>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
 
 namespace coracle {
 

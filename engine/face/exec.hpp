@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "engine/face/container_config.hpp"
 
 namespace coracle {

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
-
 namespace coracle {
 
 struct PortBinding {

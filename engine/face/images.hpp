@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/face/filters.hpp"
 #include "storage/content/progress.hpp"

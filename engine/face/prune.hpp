@@ -3,7 +3,7 @@
 //   errors  of all: invalid_argument; conflict "a prune operation is already running"
 #pragma once
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/face/disk_usage.hpp"
 #include "engine/face/filters.hpp"
 

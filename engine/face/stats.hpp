@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/ident.hpp"
 
 namespace coracle {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/face/container_options.hpp"
 #include "engine/face/event.hpp"
 #include "engine/face/log.hpp"

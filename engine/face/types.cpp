@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "engine/base/json.hpp"
+
 namespace coracle {
 namespace {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/face/disk_usage.hpp"
 #include "engine/face/stats.hpp"
 

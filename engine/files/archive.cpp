@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base/own_thread.hpp"
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/path.hpp"
 #include "engine/bundle/spec_input.hpp"
 #include "engine/container/container.hpp"

@@ -84,17 +84,6 @@ Task<> thaw(const Store& store, Lifecycle& life, ContainerPtr c) {
   co_return Result<>{};
 }
 
-// Pausing and resuming are carried to their end whatever becomes of the client: the engine's scope
-// has them, and the wait for them does not hear a cancellation.
-template <class T>
-Task<T> to_its_end(Context& context, Task<T> task) {
-  auto end = context.owned("pause for a commit", std::move(task));
-  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-  auto result = co_await std::move(end);
-  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
-  co_return result;
-}
-
 }  // namespace
 
 Task<std::vector<storage::Change>> Files::changes(std::string name) {
@@ -124,14 +113,15 @@ Task<std::string> Files::commit(std::string name, CommitRequest request) {
   options.defaults = image_config(c->record.config);
   options.config = request.config ? image_config(*request.config) : options.defaults;
   auto freezing = freeze(context_.store, life_, c, request.pause);
-  CO_TRY(const bool frozen, co_await to_its_end(context_, std::move(freezing)));
+  // Whatever becomes of the client, a pause is ended by the one who began it.
+  CO_TRY(const bool frozen, co_await context_.awaited("pause for a commit", std::move(freezing)));
   auto use = c->uses.begin();
   use->pins = false;
   auto work = context_.storage->commit(c->id(), std::move(options));
   const auto image = co_await run_use(context_.io, c->uses, std::move(use), std::move(work));
   if (frozen) {
     auto thawing = thaw(context_.store, life_, c);
-    CO_CHECK(co_await to_its_end(context_, std::move(thawing)));
+    CO_CHECK(co_await context_.awaited("end of the pause for a commit", std::move(thawing)));
   }
   if (!image) co_return std::unexpected(image.error());
   if (!reference.empty()) {

@@ -7,9 +7,9 @@
 #include <deque>
 #include <utility>
 
+#include "engine/base/async/future.hpp"
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/at.hpp"
-#include "engine/base/future.hpp"
-#include "engine/base/own_thread.hpp"
 #include "engine/base/tree/linked.hpp"
 #include "engine/inspect/list.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "engine/base/own_thread.hpp"
+#include "engine/base/async/own_thread.hpp"
 #include "engine/inspect/sample.hpp"
 #include "engine/spec/modes.hpp"
 

@@ -10,7 +10,7 @@
 #include <chrono>
 #include <csignal>
 
-#include "engine/base/own_thread.hpp"
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/text.hpp"
 
 namespace coracle {

@@ -6,8 +6,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/async/future.hpp"
 #include "engine/base/failpoint.hpp"
-#include "engine/base/future.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/bundle/mount_sources.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
@@ -115,14 +116,20 @@ Task<> Lifecycle::make(ContainerPtr c, storage::Image image,
   CO_CHECK(volumes);
   CO_CHECK(layered);
   CO_CHECK(written);
-  // Last: whoever is killed before leaves a half-made one, which the next start takes away. Then
-  // both names are synced, which a journal takes in one step.
-  auto job = [store = context_.store, storage = context_.storage.get(),
-              id = c->id()]() -> Result<> {
-    CHECK(store.publish_record(id));
-    return storage->sync_layers();
+  // Last: whoever is killed before leaves a half-made one, which the next start takes away. The
+  // names are synced beside each other, which a journal takes in one step.
+  std::vector<std::string> layers{c->id()};
+  for (const auto& m : c->record.mounts)
+    if (!m.layer.empty()) layers.push_back(m.layer);
+  auto sync = [storage = context_.storage.get(), layers = std::move(layers)] {
+    return storage->sync_layers(layers);
   };
-  CO_CHECK(co_await context_.workers.run(std::move(job)));
+  Future<> synced(context_.io, context_.scope, "sync layers",
+                  context_.workers.run(std::move(sync)));
+  auto publish = [store = context_.store, id = c->id()] { return store.publish_record(id); };
+  auto published = co_await context_.workers.run(std::move(publish));
+  CO_CHECK(co_await synced.get());
+  CO_CHECK(published);
   co_return fail_point("container.create.written");
 }
 

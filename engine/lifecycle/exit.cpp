@@ -10,6 +10,7 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/members.hpp"
 #include "engine/base/process/wait.hpp"

@@ -8,8 +8,9 @@
 #include <deque>
 #include <set>
 
+#include "engine/base/async/future.hpp"
 #include "engine/base/file.hpp"
-#include "engine/base/future.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/wait.hpp"
 #include "engine/exec/health.hpp"

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/wait.hpp"
 #include "engine/base/room.hpp"

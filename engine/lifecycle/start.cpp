@@ -17,10 +17,11 @@
 #include <thread>
 #include <utility>
 
+#include "engine/base/async/future.hpp"
 #include "engine/base/defer.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
-#include "engine/base/future.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/process/wait.hpp"
 #include "engine/bundle/bundle.hpp"

@@ -8,7 +8,7 @@
 #include <memory>
 #include <utility>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 
 namespace coracle {
 

@@ -2,6 +2,7 @@
 // the answer; a policy counts from the container's next end.
 #include "engine/face/update.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/request/validate.hpp"
 #include "engine/spec/modes.hpp"

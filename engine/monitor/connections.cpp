@@ -5,6 +5,8 @@
 
 #include <cerrno>
 
+#include "engine/base/json.hpp"
+
 namespace coracle::monitor {
 
 Result<> Connections::adopt(UniqueFd socket) {

@@ -13,6 +13,7 @@
 #include "engine/base/c_text.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/runtime/join.hpp"
 #include "engine/spec/exit_code.hpp"
@@ -172,7 +173,7 @@ Result<pid_t> Container::exec(Exec exec, std::vector<UniqueFd> fds) {
 }
 
 Result<Container::ExecInstance> Container::make_exec(const Exec& exec, UniqueFd socket) {
-  TRY(auto process, json::from_json<oci::Process>(exec.process));
+  oci::Process process = exec.process;
   process.terminal = exec.tty;
   auto options = stdio_options(exec.exec_id);
   options.terminal = exec.tty;

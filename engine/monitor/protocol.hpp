@@ -56,9 +56,9 @@
 #include <vector>
 
 #include "engine/base/ipc/message.hpp"
-#include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/runtime/mounts/root_mount.hpp"
+#include "engine/spec/oci.hpp"
 
 namespace coracle::monitor {
 
@@ -161,9 +161,9 @@ void describe(auto& field, Create& c) {
 // One descriptor follows when `attached`: the client's connection.
 struct Exec {
   std::string exec_id;
-  json::Value
-      process;  // oci::Process as JSON; user by ids (the engine has resolved names) or by name in
-                // user.username, which the monitor resolves in the container's /etc/passwd
+  // The user by ids (the engine has resolved names) or by name in user.username, which the monitor
+  // resolves in the container's /etc/passwd.
+  oci::Process process;
   bool tty = false;
   ConsoleSize console;
   bool attached = false;

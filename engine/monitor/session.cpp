@@ -11,6 +11,7 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 
 namespace coracle::monitor {

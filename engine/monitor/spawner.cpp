@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle::monitor {

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/request/filter.hpp"
 #include "engine/spec/modes.hpp"
 

@@ -117,7 +117,9 @@ Result<> join_namespaces(const Admission& admission) {
 // What the living keeper of this exec root gives to whoever asks.
 Result<Admission> ask_keeper(const std::string& exec_root) {
   TRY(const auto socket, connect_unix(join_path(exec_root, kSocketName), SOCK_SEQPACKET));
-  CHECK(send_message(socket, json::to_text(EnterRequest{"enter", kKeeperVersion}), {}));
+  KeeperRequest request;
+  request.what = op::Enter{};
+  CHECK(send_message(socket, json::to_text(request), {}));
   TRY(auto message, receive_within(socket, kAnswer_ms));
   TRY(auto reply, json::from_text<EnterReply>(message.text));
   if (!reply.error.empty()) return fail(Errc::unavailable, "{}", reply.error);

@@ -36,6 +36,7 @@
 #include "engine/base/at.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/rootless/hints.hpp"
@@ -185,8 +186,8 @@ class Keeper {
   [[nodiscard]] bool nobody_left() const;
   Result<> listen_for_guests();
   void answer(UniqueFd guest);
-  Result<EnterRequest> hear(const UniqueFd& guest, std::vector<UniqueFd>& fds);
-  Result<Message> admit(const EnterRequest& request);
+  Result<KeeperRequest> hear(const UniqueFd& guest, std::vector<UniqueFd>& fds);
+  Result<Message> admit(const KeeperRequest& request);
   Result<> carry_out(UniqueFd& guest);
   [[nodiscard]] int wait_ms() const;
 
@@ -356,12 +357,12 @@ void Keeper::answer(UniqueFd guest) {
 Result<> Keeper::carry_out(UniqueFd& guest) {
   std::vector<UniqueFd> fds;
   TRY(const auto request, hear(guest, fds));
-  if (request.op == "watch") return wards_.add(guest, std::move(fds));
+  if (std::holds_alternative<op::Watch>(request.what)) return wards_.add(guest, std::move(fds));
   TRY(const auto admitted, admit(request));
   return send_message(guest, admitted);
 }
 
-Result<EnterRequest> Keeper::hear(const UniqueFd& guest, std::vector<UniqueFd>& fds) {
+Result<KeeperRequest> Keeper::hear(const UniqueFd& guest, std::vector<UniqueFd>& fds) {
   ucred who{};
   socklen_t size = sizeof who;
   if (::getsockopt(guest.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
@@ -370,13 +371,13 @@ Result<EnterRequest> Keeper::hear(const UniqueFd& guest, std::vector<UniqueFd>& 
   if (who.uid != ::getuid()) return fail(Errc::forbidden, "uid {} is not the keeper's", who.uid);
   TRY(auto message, receive_message(guest));
   fds = std::move(message.fds);
-  return json::from_text<EnterRequest>(message.text);
+  return json::from_text<KeeperRequest>(message.text);
 }
 
-Result<Message> Keeper::admit(const EnterRequest& request) {
-  if (request.op != "enter")
+Result<Message> Keeper::admit(const KeeperRequest& request) {
+  if (!std::holds_alternative<op::Enter>(request.what))
     return fail(Errc::unsupported, "the keeper (protocol {}) does not know '{}'", kKeeperVersion,
-                request.op);
+                message::name_of_op(request.what));
   // The keeper holds no write end; a new one is opened by way of the read end. See pipe(7),
   // proc(5).
   UniqueFd lifeline(::open(proc_path(lifeline_.read).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));

@@ -38,7 +38,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
+#include "engine/base/ipc/message.hpp"
 #include "engine/base/process/process.hpp"
 
 namespace coracle::rootless {
@@ -91,11 +91,22 @@ void describe(auto& field, KeeperRecord& k) {
   field("identity", k.identity)("version", k.version)("lifeline", k.lifeline)("maps", k.maps);
 }
 
-struct EnterRequest {
-  std::string op;  // enter, watch, done
-  std::int32_t version = kKeeperVersion;
+// What is asked of the keeper on keeper.sock.
+namespace op {
+struct Enter {
+  static constexpr const char* kOp = "enter";
 };
-void describe(auto& field, EnterRequest& r) { field("op", r.op)("version", r.version); }
+void describe(auto& /*field*/, Enter& /*op*/) {}
+struct Watch {
+  static constexpr const char* kOp = "watch";
+};
+void describe(auto& /*field*/, Watch& /*op*/) {}
+struct Done {
+  static constexpr const char* kOp = "done";
+};
+void describe(auto& /*field*/, Done& /*op*/) {}
+}  // namespace op
+using KeeperRequest = message::Request<kKeeperVersion, op::Enter, op::Watch, op::Done>;
 
 struct EnterReply {
   std::int32_t version = kKeeperVersion;

@@ -32,22 +32,29 @@ Result<> Vault::serve() {
 
 Result<> Vault::carry_out(Message message) {
   TRY(auto request, json::from_text<netstack::VaultRequest>(message.text));
-  auto found = std::ranges::find(entries_, request.name, &Entry::name);
-  if (request.op == "put") {
-    if (found == entries_.end()) {
-      entries_.push_back({next_order_++, request.name, {}, {}});
-      found = std::prev(entries_.end());
-    }
-    found->data = std::move(request.data);
-    found->fds = std::move(message.fds);
-  } else if (request.op == "drop") {
-    if (found != entries_.end()) entries_.erase(found);
-  } else if (request.op == "list") {
-    ++lists_;
-  } else {
-    return fail(Errc::invalid_argument, "vault: unknown request '{}'", request.op);
-  }
-  return {};
+  const message::Each carry_out{
+      [&](netstack::vault::Put& put) -> Result<> {
+        auto found = std::ranges::find(entries_, put.name, &Entry::name);
+        if (found == entries_.end()) {
+          entries_.push_back({next_order_++, put.name, {}, {}});
+          found = std::prev(entries_.end());
+        }
+        found->data = std::move(put.data);
+        found->fds = std::move(message.fds);
+        return {};
+      },
+      [&](const netstack::vault::Drop& drop) -> Result<> {
+        std::erase_if(entries_, [&](const Entry& e) { return e.name == drop.name; });
+        return {};
+      },
+      [&](const netstack::vault::List&) -> Result<> {
+        ++lists_;
+        return {};
+      },
+      [&](const message::Unknown& unknown) -> Result<> {
+        return fail(Errc::invalid_argument, "vault: unknown request '{}'", unknown.op);
+      }};
+  return std::visit(carry_out, request.what);
 }
 
 Result<> Vault::flush() {

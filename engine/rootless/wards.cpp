@@ -72,10 +72,11 @@ void Wards::serve(Clock::time_point now) {
     if (!message && message.error().sys == EAGAIN) continue;
     Ward ward = std::move(found->second);
     wards_.erase(found);
-    const auto word =
-        message ? json::from_text<EnterRequest>(message->text) : Result<EnterRequest>{};
+    const auto request =
+        message ? json::from_text<KeeperRequest>(message->text) : Result<KeeperRequest>{};
     // One that speaks of something else is not one of ours: it is let go without harm.
-    if (message && (!word || word->op != "done")) keeper_log("a monitor said what is not known");
+    if (message && (!request || !std::holds_alternative<op::Done>(request->what)))
+      keeper_log("a monitor said what is not known");
     if (!message) end(std::move(ward), now);
   }
   if (!ending_.empty() && now >= next_round_) go_on(now);

@@ -23,6 +23,7 @@
 #include <string_view>
 
 #include "engine/base/path.hpp"
+#include "engine/base/process/process.hpp"
 #include "engine/runtime/privileges.hpp"
 
 namespace coracle::runtime {
@@ -110,15 +111,6 @@ Result<> enter_cwd(const std::string& cwd) {
     return fail(Errc::forbidden,
                 "current working directory is outside of container mount namespace root");
   return {};
-}
-
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  out.reserve(strings.size() + 1);
-  // execve(2) takes char*, and does not write.
-  for (const auto& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
 }
 
 Result<> check_program(const std::string& path) {

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "engine/base/json.hpp"
+
 namespace coracle::runtime {
 namespace {
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/base/ipc/channel.hpp"
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::runtime {

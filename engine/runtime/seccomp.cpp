@@ -17,6 +17,7 @@
 #include <seccomp.h>
 
 #include "engine/base/fd.hpp"
+#include "engine/base/json.hpp"
 #include "engine/runtime/seccomp_cache.hpp"
 
 namespace coracle::runtime {

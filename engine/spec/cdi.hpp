@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/spec/oci.hpp"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 
 namespace coracle::oci {
 
@@ -171,7 +171,7 @@ struct Linux {
   std::vector<IdMapping> uid_mappings;
   std::vector<IdMapping> gid_mappings;
   std::vector<Device> devices;
-  json::Value resources;  // as the specification has it; null: none
+  json::Raw resources;  // as the specification has it; null: none
   std::string cgroups_path;
   std::string rootfs_propagation;  // "", private, slave, shared, unbindable
   std::optional<Seccomp> seccomp;  // absent: no filter

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/json.hpp"
+
 // The profile is data: the assembler takes the file in as it is.
 __asm__(
     ".pushsection .rodata\n"

@@ -8,7 +8,6 @@
 #include <string>
 #include <string_view>
 
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "engine/spec/oci.hpp"
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/base/c_text.hpp"
+#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/system.hpp"

@@ -10,9 +10,9 @@
 #include <string_view>
 #include <utility>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/face/filters.hpp"
 #include "shim/http/router.hpp"
 #include "storage/content/progress.hpp"

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/container_files.hpp"
 #include "shim/api/archive_reply.hpp"

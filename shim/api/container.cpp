@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/containers.hpp"
 #include "engine/face/images.hpp"

@@ -1,4 +1,5 @@
 // GET /events
+#include "engine/base/json.hpp"
 #include "engine/face/system.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/system.hpp"

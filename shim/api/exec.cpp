@@ -1,4 +1,5 @@
 // Exec instances: create, start, resize, inspect.
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/face/execs.hpp"
 #include "shim/api/api.hpp"

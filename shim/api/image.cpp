@@ -1,6 +1,7 @@
 // Images: list, inspect, history, pull, import, load, save, tag, delete.
 #include "shim/wire/image.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"

@@ -1,6 +1,7 @@
 // Networks: list and inspect.
 #include "shim/wire/network.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/face/networks.hpp"
 #include "shim/api/api.hpp"
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/container_streams.hpp"

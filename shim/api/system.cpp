@@ -1,6 +1,7 @@
 // ping, version, info, auth.
 #include "engine/face/system.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/images.hpp"
 #include "shim/api/api.hpp"

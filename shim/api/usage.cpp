@@ -1,6 +1,7 @@
 // What containers, images and volumes use, and giving it back: stats, top, system df, prune.
 #include "engine/face/usage.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/face/prune.hpp"
 #include "shim/api/api.hpp"
 #include "shim/wire/usage.hpp"

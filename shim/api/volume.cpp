@@ -1,6 +1,7 @@
 // Volumes: list, inspect, create, delete.
 #include "shim/wire/volume.hpp"
 
+#include "engine/base/json.hpp"
 #include "engine/face/volumes.hpp"
 #include "shim/api/api.hpp"
 #include "shim/api/refused.hpp"

@@ -8,7 +8,7 @@
 
 #include <functional>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 

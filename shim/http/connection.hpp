@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "shim/http/router.hpp"
 

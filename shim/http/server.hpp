@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "shim/http/connection.hpp"
 #include "shim/http/router.hpp"

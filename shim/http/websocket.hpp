@@ -3,7 +3,7 @@
 // are answered here.
 #pragma once
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "shim/http/call.hpp"
 

@@ -1,5 +1,6 @@
 #include "shim/wire/container.hpp"
 
+#include "engine/base/json.hpp"
 #include "shim/wire/list_text.hpp"
 
 namespace coracle::wire {

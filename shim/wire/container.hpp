@@ -5,7 +5,7 @@
 #include <string>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
 #include "engine/face/container_view.hpp"
 #include "engine/face/create.hpp"

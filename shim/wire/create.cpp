@@ -1,6 +1,7 @@
 // The bodies of POST /containers/create and /containers/{}/update.
 #include <algorithm>
 
+#include "engine/base/json.hpp"
 #include "engine/face/update.hpp"
 #include "shim/wire/container.hpp"
 

@@ -1,5 +1,7 @@
 #include "shim/wire/image.hpp"
 
+#include "engine/base/json.hpp"
+
 namespace coracle::wire {
 namespace {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
 #include "shim/http/message.hpp"
 #include "storage/images/image.hpp"

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "engine/base/json.hpp"
 #include "engine/base/utf8.hpp"
 #include "shim/wire/text.hpp"
 

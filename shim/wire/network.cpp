@@ -1,5 +1,7 @@
 #include "shim/wire/network.hpp"
 
+#include "engine/base/json.hpp"
+
 namespace coracle::wire {
 
 using boost::json::array;

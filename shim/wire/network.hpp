@@ -1,7 +1,7 @@
 // Networks in Docker's JSON.
 #pragma once
 
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/face/network_view.hpp"
 #include "shim/http/message.hpp"
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle::wire {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/base/json.hpp"
 #include "shim/wire/container.hpp"
 #include "shim/wire/image.hpp"
 #include "shim/wire/volume.hpp"

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/face/disk_usage.hpp"
 #include "engine/face/stats.hpp"
 #include "shim/http/message.hpp"

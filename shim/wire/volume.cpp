@@ -1,5 +1,7 @@
 #include "shim/wire/volume.hpp"
 
+#include "engine/base/json.hpp"
+
 namespace coracle::wire {
 
 json::Value volume_json(const storage::Volume& volume) {

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "storage/volumes/volume.hpp"
 
 namespace coracle::wire {

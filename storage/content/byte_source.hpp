@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 

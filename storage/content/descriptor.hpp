@@ -6,8 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "engine/base/json.hpp"
-
 namespace coracle::storage {
 
 namespace media {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::storage {

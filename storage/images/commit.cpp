@@ -5,9 +5,9 @@
 #include <thread>
 #include <utility>
 
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/ident.hpp"
-#include "engine/base/own_thread.hpp"
 #include "storage/content/chunk_ring.hpp"
 #include "storage/images/config_change.hpp"
 #include "storage/snapshots/tar_tree.hpp"

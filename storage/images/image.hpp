@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "storage/content/descriptor.hpp"
 #include "storage/images/reference.hpp"
 

@@ -15,6 +15,7 @@
 #include <set>
 #include <utility>
 
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "storage/archive/tar_reader.hpp"

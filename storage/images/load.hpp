@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/byte_source.hpp"
 #include "storage/images/store.hpp"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/base/json.hpp"
 #include "storage/content/digest.hpp"
 
 namespace coracle::storage {

@@ -11,7 +11,6 @@
 #include <variant>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/descriptor.hpp"
 #include "storage/images/image.hpp"

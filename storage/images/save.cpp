@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "engine/base/json.hpp"
 #include "storage/archive/archive.hpp"
 #include "storage/archive/peer_stream.hpp"
 #include "storage/images/reference.hpp"

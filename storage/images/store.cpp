@@ -5,6 +5,7 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "storage/images/reference.hpp"
 
 namespace coracle::storage {

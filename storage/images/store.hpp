@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/content/damaged.hpp"

@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/config.hpp"
 #include "storage/registry/credentials.hpp"

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/config.hpp"
 #include "storage/images/reference.hpp"

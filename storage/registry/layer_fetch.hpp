@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/registry/client.hpp"

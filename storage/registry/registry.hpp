@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/content/config.hpp"

@@ -14,6 +14,7 @@
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "storage/content/chunk_ring.hpp"

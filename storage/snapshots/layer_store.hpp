@@ -20,8 +20,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/content/byte_source.hpp"

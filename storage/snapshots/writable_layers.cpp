@@ -9,6 +9,7 @@
 
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "storage/content/records.hpp"
@@ -91,7 +92,10 @@ Task<> WritableLayers::create(std::string id, std::string image_id,
   co_return made;
 }
 
-Result<> WritableLayers::sync() const { return sync_dir(dir_); }
+Result<> WritableLayers::sync(const std::vector<std::string>& ids) const {
+  for (const auto& id : ids) CHECK(sync_dir(join_path(dir_, id)));
+  return sync_dir(dir_);
+}
 
 Result<MountPlan> WritableLayers::plan(const std::string& id) const {
   const auto found = records_.find(id);

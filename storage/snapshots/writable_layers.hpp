@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/damaged.hpp"
@@ -45,8 +45,8 @@ class WritableLayers {
   // A kill leaves it, a power cut may not: that takes sync().
   //   errors  conflict: there is one of that id
   Task<> create(std::string id, std::string image_id, std::vector<std::string> chain_ids);
-  // Blocking, and of any thread: the names of those that were made are on the disk.
-  [[nodiscard]] Result<> sync() const;
+  // Blocking, and of any thread: those that were made are on the disk, names and all.
+  [[nodiscard]] Result<> sync(const std::vector<std::string>& ids) const;
   // errors: not_found "no writable layer ID"
   [[nodiscard]] Result<MountPlan> plan(const std::string& id) const;
   // What tells the layer from its image. errors: not_found

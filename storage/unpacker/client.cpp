@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "storage/unpacker/protocol.hpp"

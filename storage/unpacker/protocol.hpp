@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 
-#include "engine/base/json.hpp"
 #include "storage/archive/unpack.hpp"
 
 namespace coracle::storage::unpacker {

@@ -13,6 +13,7 @@
 #include "engine/base/at.hpp"
 #include "engine/base/failpoint.hpp"
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "engine/base/path.hpp"
 #include "engine/base/tree/remove.hpp"
@@ -74,6 +75,7 @@ Result<> make_volume(const std::string& dir, const VolumeRecord& record, bool wi
   if (made && with_data && ::mkdir(data.c_str(), 0755) != 0) made = sys_error("make {}", data);
   // Whatever the umask.
   if (made && with_data && ::chmod(data.c_str(), 0755) != 0) made = sys_error("set its mode");
+  if (made) made = sync_dir(fresh);
   if (made) made = fail_point("volume.create");
   if (made && ::rename(fresh.c_str(), join_path(dir, name).c_str()) != 0)
     made = sys_error("name the volume");

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/damaged.hpp"
 #include "storage/content/trash.hpp"

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/json.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::storage {

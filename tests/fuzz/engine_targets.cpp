@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "engine/base/json.hpp"
 #include "engine/bundle/etc_files.hpp"
 #include "engine/bundle/yaml.hpp"
 #include "engine/rootless/idmap.hpp"

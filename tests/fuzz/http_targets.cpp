@@ -9,7 +9,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "shim/http/connection.hpp"
 #include "shim/http/message.hpp"
 #include "shim/http/router.hpp"

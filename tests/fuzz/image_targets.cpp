@@ -1,6 +1,7 @@
 // storage: what registries and archives say about an image, and the names of images.
 #include <algorithm>
 
+#include "engine/base/json.hpp"
 #include "storage/images/config_change.hpp"
 #include "storage/images/manifest.hpp"
 #include "storage/images/reference.hpp"

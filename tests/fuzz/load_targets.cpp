@@ -2,7 +2,7 @@
 // archive_targets' part; here it is what names what.
 #include <memory>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/file.hpp"
 #include "storage/archive/unpack.hpp"
 #include "storage/content/byte_source.hpp"

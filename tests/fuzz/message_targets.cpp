@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/container/record.hpp"
 #include "engine/monitor/protocol.hpp"
 #include "engine/rootless/protocol.hpp"
@@ -45,8 +46,8 @@ void monitor_message(std::string_view input) {
 }
 
 void keeper_message(std::string_view input) {
-  all_read<rootless::EnterRequest, rootless::EnterReply, rootless::Progress, rootless::MapsWritten>(
-      input);
+  all_read<rootless::KeeperRequest, rootless::EnterReply, rootless::Progress,
+           rootless::MapsWritten>(input);
 }
 
 void netstack_message(std::string_view input) {

@@ -2,6 +2,7 @@
 // credentials, and the many small words of Docker's command line.
 #include <array>
 
+#include "engine/base/json.hpp"
 #include "engine/exec/detach_keys.hpp"
 #include "engine/face/update.hpp"
 #include "engine/inspect/list_filter.hpp"

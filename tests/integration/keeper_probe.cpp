@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/rootless/keeper.hpp"
 

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/rootless/idmap.hpp"
 #include "engine/rootless/protocol.hpp"

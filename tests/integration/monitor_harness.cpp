@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle::monitor {
 
@@ -239,7 +240,7 @@ Answer Harness::exec(const std::string& id, std::vector<std::string> args,
   process.env = spec.process.env;
   op::Exec request;
   request.exec.exec_id = id;
-  request.exec.process = json::to_json(process);
+  request.exec.process = process;
   request.exec.tty = tty;
   request.exec.attached = attach.has_value();
   if (attach) request.exec.attach = *attach;

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 #include "tests/integration/monitor_harness.hpp"
 
 namespace coracle::monitor {

@@ -16,6 +16,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle::netstack::test {
 
@@ -65,11 +66,15 @@ void Vault::serve() {
     const auto request = json::from_text<VaultRequest>(message->text);
     if (!request) return;
     const std::lock_guard lock(mutex_);
-    if (request->op == "put" || request->op == "drop")
-      std::erase_if(items_, [&](const auto& i) { return i.name == request->name; });
-    if (request->op == "put")
-      items_.push_back({request->name, request->data, std::move(message->fds)});
-    if (request->op != "list") continue;
+    const auto forget = [&](const std::string& name) {
+      std::erase_if(items_, [&](const auto& i) { return i.name == name; });
+    };
+    if (const auto* put = std::get_if<vault::Put>(&request->what)) {
+      forget(put->name);
+      items_.push_back({put->name, put->data, std::move(message->fds)});
+    }
+    if (const auto* drop = std::get_if<vault::Drop>(&request->what)) forget(drop->name);
+    if (!std::holds_alternative<vault::List>(request->what)) continue;
     for (const auto& i : items_) {
       std::vector<int> fds;
       for (const auto& fd : i.fds) fds.push_back(fd.get());

@@ -17,6 +17,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "netstack/dns/dns_packet.hpp"
 #include "netstack/relay/egress.hpp"
 #include "netstack/takeover.hpp"

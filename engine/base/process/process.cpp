@@ -22,15 +22,6 @@ namespace {
 
 constexpr int kSignalBase = 128;
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  out.reserve(strings.size() + 1);
-  // posix_spawn takes char*, and does not write. See posix_spawn(3).
-  for (const auto& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 class FileActions {
  public:
   FileActions() { ::posix_spawn_file_actions_init(&actions_); }
@@ -77,6 +68,15 @@ const Result<std::string>& boot_id() {
 }
 
 }  // namespace
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  out.reserve(strings.size() + 1);
+  // They take char*, and do not write.
+  for (const auto& s : strings) out.push_back(const_cast<char*>(s.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
 
 ExitStatus exit_status_from_wait(int status) {
   if (WIFSIGNALED(status)) return ExitStatus{kSignalBase + WTERMSIG(status)};

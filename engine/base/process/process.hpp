@@ -22,6 +22,9 @@ ExitStatus exit_status_from_wait(int status);
 // From siginfo_t's si_code and si_status of waitid(2).
 ExitStatus exit_status_from_siginfo(int child_code, int child_status);
 
+// As execve(2) and posix_spawn(3) take a list: of the strings, which have to stay, and a null.
+std::vector<char*> pointers(const std::vector<std::string>& strings);
+
 // Who a process is, across restarts of the daemon: a bare pid is never trusted.
 struct ProcessIdentity {
   std::int32_t pid = 0;

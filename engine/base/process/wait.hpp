@@ -3,7 +3,7 @@
 
 #include <chrono>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/process/process.hpp"
 
 namespace coracle {

@@ -11,6 +11,7 @@
 
 #include "engine/base/file.hpp"
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "shim/http/server.hpp"
 

@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
 #include "engine/base/json.hpp"
 #include "shim/http/router.hpp"

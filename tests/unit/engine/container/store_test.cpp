@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/base/file.hpp"
+#include "engine/base/json.hpp"
 
 namespace coracle {
 namespace {

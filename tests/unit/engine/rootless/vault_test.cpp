@@ -16,6 +16,9 @@ namespace {
 
 using netstack::VaultEntry;
 using netstack::VaultRequest;
+using netstack::vault::Drop;
+using netstack::vault::List;
+using netstack::vault::Put;
 using testing::ElementsAre;
 
 // Netstack's end.
@@ -23,12 +26,14 @@ class VaultTest : public testing::Test {
  protected:
   void SetUp() override { connect(); }
   void connect() { theirs_ = vault_.open().value(); }
-  void ask(const VaultRequest& request, const std::vector<int>& fds = {}) {
+  void ask(VaultRequest::What what, const std::vector<int>& fds = {}) {
+    VaultRequest request;
+    request.what = std::move(what);
     ASSERT_TRUE(send_message(theirs_, json::to_text(request), fds));
   }
   // What a list gives: "name=data" and, behind it, the number of descriptors.
   std::vector<std::string> list() {
-    EXPECT_TRUE(send_message(theirs_, json::to_text(VaultRequest{"list", "", ""}), {}));
+    ask(List{});
     std::vector<std::string> out;
     for (;;) {
       EXPECT_TRUE(vault_.serve());
@@ -46,17 +51,17 @@ class VaultTest : public testing::Test {
 };
 
 TEST_F(VaultTest, GivesBackWhatWasPutInTheOrderOfTheFirstPut) {
-  ask({"put", "b", "1"}, {0});
-  ask({"put", "a", "2"}, {0, 1});
-  ask({"put", "b", "3"});
+  ask(Put{"b", "1"}, {0});
+  ask(Put{"a", "2"}, {0, 1});
+  ask(Put{"b", "3"});
   EXPECT_THAT(list(), ElementsAre("b=3 0", "a=2 2"));
 }
 
 TEST_F(VaultTest, ForgetsWhatIsDroppedAndMindsNoUnknownName) {
-  ask({"put", "a", "1"});
-  ask({"put", "b", "2"});
-  ask({"drop", "a", ""});
-  ask({"drop", "never", ""});
+  ask(Put{"a", "1"});
+  ask(Put{"b", "2"});
+  ask(Drop{"a"});
+  ask(Drop{"never"});
   EXPECT_THAT(list(), ElementsAre("b=2 0"));
 }
 
@@ -64,7 +69,7 @@ TEST_F(VaultTest, GivesTheSameOpenFileToTheSuccessor) {
   auto pipe = make_pipe().value();
   struct stat before {};
   ::fstat(pipe.read.get(), &before);
-  ask({"put", "pipe", ""}, {pipe.read.get()});
+  ask(Put{"pipe", ""}, {pipe.read.get()});
   pipe.read.reset();
   theirs_.reset();
   // A put counts from the moment it was sent, even by one that has ended.
@@ -81,10 +86,10 @@ TEST_F(VaultTest, GivesTheSameOpenFileToTheSuccessor) {
 TEST_F(VaultTest, SendsAListLongerThanTheSocketsBuffer) {
   const std::string data(20000, 'x');
   for (int i = 0; i < 100; ++i) {
-    ask({"put", std::to_string(i), data});
+    ask(Put{std::to_string(i), data});
     ASSERT_TRUE(vault_.serve());
   }
-  ask({"list", "", ""});
+  ask(List{});
   ASSERT_TRUE(vault_.serve());
   EXPECT_TRUE(vault_.wants_to_write());
   int count = 0;
@@ -101,7 +106,7 @@ TEST_F(VaultTest, SendsAListLongerThanTheSocketsBuffer) {
 }
 
 TEST_F(VaultTest, RefusesWhatItDoesNotKnow) {
-  ask({"burn", "a", ""});
+  ask(message::Unknown{"burn"});
   EXPECT_FALSE(vault_.serve());
 }
 

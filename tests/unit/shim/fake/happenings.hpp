@@ -3,7 +3,7 @@
 
 #include <atomic>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 
 namespace coracle::test {
 

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "engine/base/json.hpp"
 #include "engine/face/update.hpp"
 #include "shim/wire/container.hpp"
 

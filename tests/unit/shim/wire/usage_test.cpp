@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/json.hpp"
+
 namespace coracle::wire {
 namespace {
 

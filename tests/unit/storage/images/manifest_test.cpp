@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/json.hpp"
 #include "storage/content/digest.hpp"
 #include "storage/images/config_change.hpp"
 

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/json.hpp"
+
 namespace coracle {
 namespace {
 

@@ -20,7 +20,7 @@
 
 #include <boost/asio/execution_context.hpp>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 
 namespace coracle {
 

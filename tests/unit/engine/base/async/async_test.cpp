@@ -1,4 +1,4 @@
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 
 #include <atomic>
 #include <csignal>
@@ -10,8 +10,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/base/async/own_thread.hpp"
 #include "engine/base/defer.hpp"
-#include "engine/base/own_thread.hpp"
 #include "engine/base/process/wait.hpp"
 
 namespace coracle {

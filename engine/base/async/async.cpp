@@ -1,4 +1,4 @@
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 
 #include <exception>
 

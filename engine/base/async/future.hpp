@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "engine/base/async.hpp"
+#include "engine/base/async/async.hpp"
 #include "engine/base/log.hpp"
 
 namespace coracle {

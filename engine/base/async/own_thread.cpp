@@ -1,4 +1,4 @@
-#include "engine/base/own_thread.hpp"
+#include "engine/base/async/own_thread.hpp"
 
 #include <algorithm>
 
