@@ -9,6 +9,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/async/future.hpp"
+#include "engine/base/ident.hpp"
 #include "engine/container/store.hpp"
 #include "engine/container/table.hpp"
 #include "engine/events.hpp"

@@ -7,13 +7,17 @@
 // stay in memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ident.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/streams.hpp"
 #include "engine/face/types.hpp"
 

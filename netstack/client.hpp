@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/fd.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {

@@ -9,6 +9,7 @@
 // A second attach of the same container finds the endpoint, or waits for the first.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "netstack/address_pool.hpp"
 #include "netstack/bridge/namespaces.hpp"
 #include "netstack/bridge/source_guard.hpp"

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "netstack/protocol.hpp"
 
 namespace coracle::netstack {

@@ -51,7 +51,7 @@ Value leaf_to_json(const Raw& raw) {
 }
 
 Result<Raw> leaf_from_json(const Value& value, std::type_identity<Raw> /*tag*/) {
-  return Raw{serialize(value)};
+  return Raw{json::serialize(value)};
 }
 
 namespace detail {

@@ -13,6 +13,8 @@
 
 #include <cmath>
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <map>
 #include <optional>
@@ -27,7 +29,7 @@
 #include <boost/json/value.hpp>
 
 #include "engine/base/ident.hpp"
-#include "engine/base/json.hpp"
+#include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::json {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "engine/base/json_fwd.hpp"
+#include "engine/base/result.hpp"
 
 namespace coracle {
 

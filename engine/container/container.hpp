@@ -2,6 +2,7 @@
 // who waits for it.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,8 @@
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/container/layer_use.hpp"
 #include "engine/container/monitor_link.hpp"
 #include "engine/container/network_lease.hpp"

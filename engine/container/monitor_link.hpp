@@ -5,11 +5,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/fd.hpp"
 #include "engine/base/ipc/channel.hpp"
+#include "engine/base/result.hpp"
 #include "engine/monitor/protocol.hpp"
 
 namespace coracle {

@@ -8,7 +8,9 @@
 #include <string>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/fd.hpp"
 #include "engine/base/process/process.hpp"
+#include "engine/base/result.hpp"
 #include "engine/container/monitor_link.hpp"
 
 namespace coracle {

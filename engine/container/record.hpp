@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "engine/base/ident.hpp"
 #include "engine/base/json_fwd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/types.hpp"
 #include "netstack/protocol.hpp"
 

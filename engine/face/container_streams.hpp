@@ -11,6 +11,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/container_options.hpp"
 #include "engine/face/log.hpp"
 #include "engine/face/streams.hpp"

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/container_options.hpp"
 #include "engine/face/container_view.hpp"
 #include "engine/face/create.hpp"

@@ -8,6 +8,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/exec.hpp"
 
 namespace coracle::face {

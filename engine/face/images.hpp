@@ -7,6 +7,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/filters.hpp"
 #include "storage/content/progress.hpp"
 #include "storage/images/image.hpp"

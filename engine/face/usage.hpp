@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/disk_usage.hpp"
 #include "engine/face/stats.hpp"
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/filters.hpp"
 #include "storage/volumes/volume.hpp"
 

@@ -12,6 +12,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/ident.hpp"
 #include "engine/face/types.hpp"
 #include "engine/logs/source.hpp"
 

@@ -50,11 +50,13 @@
 // Detach keys are recognised in tty sessions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/base/ident.hpp"
 #include "engine/base/ipc/message.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/runtime/mounts/root_mount.hpp"

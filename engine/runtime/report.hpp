@@ -3,9 +3,11 @@
 // happens from then on is told by runtime/exec_watch.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
+#include "engine/base/fd.hpp"
 #include "engine/base/ipc/channel.hpp"
 #include "engine/base/result.hpp"
 

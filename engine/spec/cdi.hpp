@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/result.hpp"
 #include "engine/spec/generate.hpp"
 #include "engine/spec/oci.hpp"
 

@@ -13,6 +13,7 @@
 #include "engine/base/async/async.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/json_fwd.hpp"
+#include "engine/base/result.hpp"
 #include "engine/face/filters.hpp"
 #include "shim/http/router.hpp"
 #include "storage/content/progress.hpp"

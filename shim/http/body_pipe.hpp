@@ -6,6 +6,7 @@
 // end.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 
 #include "engine/base/async/async.hpp"

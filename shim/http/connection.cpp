@@ -37,6 +37,8 @@ using Socket = asio::local::stream_protocol::socket;
 using Parser = beast_http::request_parser<beast_http::buffer_body>;
 
 constexpr std::size_t kPiece = std::size_t{64} << 10;
+// "0\r\n\r\n": with less of it the parser has not to be asked again once it has wanted more.
+constexpr std::size_t kShortestLastChunk = 5;
 constexpr std::size_t kHijackBodyLimit = std::size_t{64} << 10;
 constexpr auto kAskAgain = std::chrono::milliseconds(50);
 
@@ -201,9 +203,10 @@ void ConnectionImpl::take_head() {
 
 // Gives the next piece of the body. 0: its end.
 Task<std::size_t> ConnectionImpl::read_some_body(char* into, std::size_t size) {
+  bool wants_more = false;
   while (!parser_->is_done()) {
     std::size_t used = 0;
-    if (!buffer_.empty()) {
+    if (!buffer_.empty() && !(wants_more && buffer_.size() < kShortestLastChunk)) {
       auto& body = parser_->get().body();
       body.data = into;
       body.size = size;
@@ -211,6 +214,7 @@ Task<std::size_t> ConnectionImpl::read_some_body(char* into, std::size_t size) {
       boost::beast::error_code ec;
       used = parser_->put(asio::buffer(buffer_), ec);
       buffer_.erase(0, used);
+      wants_more = ec == beast_http::error::need_more;
       if (ec && ec != beast_http::error::need_buffer && ec != beast_http::error::need_more) {
         body_broken_ = true;
         co_return fail(Errc::invalid_argument, "malformed request body: {}", ec.message());

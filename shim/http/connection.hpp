@@ -2,6 +2,7 @@
 // the answers. An idle connection holds a socket and no buffer.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "engine/base/async/async.hpp"

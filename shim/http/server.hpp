@@ -2,6 +2,7 @@
 // allow (a reserve stays for the engine's own work; beyond it accept waits), and ends gracefully.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 

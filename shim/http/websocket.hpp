@@ -5,6 +5,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
+#include "engine/base/result.hpp"
 #include "shim/http/call.hpp"
 
 namespace coracle::http {

@@ -1,6 +1,7 @@
 // Images in Docker's JSON, the credentials header, platforms.
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "engine/base/json_fwd.hpp"

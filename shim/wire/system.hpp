@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "engine/base/ident.hpp"
 #include "engine/base/json_fwd.hpp"
 #include "engine/face/event.hpp"
 #include "engine/face/system_info.hpp"

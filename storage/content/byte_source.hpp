@@ -2,6 +2,7 @@
 // another source inflated.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ident.hpp"
 #include "storage/content/descriptor.hpp"
 #include "storage/images/reference.hpp"
 

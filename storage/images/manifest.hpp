@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/descriptor.hpp"
 #include "storage/images/image.hpp"

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/content/damaged.hpp"

@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"

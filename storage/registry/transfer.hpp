@@ -11,6 +11,7 @@
 // use HTTP/1.1, one connection each: libcurl buffers up to 32 MB for a paused HTTP/2 stream.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>

@@ -18,9 +18,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/fd.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/blob_store.hpp"
 #include "storage/content/byte_source.hpp"

@@ -7,6 +7,7 @@
 // unless they fail. One that is killed, or ends without an outcome, has failed.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>

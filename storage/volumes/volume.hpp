@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
 
 namespace coracle::storage {

@@ -9,6 +9,7 @@
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/result.hpp"
 
 namespace coracle {
 

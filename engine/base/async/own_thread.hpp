@@ -8,6 +8,7 @@
 // but one whose share is used up lets others pass. A wait ends with its coroutine.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>

@@ -3,7 +3,9 @@
 
 #include <sys/stat.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 #include <stdlib.h>

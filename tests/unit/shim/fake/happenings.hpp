@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "engine/base/async/async.hpp"
+#include "engine/base/result.hpp"
 
 namespace coracle::test {
 

@@ -1,4 +1,7 @@
 // Transport: what every answer has, keep-alive, pipelining, chunks, 100-continue, limits, ends.
+#include <chrono>
+#include <thread>
+
 #include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
@@ -91,6 +94,25 @@ TEST_F(Server, ReadsChunkedBodiesAndAsksForThemWith100Continue) {
   client.send("8\r\n{\"Image\"\r\n5\r\n:\"b\"}\r\n0\r\n\r\n");
   EXPECT_EQ(client.read().status, 201);
   EXPECT_EQ(engine().containers().created.config.image, "b");
+  client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(client.read().body, "OK");
+}
+
+// The pauses decide what comes in one piece, not whether it is right.
+TEST_F(Server, ReadsChunksByteByByte) {
+  auto client = connect();
+  for (const std::string_view chunks :
+       {"0\r\n\r\n", "00\r\n\r\n", "0;a=b\r\n\r\n", "d\r\n{\"Image\":\"b\"}\r\n0\r\n\r\n",
+        "d\r\n{\"Image\":\"b\"}\r\n0\r\nX-Y: z\r\n\r\n"}) {
+    client.send(
+        "POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n");
+    for (const char& byte : chunks) {
+      client.send({&byte, 1});
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    EXPECT_EQ(client.read().status, chunks.starts_with("d") ? 201 : 400) << chunks;
+  }
   client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read().body, "OK");
 }
