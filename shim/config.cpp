@@ -10,6 +10,7 @@
 #include "engine/base/json.hpp"
 #include "engine/base/private_dir.hpp"
 #include "engine/base/text.hpp"
+#include "shim/foreign_flags.hpp"
 
 namespace coracle::shim {
 namespace {
@@ -19,7 +20,9 @@ enum class Kind : std::uint8_t {
   text,
   list,
   pairs,  // "key=value" as a flag (several), an object in the file
-  boolean
+  boolean,
+  ulimits,  // "nofile=1024:2048" as a flag (several), an object of {Name, Soft, Hard} in the file
+  size,     // bytes, or with a unit ("64m")
 };
 struct Directive {
   const char* flag;  // long, without "--"
@@ -35,9 +38,26 @@ constexpr Directive kDirectives[] = {
     {"config-file", 0, nullptr, Kind::text,
      "configuration file (default ~/.config/coracle/daemon.json)"},
     {"data-root", 0, "data-root", Kind::text, "where images, containers and volumes are kept"},
+    {"bridge", 'b', "bridge", Kind::text, "none: containers that name no network have none"},
     {"debug", 'D', "debug", Kind::boolean, "debug log"},
+    {"default-cgroupns-mode", 0, "default-cgroupns-mode", Kind::text,
+     "cgroup namespace of containers that name none (host, private)"},
+    {"default-ipc-mode", 0, "default-ipc-mode", Kind::text,
+     "IPC mode of containers that name none (private, shareable)"},
+    {"default-shm-size", 0, "default-shm-size", Kind::size, "size of /dev/shm (default 64m)"},
+    {"default-ulimit", 0, "default-ulimits", Kind::ulimits,
+     "limit of containers that do not set it, NAME=SOFT[:HARD] (several)"},
+    {"dns", 0, "dns", Kind::list, "name server of containers that name none (several)"},
+    {"dns-opt", 0, "dns-opts", Kind::list, "option of resolv.conf (several)"},
+    {"dns-search", 0, "dns-search", Kind::list, "search domain (several)"},
     {"exec-root", 0, "exec-root", Kind::text, "where sockets and state of running things are kept"},
     {"help", 0, nullptr, Kind::boolean, "print this"},
+    {"host-gateway-ip", 0, "host-gateway-ip", Kind::text, "what host-gateway means in --add-host"},
+    {"icc", 0, "icc", Kind::boolean, "containers of the network bridge reach each other"},
+    {"init", 0, "init", Kind::boolean, "run coracle-init in containers that do not say"},
+    {"label", 0, "labels", Kind::list, "label of the daemon, shown by docker info (several)"},
+    {"no-new-privileges", 0, "no-new-privileges", Kind::boolean,
+     "set it for containers that do not say"},
     {"host", 'H', "hosts", Kind::list,
      "socket to listen on, unix://PATH (may be given several times)"},
     {"insecure-registry", 0, "insecure-registries", Kind::list,
@@ -49,6 +69,8 @@ constexpr Directive kDirectives[] = {
     {"registry-mirror", 0, "registry-mirrors", Kind::list,
      "mirror of the default registry (several)"},
     {"storage-driver", 's', "storage-driver", Kind::text, "overlay, fuse-overlayfs, copy or auto"},
+    {"validate", 0, nullptr, Kind::boolean,
+     "read the settings, say whether they are right, and end"},
     {"version", 'v', nullptr, Kind::boolean, "print the version"},
 };
 
@@ -88,14 +110,29 @@ Result<> take(Values& values, const Directive& d, const std::string& shown,
     return {};
   }
   if (!value) return fail(Errc::invalid_argument, "flag needs an argument: {}", shown);
-  if (d.kind == Kind::list || d.kind == Kind::pairs)
+  if (d.kind == Kind::list || d.kind == Kind::pairs || d.kind == Kind::ulimits)
     values[d.flag].push_back(*std::move(value));
   else
     values[d.flag] = {*std::move(value)};
   return {};
 }
 
-Result<Values> parse_flags(const std::vector<std::string>& args) {
+// A flag or key of dockerd's, and what is said of it in the log.
+Result<> note_foreign(const ForeignDirective& d, const std::string& shown,
+                      std::vector<std::string>& notes) {
+  if (d.refused) return fail(Errc::invalid_argument, "{}: {}", shown, d.why);
+  notes.push_back(shown + ": " + d.why);
+  return {};
+}
+
+// Of a foreign key: as good as not there.
+bool says_nothing(const json::Value& v) {
+  return v.is_null() || (v.is_bool() && !v.get_bool()) ||
+         (v.is_string() && v.get_string().empty()) || (v.is_array() && v.get_array().empty()) ||
+         (v.is_object() && v.get_object().empty()) || (v.is_int64() && v.get_int64() == 0);
+}
+
+Result<Values> parse_flags(const std::vector<std::string>& args, std::vector<std::string>& notes) {
   Values values;
   for (std::size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
@@ -114,7 +151,16 @@ Result<Values> parse_flags(const std::vector<std::string>& args) {
       d = by_letter(arg[1]);
       if (arg.size() > 2) value = arg.substr(arg[2] == '=' ? 3 : 2);
     }
-    if (d == nullptr) return fail(Errc::invalid_argument, "unknown flag: {} (see --help)", shown);
+    if (d == nullptr) {
+      const auto* foreign =
+          arg[1] == '-' ? foreign_by_flag(shown.substr(2)) : foreign_by_letter(arg[1]);
+      if (foreign == nullptr)
+        return fail(Errc::invalid_argument, "unknown flag: {} (see --help)", shown);
+      if (!value && !foreign->boolean && ++i == args.size())
+        return fail(Errc::invalid_argument, "flag needs an argument: {}", shown);
+      if (!foreign->boolean || value != "false") CHECK(note_foreign(*foreign, shown, notes));
+      continue;
+    }
     if (!value && d->kind != Kind::boolean && i + 1 < args.size()) value = args[++i];
     CHECK(take(values, *d, shown, std::move(value)));
   }
@@ -141,6 +187,17 @@ Result<std::vector<std::string>> values_of(const Directive& d, const json::Value
       }
       return pairs;
     }
+    case Kind::size:
+      if (v.is_int64()) return std::vector<std::string>{std::to_string(v.get_int64())};
+      if (!v.is_string()) return wrong("a size");
+      return std::vector<std::string>{std::string(v.get_string())};
+    case Kind::ulimits: {
+      TRY(const auto limits, (json::from_json<std::map<std::string, Ulimit>>(v)));
+      std::vector<std::string> out;
+      for (const auto& [name, limit] : limits)
+        out.push_back(fmt::format("{}={}:{}", name, limit.soft, limit.hard));
+      return out;
+    }
     case Kind::list: break;
   }
   if (!v.is_array()) return wrong("a list of strings");
@@ -158,7 +215,7 @@ std::string joined(const std::vector<std::string>& list, const char* between) {
   return out;
 }
 
-Result<Values> parse_file(const std::string& path) {
+Result<Values> parse_file(const std::string& path, std::vector<std::string>& notes) {
   TRY(const auto text, read_file(path, std::size_t{1} << 20));
   Values values;
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return values;
@@ -168,7 +225,11 @@ Result<Values> parse_file(const std::string& path) {
   for (const auto& [key, value] : json.get_object()) {
     const Directive* d = by_key(key);
     if (d == nullptr) {
-      unknown.emplace_back(key);
+      if (const auto* foreign = foreign_by_key(key); foreign == nullptr) {
+        unknown.emplace_back(key);
+      } else if (!says_nothing(value)) {
+        CHECK(note_foreign(*foreign, std::string(key), notes));
+      }
       continue;
     }
     TRY(values[d->flag], values_of(*d, value));
@@ -226,12 +287,65 @@ Result<std::string> absolute(const std::string& name, const std::string& path) {
   return fail(Errc::invalid_argument, "{}: \"{}\" is not an absolute path", name, path);
 }
 
+// A TCP port would hand the whole account to everybody who reaches it.
 Result<std::string> socket_path(const std::string& host) {
   constexpr std::string_view kScheme = "unix://";
   if (host.starts_with(kScheme)) return absolute("host", host.substr(kScheme.size()));
   if (host.starts_with('/')) return host;
   return fail(Errc::invalid_argument,
               "host {}: coracled listens on unix sockets only; give unix:///path/of/socket", host);
+}
+
+Result<> check_mode(const char* flag, const std::string& mode, const char* other) {
+  if (mode == "private" || mode == other) return {};
+  return fail(Errc::invalid_argument, "{}: \"{}\": private or {}", flag, mode, other);
+}
+
+Result<Ulimit> read_ulimit(const std::string& text) {
+  const auto wrong = [&] {
+    return fail(Errc::invalid_argument, "default-ulimit: \"{}\": expected NAME=SOFT[:HARD]", text);
+  };
+  const auto equals = text.find('=');
+  if (equals == std::string::npos) return wrong();
+  const auto numbers = std::string_view(text).substr(equals + 1);
+  const auto colon = numbers.find(':');
+  const auto soft = parse_int64(numbers.substr(0, colon));
+  const auto hard = colon == std::string_view::npos ? soft : parse_int64(numbers.substr(colon + 1));
+  if (!soft || !hard) return wrong();
+  return Ulimit{text.substr(0, equals), *soft, *hard};
+}
+
+// What containers that leave it open get.
+Result<ContainerDefaults> container_defaults(const Values& v) {
+  ContainerDefaults d;
+  d.ipc_mode = first(v, "default-ipc-mode", d.ipc_mode);
+  CHECK(check_mode("default-ipc-mode", d.ipc_mode, "shareable"));
+  d.cgroupns_mode = first(v, "default-cgroupns-mode", d.cgroupns_mode);
+  CHECK(check_mode("default-cgroupns-mode", d.cgroupns_mode, "host"));
+  if (const auto size = first(v, "default-shm-size"); !size.empty()) {
+    const auto bytes = parse_size(size, 1024);
+    if (!bytes || *bytes <= 0)
+      return fail(Errc::invalid_argument, "default-shm-size: \"{}\" is no size", size);
+    d.shm_size = *bytes;
+  }
+  d.init = first(v, "init") == "true";
+  d.no_new_privileges = first(v, "no-new-privileges") == "true";
+  d.dns = all(v, "dns");
+  d.dns_options = all(v, "dns-opt");
+  d.dns_search = all(v, "dns-search");
+  for (const auto& text : all(v, "default-ulimit")) {
+    TRY(auto limit, read_ulimit(text));
+    d.ulimits.push_back(std::move(limit));
+  }
+  d.host_gateway = first(v, "host-gateway-ip");
+  d.has_bridge = first(v, "bridge") != "none";
+  if (const auto bridge = first(v, "bridge"); !bridge.empty() && d.has_bridge)
+    return fail(Errc::invalid_argument,
+                "bridge: \"{}\": coracle makes a bridge of its own; only none can be said", bridge);
+  if (first(v, "icc") == "false")
+    return fail(Errc::invalid_argument,
+                "icc: false is not supported yet: containers of one network are not kept apart");
+  return d;
 }
 
 Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
@@ -282,6 +396,8 @@ Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
       return fail(Errc::invalid_argument, "log-opt: \"{}\": expected KEY=VALUE", pair);
     c.log_options[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
+  TRY(c.defaults, container_defaults(v));
+  c.labels = all(v, "label");
   c.debug = first(v, "debug") == "true";
   if (c.debug) c.log_level = "debug";
   return c;
@@ -306,7 +422,8 @@ Result<std::string> runtime_dir(const Surroundings& around, std::vector<std::str
 
 Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundings& around) {
   Loaded out;
-  TRY(const auto flags, parse_flags(args));
+  std::vector<std::string> notes;
+  TRY(const auto flags, parse_flags(args, notes));
   if (first(flags, "help") == "true") {
     out.what = Loaded::What::show_help;
     return out;
@@ -322,7 +439,7 @@ Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundi
     if (dir) path = *dir + "/coracle/daemon.json";
   }
   Values merged = flags;
-  auto file = path.empty() ? Result<Values>(Values{}) : parse_file(path);
+  auto file = path.empty() ? Result<Values>(Values{}) : parse_file(path, notes);
   // The default file need not be there.
   if (!file && !asked_for && file.error().code == Errc::not_found) file = Values{};
   if (file) {
@@ -334,6 +451,8 @@ Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundi
         file.error().within("unable to configure the daemon with file {}", path));
   for (auto& [name, values] : *file) merged[name] = values;
   TRY(out.config, build(merged, around));
+  out.config.notes = std::move(notes);
+  if (first(flags, "validate") == "true") out.what = Loaded::What::validated;
   return out;
 }
 
@@ -344,9 +463,10 @@ std::string help_text() {
       "Options:\n";
   for (const auto& d : kDirectives) {
     const std::string letter = d.letter == 0 ? "    " : fmt::format("-{}, ", d.letter);
-    const char* kind = d.kind == Kind::boolean                         ? ""
-                       : d.kind == Kind::list || d.kind == Kind::pairs ? " list"
-                                                                       : " string";
+    const char* kind = d.kind == Kind::boolean ? ""
+                       : d.kind == Kind::list || d.kind == Kind::pairs || d.kind == Kind::ulimits
+                           ? " list"
+                           : " string";
     out += fmt::format("  {}--{:<28} {}\n", letter, std::string(d.flag) + kind, d.help);
   }
   return out;

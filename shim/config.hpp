@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
+#include "engine/face/config.hpp"
 
 namespace coracle::shim {
 
@@ -18,7 +19,10 @@ struct DaemonConfig {
   std::vector<std::string> cdi_spec_dirs;  // never empty after load()
   std::string log_driver;                  // of containers that name none; "": json-file
   std::map<std::string, std::string> log_options;
+  ContainerDefaults defaults;
+  std::vector<std::string> labels;  // shown in /info
   bool debug = false;
+  std::vector<std::string> notes;     // of dockerd's directives that have no meaning here
   std::vector<std::string> warnings;  // about the defaults that had to be taken
 };
 
@@ -31,7 +35,7 @@ Surroundings current_surroundings();
 
 // The outcome of reading the command line.
 struct Loaded {
-  enum class What : std::uint8_t { run, show_version, show_help } what = What::run;
+  enum class What : std::uint8_t { run, show_version, show_help, validated } what = What::run;
   DaemonConfig config;
 };
 

@@ -122,6 +122,8 @@ EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered e
   e.storage.one_id = entered.one_id;
   e.log = {config.log_driver, config.log_options};
   e.one_id = entered.one_id;
+  e.defaults = config.defaults;
+  e.labels = config.labels;
   e.cdi_spec_dirs = config.cdi_spec_dirs;
   e.set_up_warnings = config.warnings;
   for (auto& w : entered.warnings) e.set_up_warnings.push_back(std::move(w));
@@ -189,6 +191,7 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
   TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
   CHECK(write_pidfile(config.pidfile));
   for (const auto& warning : config.warnings) log::warn("{}", warning);
+  for (const auto& note : config.notes) log::info("{}", note);
   TRY(auto entered, rootless::enter_keeper(config.exec_root));
   for (const auto& warning : entered.warnings) log::warn("{}", warning);
   TRY(auto listeners, open_sockets(config));
@@ -234,6 +237,10 @@ int run_check(std::vector<std::string> args) {
   if (!loaded) {
     std::fprintf(stderr, "coracle: %s\n", loaded.error().message.c_str());
     return 2;
+  }
+  if (loaded->what == shim::Loaded::What::validated) {
+    std::puts("configuration OK");
+    return 0;
   }
   if (loaded->what == shim::Loaded::What::show_help) {
     std::fputs(kCheckHelp, stdout);

@@ -98,4 +98,28 @@ std::optional<std::int64_t> parse_go_duration_ns(std::string_view text) {
   return static_cast<std::int64_t>(sum);
 }
 
+std::optional<std::int64_t> parse_int64(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<std::int64_t> parse_size(std::string_view text, double thousand) {
+  constexpr std::string_view kUnits = "kmgtp";
+  constexpr double kMost = 9e18;
+  double number = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (ec != std::errc{} || !(number >= 0)) return std::nullopt;
+  auto unit = lower(trimmed(text.substr(static_cast<std::size_t>(end - text.data()))));
+  double factor = 1;
+  if (const auto at = unit.empty() ? std::string::npos : kUnits.find(unit[0]);
+      at != std::string::npos) {
+    for (std::size_t i = 0; i <= at; ++i) factor *= thousand;
+    unit.erase(0, unit.substr(1).starts_with("i") ? 2 : 1);
+  }
+  if ((!unit.empty() && unit != "b") || !(number * factor <= kMost)) return std::nullopt;
+  return static_cast<std::int64_t>(number * factor);
+}
+
 }  // namespace coracle

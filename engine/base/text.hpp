@@ -25,4 +25,10 @@ std::optional<bool> parse_go_bool(std::string_view text);
 // As Go reads it (time.ParseDuration), but not below zero: "1m30s", "1.5h", "500ms".
 std::optional<std::int64_t> parse_go_duration_ns(std::string_view text);
 
+// A whole number, nothing around it.
+std::optional<std::int64_t> parse_int64(std::string_view text);
+// As Go's docker/go-units: "64m", "1.5 GiB", "20MB"; a letter stands for powers of `thousand` (1000 or
+// 1024), whether an "i" follows or not. Nothing above 9e18.
+std::optional<std::int64_t> parse_size(std::string_view text, double thousand);
+
 }  // namespace coracle

@@ -28,7 +28,11 @@ std::string extra_lines(const HostConfig& host, const NetworkFacts& facts) {
     if (at == std::string::npos) at = extra.find(':');
     if (at == std::string::npos) continue;
     std::string address = extra.substr(at + 1);
-    if (address == "host-gateway") address = facts.host ? "127.0.0.1" : facts.gateway;
+    if (address == "host-gateway" && !facts.host_gateway.empty()) {
+      address = facts.host_gateway;
+    } else if (address == "host-gateway") {
+      address = facts.host ? "127.0.0.1" : facts.gateway;
+    }
     if (address.size() > 2 && address.front() == '[' && address.back() == ']')
       address = address.substr(1, address.size() - 2);
     out += address + "\t" + extra.substr(0, at) + "\n";

@@ -9,10 +9,11 @@
 namespace coracle {
 
 struct NetworkFacts {
-  std::string address;  // the container's, "" for none and host
-  std::string gateway;  // of the bridge: also its resolver, and what host-gateway means
-  bool host = false;    // the host's own network
-  std::string hosts;    // the host's files, as they are now
+  std::string address;       // the container's, "" for none and host
+  std::string gateway;       // of the bridge: also its resolver
+  std::string host_gateway;  // what host-gateway means; "": the gateway
+  bool host = false;         // the host's own network
+  std::string hosts;         // the host's files, as they are now
   std::string resolv_conf;
 };
 

@@ -22,6 +22,7 @@ struct SystemInfo {
        cpuset = false, pids_limit = false;
   std::vector<std::string> security_options, warnings;
   std::string data_root;
+  std::vector<std::string> labels;
   std::vector<std::string> mirrors, insecure_registries;
   std::vector<std::string> cdi_spec_dirs;
   std::size_t event_listeners = 0;

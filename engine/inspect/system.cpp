@@ -162,6 +162,7 @@ SystemInfo System::info() const {
     s.warnings.emplace_back(
         "coracle-monitor is not installed beside coracled: no container can start");
   s.data_root = context_.config.data_root;
+  s.labels = context_.config.labels;
   s.mirrors = context_.config.storage.mirrors;
   s.insecure_registries = context_.config.storage.insecure_registries;
   s.cdi_spec_dirs = context_.config.cdi_spec_dirs;

@@ -60,14 +60,26 @@ Result<ContainerConfig> with_image_defaults(ContainerConfig c, const storage::Im
   return c;
 }
 
-HostConfig with_defaults(HostConfig host) {
-  if (network_mode(host).is_bridge()) host.network_mode = kBridgeNetwork;
-  if (host.shm_size == 0) host.shm_size = std::int64_t{64} << 20;
+HostConfig with_defaults(HostConfig host, const ContainerDefaults& defaults) {
+  const bool names_none = host.network_mode.empty() || host.network_mode == "default";
+  if (network_mode(host).is_bridge())
+    host.network_mode = names_none && !defaults.has_bridge ? kNoneNetwork : kBridgeNetwork;
+  if (host.shm_size == 0) host.shm_size = defaults.shm_size;
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.log_config.type.empty()) host.log_config.type = "json-file";
-  if (host.ipc_mode.empty()) host.ipc_mode = "private";
-  if (host.cgroupns_mode.empty()) host.cgroupns_mode = "private";
+  if (host.ipc_mode.empty()) host.ipc_mode = defaults.ipc_mode;
+  if (host.cgroupns_mode.empty()) host.cgroupns_mode = defaults.cgroupns_mode;
   if (host.runtime.empty()) host.runtime = "coracle";
+  if (!host.init && defaults.init) host.init = true;
+  const auto says = [](const std::string& option) {
+    return option.starts_with("no-new-privileges");
+  };
+  if (defaults.no_new_privileges && std::ranges::none_of(host.security_opt, says))
+    host.security_opt.emplace_back("no-new-privileges");
+  auto& own = host.resources.ulimits;
+  for (const auto& limit : defaults.ulimits) {
+    if (std::ranges::find(own, limit.name, &Ulimit::name) == own.end()) own.push_back(limit);
+  }
   if (host.resources.memory > 0 && host.resources.memory_swap == 0)
     host.resources.memory_swap = 2 * host.resources.memory;
   return host;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/face/config.hpp"
 #include "engine/face/types.hpp"
 #include "storage/images/image.hpp"
 
@@ -16,6 +17,6 @@ Result<ContainerConfig> with_image_defaults(ContainerConfig config,
                                             const storage::ImageConfig& image);
 
 // What clients may leave open in a HostConfig.
-HostConfig with_defaults(HostConfig host);
+HostConfig with_defaults(HostConfig host, const ContainerDefaults& defaults);
 
 }  // namespace coracle

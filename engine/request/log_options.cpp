@@ -29,28 +29,11 @@ const std::set<std::string>& options_of(const std::string& driver) {
   return driver == "local" ? kLocal : driver == "journald" ? kJournald : kJsonFile;
 }
 
-// A number with a unit of a thousand, as Docker reads sizes of logs: 10m, 1.5G, 20MB, 10MiB.
-Result<std::int64_t> parse_size(const std::string& text) {
-  const auto wrong = [&] { return bad_option("invalid size: '{}'", text); };
-  char* end = nullptr;
-  const double number = std::strtod(text.c_str(), &end);
-  if (end == text.c_str() || number < 0) return wrong();
-  std::string unit(end);
-  std::erase(unit, ' ');
-  std::ranges::transform(unit, unit.begin(), [](char c) {
-    return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  });
-  double factor = 1;
-  constexpr std::string_view kUnits = "kmgtp";
-  if (const auto at = unit.empty() ? std::string_view::npos : kUnits.find(unit[0]);
-      at != std::string_view::npos) {
-    for (std::size_t i = 0; i <= at; ++i) factor *= 1000;
-    unit.erase(0, 1);
-    if (unit.starts_with('i')) unit.erase(0, 1);
-  }
-  if (!unit.empty() && unit != "b") return wrong();
-  if (number * factor > 9e18) return wrong();
-  return static_cast<std::int64_t>(number * factor);
+// As Docker reads sizes of logs: 10m, 1.5G, 20MB, 10MiB, all of them by a thousand.
+Result<std::int64_t> log_size(const std::string& text) {
+  const auto size = parse_size(text, 1000);
+  if (!size) return bad_option("invalid size: '{}'", text);
+  return *size;
 }
 
 std::optional<std::string> option(const LogConfig& log, const char* name) {
@@ -71,7 +54,7 @@ Result<Rotation> rotation_of(const LogConfig& log) {
   if (log.type == "local") r = {20'000'000, 5, true};
   if (const auto text = option(log, "max-size")) {
     const bool none = *text == "-1" && log.type == "json-file";
-    TRY(r.max_size, none ? Result<std::int64_t>(0) : parse_size(*text));
+    TRY(r.max_size, none ? Result<std::int64_t>(0) : log_size(*text));
     if (r.max_size <= 0 && !none) return bad_option("max-size must be a positive number");
   }
   if (const auto text = option(log, "max-file")) {
@@ -199,7 +182,7 @@ Result<> check_mode(const LogConfig& log) {
   if (!size) return {};
   if (mode != "non-blocking")
     return bad_option("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
-  const auto parsed = parse_size(*size);
+  const auto parsed = log_size(*size);
   if (!parsed)
     return bad_option("error parsing option max-buffer-size: {}", parsed.error().message);
   return {};

@@ -156,7 +156,7 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug) {
   o["HttpsProxy"] = environment("HTTPS_PROXY", "https_proxy");
   o["NoProxy"] = environment("NO_PROXY", "no_proxy");
   o["Name"] = info.name;
-  o["Labels"] = array{};
+  o["Labels"] = json::to_json(info.labels);
   o["ExperimentalBuild"] = false;
   o["ServerVersion"] = server_version();
   o["Runtimes"] = object{{"coracle-monitor", object{{"path", "coracle-monitor"}}}};

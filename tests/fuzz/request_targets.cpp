@@ -35,7 +35,7 @@ void create(std::string_view input) {
     auto request = wire::parse_create(*body, version);
     if (!request || !validate(request->config, request->host, 2)) continue;
     (void)other_warnings(request->config, request->host);
-    auto host = with_defaults(request->host);
+    auto host = with_defaults(request->host, ContainerDefaults{});
     (void)discard_limits(host);
     storage::ImageConfig image;
     image.cmd = {"sh"};

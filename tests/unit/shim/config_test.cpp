@@ -71,6 +71,50 @@ TEST_F(Config, RefusesWhatItDoesNotKnow) {
   EXPECT_NE(error_of({"argument"}).find("takes no arguments"), std::string::npos);
 }
 
+// What scripts and old settings give dockerd.
+TEST_F(Config, KnowsDockerdsOtherDirectives) {
+  const auto r =
+      load_config({"--iptables=false", "--live-restore", "-G", "docker", "--mtu=1400"}, around);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.notes.size(), 3U) << "what is switched off is not told";
+  EXPECT_EQ(r->config.notes.front().substr(0, 16), "--live-restore: ");
+  EXPECT_EQ(error_of({"--bip"}), "flag needs an argument: --bip");
+  EXPECT_NE(error_of({"--bip", "10.0.0.1/24"}).find("--bip: is not supported yet"),
+            std::string::npos);
+  EXPECT_NE(error_of({"--tlsverify"}).find("ssh://"), std::string::npos);
+  write_json(
+      R"({"tls":false,"bip":"","storage-opts":[],"userland-proxy":false,"features":{"buildkit":true}})");
+  const auto file = load_config({}, around);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->config.notes.size(), 1U);
+  write_json(R"({"userns-remap":"default"})");
+  EXPECT_NE(error_of({}).find("userns-remap: is refused"), std::string::npos);
+  EXPECT_EQ(load_config({"--validate", "--config-file", "/dev/null"}, around)->what,
+            Loaded::What::validated);
+}
+
+TEST_F(Config, HasDefaultsForContainers) {
+  write_json(
+      R"({"default-shm-size":"1G","dns":["10.0.0.1"],"init":true,"default-ipc-mode":"shareable",
+          "default-ulimits":{"nofile":{"Name":"nofile","Soft":10,"Hard":20}},"labels":["a=b"]})");
+  const auto r = load_config({"--default-ulimit=nproc=5", "--config-file", dir + "/none"}, around);
+  EXPECT_FALSE(r);
+  const auto file = load_config({"--default-cgroupns-mode=host", "--no-new-privileges"}, around);
+  ASSERT_TRUE(file) << file.error().message;
+  const auto& d = file->config.defaults;
+  EXPECT_EQ(d.shm_size, std::int64_t{1} << 30);
+  EXPECT_EQ(d.ipc_mode + " " + d.cgroupns_mode, "shareable host");
+  EXPECT_TRUE(d.init && d.no_new_privileges);
+  ASSERT_EQ(d.ulimits.size(), 1U);
+  EXPECT_EQ(d.ulimits[0].hard, 20);
+  EXPECT_EQ(d.dns, std::vector<std::string>{"10.0.0.1"});
+  EXPECT_EQ(file->config.labels, std::vector<std::string>{"a=b"});
+  EXPECT_NE(error_of({"--default-ipc-mode=host"}).find("private or shareable"), std::string::npos);
+  EXPECT_NE(error_of({"--default-ulimit=nofile"}).find("NAME=SOFT"), std::string::npos);
+  EXPECT_NE(error_of({"--icc=false"}).find("not supported yet"), std::string::npos);
+  EXPECT_NE(error_of({"--bridge=br0"}).find("only none"), std::string::npos);
+}
+
 TEST_F(Config, ReadsDaemonJson) {
   write_json(
       R"({"data-root":"/x","registry-mirrors":["https://m"],"debug":true,"hosts":["unix:///h"]})");

@@ -86,7 +86,7 @@ TEST(Merge, AHealthCheckInheritsWhatItLeavesOpen) {
 }
 
 TEST(Merge, DefaultsAreFilledIn) {
-  const auto h = with_defaults(HostConfig{});
+  const auto h = with_defaults(HostConfig{}, ContainerDefaults{});
   EXPECT_EQ(h.network_mode, "bridge");
   EXPECT_EQ(h.shm_size, 64 << 20);
   EXPECT_EQ(h.restart_policy.name, "no");
