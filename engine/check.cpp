@@ -57,6 +57,8 @@ class Checker {
     trash();
     storage::CheckOptions options;
     options.root = r_.data_root + "/storage";
+    const auto before = options.root + "/volumes";  // until a daemon moves them
+    options.volumes = exists(before) ? before : r_.data_root + "/volumes";
     options.aside = aside();
     options.repair = r_.repair;
     options.deep = r_.deep;

@@ -96,6 +96,8 @@ Task<> EngineImpl::prepare() {
   context_.events = EventLog::open(context_.io, context_.config.data_root);
   storage::Config config = context_.config.storage;
   if (config.root.empty()) config.root = context_.config.data_root + "/storage";
+  // Where Docker has them: tools build the path of a volume from DockerRootDir.
+  if (config.volumes.empty()) config.volumes = context_.config.data_root + "/volumes";
   config.one_id = context_.config.one_id;
   CO_TRY(context_.storage,
          storage::Storage::open(context_.io, context_.workers, std::move(config)));

@@ -66,10 +66,16 @@ class Checker {
 
  private:
   [[nodiscard]] std::string in(const std::string& rest) const { return o_.root + "/" + rest; }
+  [[nodiscard]] std::string in_volume(const std::string& rest) const {
+    return o_.volumes + "/" + rest;
+  }
 
   // A folder that is not there is empty: no daemon has run yet.
   [[nodiscard]] Result<std::vector<std::string>> names_in(const std::string& folder) const {
-    auto names = list_dir(in(folder));
+    return names_of(in(folder));
+  }
+  [[nodiscard]] static Result<std::vector<std::string>> names_of(const std::string& path) {
+    auto names = list_dir(path);
     if (!names && names.error().code == Errc::not_found) return std::vector<std::string>{};
     return names;
   }
@@ -293,18 +299,16 @@ class Checker {
     VolumeRecord record;
     record.volume.name = name;
     record.volume.created = now();
-    CHECK(make_dirs(in("volumes/" + name)));
-    if (!is_dir(in("volumes/" + name + "/_data")))
-      CHECK(make_dirs(in("volumes/" + name + "/_data"), 0755));
-    return write_file_atomic(in("volumes/" + name + "/volume.json"), json::to_text(record));
+    CHECK(make_dirs(in_volume(name)));
+    if (!is_dir(in_volume(name + "/_data"))) CHECK(make_dirs(in_volume(name + "/_data"), 0755));
+    return write_file_atomic(in_volume(name + "/volume.json"), json::to_text(record));
   }
 
   void mend_volume(Finding& finding, const std::string& name, bool record_is_there) {
     if (!o_.repair) return;
     std::string done = "made anew with what its _data holds";
     if (record_is_there) {
-      auto moved =
-          move_aside(in("volumes/" + name + "/volume.json"), o_.aside, "volume.json", name);
+      auto moved = move_aside(in_volume(name + "/volume.json"), o_.aside, "volume.json", name);
       if (moved) done += "; the old record was moved to " + *moved;
     }
     const auto written = write_volume(name);
@@ -316,23 +320,23 @@ class Checker {
   }
 
   Result<> volumes() {
-    TRY(const auto names, names_in("volumes"));
+    TRY(const auto names, names_of(o_.volumes));
     std::set<std::string> known;
     for (const auto& name : names) {
       if (name.starts_with(".new-")) continue;
       known.insert(name);
-      const auto text = read_file(in("volumes/" + name + "/volume.json"));
+      const auto text = read_file(in_volume(name + "/volume.json"));
       const auto record = text ? json::from_text<VolumeRecord>(*text)
                                : Result<VolumeRecord>(std::unexpected(text.error()));
       if (!record) {
-        if (o_.running && !is_dir(in("volumes/" + name))) continue;
+        if (o_.running && !is_dir(in_volume(name))) continue;
         auto& f = found("volume", name, "volume.json: " + record.error().message,
                         "coracle check --repair writes it anew; the data stays");
         mend_volume(f, name, text.has_value());
-      } else if (record->volume.options.empty() && !is_dir(in("volumes/" + name + "/_data"))) {
+      } else if (record->volume.options.empty() && !is_dir(in_volume(name + "/_data"))) {
         auto& f = found("volume", name, "its data directory is missing",
                         "coracle check --repair makes an empty one");
-        if (o_.repair && make_dirs(in("volumes/" + name + "/_data"), 0755))
+        if (o_.repair && make_dirs(in_volume(name + "/_data"), 0755))
           f.mended = "an empty one was made";
       }
     }
@@ -355,7 +359,8 @@ class Checker {
     for (const auto& [folder, prefix] :
          {std::pair{"tmp", ""}, std::pair{"trash", ""}, std::pair{"containers", ".new-"},
           std::pair{"volumes", ".new-"}}) {
-      TRY(const auto names, names_in(folder));
+      TRY(const auto names,
+          std::string_view(folder) == "volumes" ? names_of(o_.volumes) : names_in(folder));
       for (const auto& name : names) {
         if (!name.starts_with(prefix)) continue;
         if (std::string_view(folder) == "trash") {
@@ -397,6 +402,10 @@ Result<std::string> move_aside(const std::string& path, const std::string& aside
   return to;
 }
 
-Result<std::vector<Finding>> check(const CheckOptions& options) { return Checker(options).run(); }
+Result<std::vector<Finding>> check(const CheckOptions& options) {
+  auto all = options;
+  if (all.volumes.empty()) all.volumes = all.root + "/volumes";
+  return Checker(all).run();
+}
 
 }  // namespace coracle::storage

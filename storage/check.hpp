@@ -21,6 +21,7 @@ struct Finding {
 
 struct CheckOptions {
   std::string root;      // of the store
+  std::string volumes;   // where they lie (storage::Config)
   std::string aside;     // where --repair moves things; made when needed
   bool repair = false;   // no daemon may run
   bool deep = false;     // every blob is read and hashed, not only the small ones

@@ -7,7 +7,8 @@
 namespace coracle::storage {
 
 struct Config {
-  std::string root;  // data-root/storage
+  std::string root;     // data-root/storage
+  std::string volumes;  // data-root/volumes; "": below the root
   std::string
       driver;  // "", auto, overlay, fuse-overlayfs, copy ("overlay2" = overlay, "vfs" = copy)
   std::vector<std::string>

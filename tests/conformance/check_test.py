@@ -95,20 +95,20 @@ class Check(Case):
         self.ok("start", "c1")
 
     def test_volume_record_and_data(self):
-        self.spoil(f"{self.store}/volumes/v1/volume.json")
+        self.spoil(f"{self.daemon.data}/volumes/v1/volume.json")
         self.finds("volume v1: volume.json: ")
         self.mends()
         self.works()
         self.assertEqual(self.run_box("-v", "v1:/data", "--", "cat", "/data/f"), "kept")
         self.daemon.stop()
-        shutil.rmtree(f"{self.store}/volumes/v1/_data")
+        shutil.rmtree(f"{self.daemon.data}/volumes/v1/_data")
         self.finds("volume v1: its data directory is missing")
         self.mends()
         self.works()
         self.ok("start", "-a", "c1")
 
     def test_missing_volume(self):
-        shutil.rmtree(f"{self.store}/volumes/v1")
+        shutil.rmtree(f"{self.daemon.data}/volumes/v1")
         self.finds(f"volume v1: it is missing, and container {self.id[:12]} uses it",
                    "docker volume create v1")
         self.mends()
