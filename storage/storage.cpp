@@ -26,6 +26,7 @@
 #include "engine/base/at.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/path.hpp"
 #include "engine/base/room.hpp"
 #include "storage/archive/peer_stream.hpp"
 #include "storage/content/blob_store.hpp"
@@ -63,7 +64,7 @@ class Store final : public Storage {
         images_(config_.root, blobs_, layers_, trash_),
         writable_(workers, trash_, choice_.driver, config_.root + "/containers",
                   config_.root + "/layers"),
-        volumes_(io, workers, trash_, config_.root + "/volumes"),
+        volumes_(io, workers, trash_, config_.volumes),
         registry_(io, workers, RegistryConfig{config_.mirrors, config_.insecure_registries}, blobs_,
                   layers_, images_, [this] { return sweep_and_tell(); }),
         sweeping_(io),
@@ -409,6 +410,21 @@ Result<UniqueFd> take_lock(const std::string& root) {
               root);
 }
 
+// Until coracle 0.1 volumes lay below the store's root. Containers that run keep theirs: a mount does
+// not mind.
+Result<> move_volumes(const std::string& from, const std::string& to) {
+  if (from == to || !exists(from)) return {};
+  CHECK(make_dirs(to));
+  TRY(const auto names, list_dir(from));
+  for (const auto& name : names) {
+    const auto target = join_path(to, name);
+    if (!exists(target) && ::rename(join_path(from, name).c_str(), target.c_str()) != 0)
+      return sys_error("move the volume {} to {}", name, to);
+  }
+  if (::rmdir(from.c_str()) != 0 && errno != ENOTEMPTY) return sys_error("remove {}", from);
+  return sync_dir(to);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Storage>> Storage::open(asio::io_context& io, Workers& workers,
@@ -416,6 +432,8 @@ Result<std::unique_ptr<Storage>> Storage::open(asio::io_context& io, Workers& wo
   CHECK(make_dirs(config.root, 0700));
   if (::chmod(config.root.c_str(), 0700) != 0) return sys_error("set the mode of {}", config.root);
   TRY(auto lock, take_lock(config.root));
+  if (config.volumes.empty()) config.volumes = config.root + "/volumes";
+  CHECK(move_volumes(config.root + "/volumes", config.volumes));
   TRY(auto choice, choose_driver(config.root, config.driver));
   auto store =
       std::make_unique<Store>(io, workers, std::move(config), std::move(choice), std::move(lock));

@@ -27,6 +27,18 @@ std::vector<std::string> split(std::string_view path) {
   return out;
 }
 
+// errno in place of a descriptor: negative.
+int open_how_it_says(const UniqueFd& dir, const std::string& path, open_how how) {
+  how.flags |= O_CLOEXEC;
+  const std::string name = path.empty() ? "." : path;
+  for (;;) {
+    const long fd = ::syscall(SYS_openat2, dir.get(), name.c_str(), &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    // EAGAIN: something was renamed while the kernel walked a "..".
+    if (errno != EAGAIN && errno != EINTR) return -errno;
+  }
+}
+
 }  // namespace
 
 Result<UniqueFd> open_dir(const std::string& path) {
@@ -38,17 +50,22 @@ Result<UniqueFd> open_dir(const std::string& path) {
 Result<UniqueFd> open_in_root(const UniqueFd& root, const std::string& path, int flags,
                               mode_t mode) {
   open_how how{};
-  how.flags = static_cast<std::uint64_t>(flags | O_CLOEXEC);
+  how.flags = static_cast<std::uint64_t>(flags);
   how.mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? mode : 0;
   how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  const std::string name = path.empty() ? "." : path;
-  for (;;) {
-    const long fd = ::syscall(SYS_openat2, root.get(), name.c_str(), &how, sizeof how);
-    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-    // EAGAIN: something was renamed while the kernel walked a "..".
-    if (errno != EAGAIN && errno != EINTR)
-      return sys_error("open {} in the root file system", path);
-  }
+  const int fd = open_how_it_says(root, path, how);
+  if (fd < 0) return sys_error_of(-fd, "open {} in the root file system", path);
+  return UniqueFd(fd);
+}
+
+Result<UniqueFd> open_beneath(const UniqueFd& base, const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  const int fd = open_how_it_says(base, path, how);
+  if (fd == -EXDEV) return fail_as(EXDEV, "path concatenation escapes the base directory");
+  if (fd < 0) return sys_error_of(-fd, "open {}", path);
+  return UniqueFd(fd);
 }
 
 Result<ParentAndName> open_parent_in_root(const UniqueFd& root, const std::string& path) {

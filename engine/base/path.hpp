@@ -23,6 +23,11 @@ Result<UniqueFd> open_dir(const std::string& path);
 Result<UniqueFd> open_in_root(const UniqueFd& root, const std::string& path, int flags,
                               mode_t mode = 0);
 
+// Opens `path` below `base` (O_PATH) where no link leads out of it, not even to come back.
+//   errors  EXDEV: `path concatenation escapes the base directory`
+//   source  openat2(2), RESOLVE_BENEATH
+Result<UniqueFd> open_beneath(const UniqueFd& base, const std::string& path);
+
 struct ParentAndName {
   UniqueFd parent;   // O_PATH descriptor of the directory that holds it
   std::string name;  // last component, never "", "." or ".."

@@ -46,6 +46,11 @@ Result<BundleJob> bundle_job(const Context& context, const Container& c, Generat
     job.cdi_devices.insert(job.cdi_devices.end(), d.device_ids.begin(), d.device_ids.end());
   job.cdi_directories = context.config.cdi_spec_dirs;
   job.input = std::move(input);
+  const auto& defaults = context.config.defaults;
+  auto& host = job.input.host;
+  if (host.dns.empty()) host.dns = defaults.dns;
+  if (host.dns_options.empty()) host.dns_options = defaults.dns_options;
+  if (host.dns_search.empty()) host.dns_search = defaults.dns_search;
   job.make_sources = sources_to_make(context.config, c.record.mounts);
   job.bundle = context.store.bundle(c.id());
   job.hostname_path = context.store.file(c.id(), "hostname");
@@ -89,21 +94,22 @@ Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job) {
   return std::make_shared<const oci::Spec>(std::move(generated.spec));
 }
 
-Result<> write_hosts(const Store& store, const ContainerTable& table, const Container& c,
-                     const oci::Spec& spec, const netstack::Endpoint& endpoint) {
+Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
+                     const netstack::Endpoint& endpoint) {
   const auto mode = network_mode(c.record.host);
   if (mode.is_container()) return {};
   NetworkFacts facts;
   facts.address = endpoint.address;
   facts.gateway = endpoint.gateway;
+  facts.host_gateway = context.config.defaults.host_gateway;
   facts.host = mode.is_host();
   if (facts.host) {
     if (auto text = read_file("/etc/hosts", kHostFileLimit)) facts.hosts = *std::move(text);
   }
-  const auto path = store.file(c.id(), "hosts");
-  CHECK(write_file_atomic(path,
-                          hosts_text(c.record.config, c.record.host, facts) + link_hosts(table, c),
-                          0644, Durability::unsynced));
+  const auto path = context.store.file(c.id(), "hosts");
+  CHECK(write_file_atomic(
+      path, hosts_text(c.record.config, c.record.host, facts) + link_hosts(context.table, c), 0644,
+      Durability::unsynced));
   return give_to_root(spec.linux, path);
 }
 
@@ -117,6 +123,10 @@ Result<runtime::RootMount> root_mount(const storage::Storage& storage, const Con
   root.work = plan.work;
   root.fuse_program = plan.program;
   root.volatile_upper = c.record.host.auto_remove;
+  // The kernel's mark of an upper directory that was not synced: one that runs again has lost nothing
+  // since, or it would have been removed. See "Volatile mount" of its overlayfs documentation.
+  if (root.volatile_upper && c.state.started_at.ns != 0)
+    CHECK(remove_tree(root.work + "/work/incompat"));
   if (spec.linux.uid_mappings.empty()) return root;
   // The kernel's overlay cannot show other ids than the layers have.
   if (root.type == "overlay") {

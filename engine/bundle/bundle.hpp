@@ -36,8 +36,8 @@ Result<BundleJob> bundle_job(const Context& context, const Container& c, Generat
 
 // Blocks: for a worker. What it answers lacks the seccomp filter and the mounts: it is for exec.
 Result<std::shared_ptr<const oci::Spec>> write_bundle(BundleJob job);
-Result<> write_hosts(const Store& store, const ContainerTable& table, const Container& c,
-                     const oci::Spec& spec, const netstack::Endpoint& endpoint);
+Result<> write_hosts(const Context& context, const Container& c, const oci::Spec& spec,
+                     const netstack::Endpoint& endpoint);
 
 // How the monitor mounts the root.
 //   errors  unsupported: keep-id with a driver that cannot show other ids

@@ -22,7 +22,7 @@ namespace {
 // It is opened by the monitor, when it is mounted; here only for the error.
 Result<> check_subpath(const std::string& mountpoint, const std::string& path) {
   TRY(const auto root, open_dir(mountpoint));
-  const auto inside = open_in_root(root, path, O_PATH);
+  const auto inside = open_beneath(root, path);
   if (!inside && inside.error().code == Errc::not_found)
     return fail_as(ENOENT, "cannot access path {}/{}: no such file or directory", mountpoint, path);
   if (!inside)
@@ -111,7 +111,7 @@ Result<std::vector<ResolvedDevice>> resolve_devices(const HostConfig& host) {
 }
 
 // Another container's first process while it runs, and /proc/PID, by which its namespaces are
-// named.
+// named. Whatever is wrong with the other one, the start is what failed (500), as at Docker.
 struct Other {
   ContainerPtr container;
   ProcessIdentity process;
@@ -120,11 +120,12 @@ struct Other {
 Result<Other> running_other(const ContainerTable& containers, const std::string& ref,
                             const char* what) {
   const auto found = containers.find(ref);
-  if (!found) return std::unexpected(found.error().within("failed to join {} namespace", what));
+  if (!found)
+    return fail(Errc::internal, "failed to join {} namespace: {}", what, found.error().message);
   auto* running = (*found)->running();
   if (running == nullptr || !Pidfd::open(running->identity.init))
-    return fail(Errc::conflict, "failed to join {} namespace: container {} is not running", what,
-                ref);
+    return fail(Errc::internal, "failed to join {} namespace: container {} is not running", what,
+                (*found)->id());
   return Other{*found, running->identity.init};
 }
 
@@ -154,7 +155,7 @@ Result<> join_ipc(const ContainerTable& containers, GenerateInput& in) {
     return {};
   }
   if (kind == Kind::own || kind == Kind::none)
-    return fail(Errc::invalid_argument,
+    return fail(Errc::internal,
                 "failed to join IPC namespace: container {}: non-shareable IPC (hint: use "
                 "IpcMode:shareable for the donor container)",
                 mode.ref);
@@ -171,17 +172,20 @@ Result<GenerateInput> generate_input(const Context& context, const Container& c)
   in.id = c.id();
   in.config = c.record.config;
   in.host = c.record.host;
+  in.gids = context.host.gids;
   TRY(in.mounts, resolve_mounts(context.config, *context.storage, c));
   TRY(in.devices, resolve_devices(c.record.host));
-  in.hosts_path = context.store.file(c.id(), "hosts");
-  in.hostname_path = context.store.file(c.id(), "hostname");
-  in.resolv_conf_path = context.store.file(c.id(), "resolv.conf");
   const auto mode = network_mode(c.record.host);
   if (mode.is_container()) {
-    in.hosts_path = context.store.file(mode.ref, "hosts");
-    in.hostname_path = context.store.file(mode.ref, "hostname");
-    in.resolv_conf_path = context.store.file(mode.ref, "resolv.conf");
+    // It need not have been there when the container was created.
+    TRY(const auto other, context.table.find(mode.ref));
+    if (other->id() == c.id()) return fail(Errc::invalid_argument, "cannot join own network");
+    in.config.hostname = other->record.config.hostname;
   }
+  TRY(const auto etc, etc_paths(context.store, context.table, c));
+  in.hosts_path = etc.hosts;
+  in.hostname_path = etc.hostname;
+  in.resolv_conf_path = etc.resolv_conf;
   in.network_host = mode.is_host();
   in.network_joined = !in.network_host;
   CHECK(join_pids(context.table, in));
@@ -203,6 +207,17 @@ Result<GenerateInput> generate_input(const Context& context, const Container& c)
   in.target = context.host.seccomp;
   in.hard_limits = context.host.hard_limits;
   return in;
+}
+
+Result<EtcPaths> etc_paths(const Store& store, const ContainerTable& containers,
+                           const Container& c) {
+  std::string owner = c.id();
+  if (const auto mode = network_mode(c.record.host); mode.is_container()) {
+    TRY(const auto other, containers.find(mode.ref));
+    owner = other->id();
+  }
+  return EtcPaths{store.file(owner, "hosts"), store.file(owner, "hostname"),
+                  store.file(owner, "resolv.conf")};
 }
 
 Result<std::vector<ResolvedMount>> resolve_mounts(const EngineConfig& config,

@@ -15,6 +15,13 @@ namespace coracle {
 //   errors  conflict: a container whose namespaces are joined does not run; not_found; …
 Result<GenerateInput> generate_input(const Context& context, const Container& c);
 
+// What is bound over /etc/…; with another's network, that one's.   errors  not_found: it is gone
+struct EtcPaths {
+  std::string hosts, hostname, resolv_conf;
+};
+Result<EtcPaths> etc_paths(const Store& store, const ContainerTable& containers,
+                           const Container& c);
+
 // The container's own mounts with their sources, as generate_input() has them.
 Result<std::vector<ResolvedMount>> resolve_mounts(const EngineConfig& config,
                                                   const storage::Storage& storage,

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "engine/base/async/own_thread.hpp"
+#include "engine/base/file.hpp"
 #include "engine/base/path.hpp"
 #include "engine/bundle/spec_input.hpp"
 #include "engine/container/container.hpp"
@@ -26,6 +28,26 @@ struct Viewing {
   ThreadPlaces::Place place;
 };
 
+// What the last start bound over files of /etc; nothing before there was one.
+std::vector<ResolvedMount> etc_mounts(const Context& context, const Container& c) {
+  std::vector<ResolvedMount> out;
+  const auto paths = etc_paths(context.store, context.table, c);
+  if (!paths) return out;
+  for (const auto& [destination, source] :
+       {std::pair{"/etc/hosts", &paths->hosts}, std::pair{"/etc/hostname", &paths->hostname},
+        std::pair{"/etc/resolv.conf", &paths->resolv_conf}}) {
+    const bool covered = std::ranges::any_of(
+        c.record.mounts, [&](const MountRecord& m) { return m.destination == destination; });
+    if (covered || !exists(*source)) continue;
+    ResolvedMount mount;
+    mount.type = "bind";
+    mount.source = *source;
+    mount.destination = destination;
+    out.push_back(std::move(mount));
+  }
+  return out;
+}
+
 Result<RootViewPlan> plan_view(const Context& context, Container& c) {
   RootViewPlan plan;
   if (const auto* running = c.running(); running != nullptr && is_alive(c.status())) {
@@ -38,10 +60,11 @@ Result<RootViewPlan> plan_view(const Context& context, Container& c) {
   plan.root.upper = layer.upper;
   plan.root.work = layer.work;
   plan.root.fuse_program = layer.program;
-  plan.place = context.store.dir(c.id());
+  plan.place = context.store.bundle(c.id());
   if (!c.writable_root) c.writable_root = std::make_shared<WritableRoot>();
   plan.shared = c.writable_root;
   TRY(plan.mounts, resolve_mounts(context.config, *context.storage, c));
+  std::ranges::move(etc_mounts(context, c), std::back_inserter(plan.mounts));
   return plan;
 }
 

@@ -30,7 +30,7 @@ constexpr int kMostLinks = 40;  // as the kernel: path_resolution(7)
 Result<UniqueFd> open_source(const ResolvedMount& m) {
   if (!m.subpath.empty()) {
     TRY(const auto top, open_dir(m.source));
-    return open_in_root(top, m.subpath, O_PATH);
+    return open_beneath(top, m.subpath);
   }
   UniqueFd fd(::open(m.source.c_str(), O_PATH | O_CLOEXEC));
   if (!fd) return sys_error("open {}", m.source);

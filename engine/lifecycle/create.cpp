@@ -47,7 +47,9 @@ PlanWorld Lifecycle::world(const storage::Image& image) const {
   world.image = &image;
   world.network_ids = &networks_.ids();
   world.log = &context_.config.log;
+  world.defaults = context_.config.defaults;
   world.host_name = context_.host.name;
+  world.data_root = context_.config.data_root;
   world.cpus = context_.host.cpus;
   world.seccomp = context_.host.seccomp;
   world.hard_limits = context_.host.hard_limits;
@@ -74,9 +76,6 @@ Task<> Lifecycle::make_volumes(ContainerPtr c, storage::Image image,
       }
     }
     auto volume = co_await volumes_.make(m.name, driver, options, labels);
-    // A 404 is the image's, for the client: it would pull it.
-    if (!volume && volume.error().code == Errc::not_found)
-      co_return std::unexpected(volume.error().as(Errc::invalid_argument));
     CO_CHECK(volume);
     m.name = volume->volume.name;
     m.source = volume->volume.mountpoint;
@@ -167,6 +166,8 @@ Task<Created> Lifecycle::create(CreateRequest request) {
       (void)co_await context_.storage->remove_layer(c->record.mounts[i].layer);
     for (const auto& name : made_volumes) (void)co_await volumes_.discard(name, c->id());
     context_.scope.start("empty trash", empty_trash());
+    // A volume's driver that is not there is told as Docker tells it.
+    if (made.error().code == Errc::not_found) co_return std::unexpected(made.error());
     co_return std::unexpected(made.error().within("create {}", c->name()));
   }
   context_.table.add(c);

@@ -114,7 +114,8 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
   c->state.finished_at = end.finished_at;
   c->state.endpoint.reset();
   if (c->state.health) c->state.health->status = "unhealthy";  // as at Docker: nobody asks it now
-  const bool again = !c->kept_once && plan_restart(*c, ran_ns > kLongRun_ns);
+  const bool kept = c->kept_once;  // a restart takes it away while we wait below
+  const bool again = !kept && plan_restart(*c, ran_ns > kLongRun_ns);
   save(*c);
   (void)fail_point("container.exit.saved");
   auto was = std::exchange(c->held, Idle{});
@@ -142,7 +143,7 @@ Coro<void> Lifecycle::settle(ContainerPtr c, monitor::ExitRecord end, std::uint6
     schedule_restart(c);
     co_return;
   }
-  if (!c->record.host.auto_remove || c->kept_once || c->removing || context_.closing) co_return;
+  if (!c->record.host.auto_remove || kept || c->removing || context_.closing) co_return;
   if (auto removed = co_await remove_now(c, true); !removed)
     log::error("container not removed id={} reason={}", c->id(), removed.error().message);
 }

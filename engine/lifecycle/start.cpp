@@ -30,6 +30,7 @@
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/lifecycle/run_events.hpp"
 #include "engine/lifecycle/start_error.hpp"
+#include "engine/network/links.hpp"
 #include "engine/request/log_options.hpp"
 #include "engine/request/ports.hpp"
 #include "engine/spec/exit_code.hpp"
@@ -84,6 +85,15 @@ Result<CreateMessage> create_message(const Context& context, Container& c, const
     out.fds.push_back(std::move(waiting.client));
   }
   return out;
+}
+
+Coro<void> tell_address(Workers& workers, std::vector<HostsLine> lines) {
+  auto job = [lines = std::move(lines)]() -> Result<> {
+    for (const auto& line : lines) CHECK(write_line(line));
+    return {};
+  };
+  if (const auto told = co_await workers.run(std::move(job)); !told)
+    log::warn("a linked container keeps an old address reason={}", told.error().message);
 }
 
 }  // namespace
@@ -235,7 +245,7 @@ Task<> Lifecycle::join_network(std::shared_ptr<Starting> s) {
 Task<> Lifecycle::launch(std::shared_ptr<Starting> s) {
   const auto& c = s->c;
   CO_CHECK(fail_point("container.start.attached"));
-  CO_CHECK(write_hosts(context_.store, context_.table, *c, *s->spec, s->attachment.endpoint));
+  CO_CHECK(write_hosts(context_, *c, *s->spec, s->attachment.endpoint));
   CO_CHECK(make_dirs(context_.store.run_dir(c->id())));
   ::unlink(context_.store.file(c->id(), monitor::kExitName).c_str());  // of an earlier run
   CO_TRY(auto message, create_message(context_, *c, *s->spec, std::move(s->attachment.netns)));
@@ -281,6 +291,8 @@ void Lifecycle::note_running(Starting& s) {
   announce(*context_.events, *c, "start");
   hooks_.running(c);
   c->changed.notify_all();
+  if (auto lines = lines_about(context_.store, context_.table, *c); !lines.empty())
+    context_.scope.start("tell the address", tell_address(context_.workers, std::move(lines)));
 }
 
 void Lifecycle::listen(const ContainerPtr& c, const std::shared_ptr<MonitorLink>& link) {

@@ -86,6 +86,7 @@ Result<> Container::make_process(const oci::Spec& spec, const UniqueFd& netns) {
   request.root = asked_.root;
   request.netns = netns.get();
   if (!spec.process.terminal) request.stdio = stdio_->theirs();
+  request.docker_files = true;
   request.init_program = asked_.init_program;
   request.seccomp_cache = asked_.seccomp_cache;
   request.joined = asked_.joined;

@@ -1,15 +1,22 @@
 #include "engine/network/links.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <tuple>
 
+#include "engine/base/file.hpp"
+#include "engine/base/text.hpp"
 #include "engine/request/ports.hpp"
 #include "engine/spec/modes.hpp"
 
 namespace coracle {
 namespace {
+
+constexpr std::size_t kHostsLimit = std::size_t{1} << 20;
 
 struct Kept {
   ContainerPtr child;
@@ -30,6 +37,12 @@ std::vector<Kept> links_of(const ContainerTable& containers, const Container& c)
 
 std::string address_of(const Container& c) {
   return is_alive(c.state.status) && c.state.endpoint ? c.state.endpoint->address : std::string();
+}
+
+std::string names_of(const Kept& link) {
+  std::string out = link.alias + " " + link.child->record.config.hostname;
+  if (link.alias != link.child->name()) out += " " + link.child->name();
+  return out;
 }
 
 std::string variable_name(const std::string& alias) {
@@ -107,11 +120,46 @@ std::string link_hosts(const ContainerTable& containers, const Container& c) {
   for (const auto& link : links_of(containers, c)) {
     const auto address = address_of(*link.child);
     if (address.empty()) continue;
-    out += fmt::format("{}\t{} {}", address, link.alias, link.child->record.config.hostname);
-    if (link.alias != link.child->name()) out += " " + link.child->name();
-    out += "\n";
+    out += address + "\t" + names_of(link) + "\n";
   }
   return out;
+}
+
+std::vector<HostsLine> lines_about(const Store& store, const ContainerTable& containers,
+                                   const Container& child) {
+  std::vector<HostsLine> out;
+  const auto address = address_of(child);
+  if (address.empty()) return out;
+  for (const auto& [id, parent] : containers.all()) {
+    if (parent->record.host.links.empty() || !is_alive(parent->state.status)) continue;
+    for (const auto& link : links_of(containers, *parent)) {
+      if (link.child.get() == &child)
+        out.push_back({store.file(id, "hosts"), names_of(link), address});
+    }
+  }
+  return out;
+}
+
+Result<> write_line(const HostsLine& line) {
+  TRY(const auto before, read_file(line.path, kHostsLimit));
+  const std::string now = line.address + "\t" + line.names;
+  std::string after;
+  bool found = false;
+  for (const auto text : split(before, '\n')) {
+    const bool is_it = text.ends_with("\t" + line.names);
+    if (is_it && found) continue;
+    found = found || is_it;
+    after.append(is_it ? std::string_view(now) : text).append("\n");
+  }
+  after.pop_back();  // what stands behind the last line's end is no line
+  if (!found) after += now + "\n";
+  if (after == before) return {};
+  const UniqueFd file(::open(line.path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!file) return sys_error("open {}", line.path);
+  CHECK(write_all(file, after));
+  if (::ftruncate(file.get(), static_cast<off_t>(after.size())) != 0)
+    return sys_error("write {}", line.path);
+  return {};
 }
 
 std::vector<std::string> shown_links(const ContainerTable& containers, const Container& c) {

@@ -16,6 +16,15 @@ namespace coracle {
 Result<std::vector<std::string>> link_env(const ContainerTable& containers, const Container& c);
 // Lines for /etc/hosts; only of those that run.
 std::string link_hosts(const ContainerTable& containers, const Container& c);
+// A line in the hosts file of a container that runs and links to another one, which has started again
+// and has another address.
+struct HostsLine {
+  std::string path, names, address;
+};
+std::vector<HostsLine> lines_about(const Store& store, const ContainerTable& containers,
+                                   const Container& child);
+// Blocking. In place: the file is bound into the container, which may have written to it itself.
+Result<> write_line(const HostsLine& line);
 // "/db:/web/alias"
 std::vector<std::string> shown_links(const ContainerTable& containers, const Container& c);
 

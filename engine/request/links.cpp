@@ -42,9 +42,7 @@ Result<std::vector<std::string>> plan_links(const FindRecord& find, const HostCo
     TRY(const auto link, parse_link(text));
     const auto child = find(link.name);
     if (!child)
-      return std::unexpected(child.error()
-                                 .within("could not get container for {}", link.name)
-                                 .as(Errc::invalid_argument));
+      return std::unexpected(child.error().within("could not get container for {}", link.name));
     if (network_mode((*child)->host).is_host()) return no_links_of_the_host();
     out.push_back((*child)->id + ":" + link.alias);
   }

@@ -73,6 +73,27 @@ Result<> plan_image_mounts(const PlanWorld& world, ContainerRecord& r) {
   return {};
 }
 
+bool is_within(const std::string& path, const std::string& parent) {
+  return path == parent || parent == "/" || path.starts_with(parent + "/");
+}
+
+// A bind that shows the data root follows what is unmounted there: a container that held a mount of
+// another's files would keep those from being removed.
+Result<> let_mounts_go(const std::string& data_root, std::vector<MountRecord>& mounts) {
+  for (auto& m : mounts) {
+    const bool shows = is_within(m.source, data_root) || is_within(data_root, m.source);
+    if (m.type != MountType::bind || data_root.empty() || !shows) continue;
+    if (m.propagation.empty()) m.propagation = "rslave";
+    if (m.propagation != "rslave" && m.propagation != "rshared")
+      return fail(Errc::invalid_argument,
+                  "invalid mount config: must use either propagation mode \"rslave\" or "
+                  "\"rshared\" when mount source is within the daemon root, daemon root: "
+                  "\"{}\", bind mount source: \"{}\", propagation: \"{}\"",
+                  data_root, m.source, m.propagation);
+  }
+  return {};
+}
+
 void warn_of_propagation(const std::vector<MountRecord>& mounts,
                          std::vector<std::string>& warnings) {
   for (const auto& m : mounts) {
@@ -108,9 +129,10 @@ Result<> decide_network(const PlanWorld& world, ContainerRecord& r) {
   }
   const auto mode = network_mode(r.host);
   if (mode.is_container()) {
-    TRY(const auto* other, world.container(mode.ref));
-    text = text_of_joined(other->id);
-    r.config.hostname = other->config.hostname;
+    // One that is not there is missed by the start.
+    const auto other = world.container(mode.ref);
+    if (other) text = text_of_joined((*other)->id);
+    r.config.hostname = other ? (*other)->config.hostname : short_id(r.id);
   } else if (r.config.hostname.empty()) {
     const bool hosts_own = mode.is_host() || has_host_uts(r.host);
     r.config.hostname = hosts_own ? world.host_name : short_id(r.id);
@@ -124,11 +146,7 @@ Result<> check_joined(const PlanWorld& world, const HostConfig& host) {
   std::vector<std::string> refs;
   if (auto ipc = ipc_mode(host); ipc.kind == IpcMode::Kind::container) refs.push_back(ipc.ref);
   if (auto pid = pid_mode(host); pid.kind == PidMode::Kind::container) refs.push_back(pid.ref);
-  for (const auto& ref : refs) {
-    // Not 404: clients would take it for the image's, and pull.
-    if (auto found = world.container(ref); !found)
-      return std::unexpected(found.error().as(Errc::invalid_argument));
-  }
+  for (const auto& ref : refs) CHECK(world.container(ref));
   return {};
 }
 
@@ -148,9 +166,7 @@ void append(std::vector<std::string>& all, std::vector<std::string> more) {
   std::ranges::move(more, std::back_inserter(all));
 }
 
-}  // namespace
-
-Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& world) {
+Result<Planned> plan(const CreateRequest& request, const PlanWorld& world) {
   const auto config = without_echoes(world, request);
   auto host = request.host;
   host.log_config = with_default_log(std::move(host.log_config), *world.log);
@@ -161,7 +177,7 @@ Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& wo
   r.created = world.now;
   r.image_id = world.image->id;
   TRY(r.config, with_image_defaults(config, world.image->config));
-  r.host = with_defaults(std::move(host));
+  r.host = with_defaults(std::move(host), world.defaults);
   TRY(const auto security, parse_security_options(r.host.security_opt));
   if (!security.userns.empty()) r.host.userns_mode = security.userns;
   CHECK(decide_network(world, r));
@@ -171,6 +187,7 @@ Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& wo
   TRY(auto inherited, volumes_from(world.container, r.host.volumes_from));
   TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));
   CHECK(plan_image_mounts(world, r));
+  CHECK(let_mounts_go(world.data_root, r.mounts));
   warn_of_propagation(r.mounts, out.warnings);
   append(out.warnings, discard_limits(r.host));
   append(out.warnings, other_warnings(r.config, r.host));
@@ -178,6 +195,16 @@ Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& wo
   TRY(auto warnings, try_to_generate(world, r));
   append(out.warnings, std::move(warnings));
   return out;
+}
+
+}  // namespace
+
+Result<Planned> plan_container(const CreateRequest& request, const PlanWorld& world) {
+  auto planned = plan(request, world);
+  // A 404 is the container's image's, for the clients: they would pull it.
+  if (!planned && planned.error().code == Errc::not_found)
+    return std::unexpected(planned.error().as(Errc::invalid_argument));
+  return planned;
 }
 
 }  // namespace coracle

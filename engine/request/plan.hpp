@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/container/record.hpp"
+#include "engine/face/config.hpp"
 #include "engine/face/create.hpp"
 #include "engine/request/links.hpp"
 #include "engine/spec/seccomp_profile.hpp"
@@ -22,7 +23,9 @@ struct PlanWorld {
   const storage::Image* image = nullptr;
   const std::map<std::string, std::string>* network_ids = nullptr;  // name -> id
   const LogConfig* log = nullptr;                                   // the daemon's
+  ContainerDefaults defaults;
   std::string host_name;
+  std::string data_root;
   std::int32_t cpus = 1;
   SeccompTarget seccomp;
   std::map<std::string, std::uint64_t> hard_limits;  // "RLIMIT_NOFILE"

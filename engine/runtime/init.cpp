@@ -22,6 +22,7 @@
 #include "engine/base/path.hpp"
 #include "engine/runtime/exec_program.hpp"
 #include "engine/runtime/foreign_procfs.hpp"
+#include "engine/runtime/mounts/docker_files.hpp"
 #include "engine/runtime/mounts/root_file_system.hpp"
 #include "engine/runtime/mounts/rootfs.hpp"
 #include "engine/runtime/report.hpp"
@@ -190,6 +191,7 @@ Result<Prepared> set_up(InitInput& in) {
   TRY(const auto root, mount_root(request.root, in.root_path, std::move(in.fuse_root),
                                   in.plan.root_propagation == MS_SHARED));
   TRY(const auto read_only, mount_all(in.plan, root, std::move(in.mounts)));
+  if (request.docker_files) make_docker_files(root);
   if (!request.init_program.empty()) CHECK(bind_file(root, request.init_program, kDockerInit));
   UniqueFd slave;
   if (spec.process.terminal) {

@@ -42,6 +42,7 @@ struct LaunchRequest {
   RootMount root;
   int netns = -1;  // borrowed: the network namespace to enter; -1: as the spec says
   Stdio stdio;
+  bool docker_files = false;  // /.dockerenv and /etc/mtab (mounts/docker_files)
   std::string init_program;   // --init: coracle-init on this host, bound over /sbin/docker-init
   std::string seccomp_cache;  // directory of compiled filters by digest; "": compile each time
   // Processes whose namespaces (or files) the spec names by /proc/PID: they must live until all of

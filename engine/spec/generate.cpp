@@ -175,10 +175,10 @@ Result<> fill_sysctls(const GenerateInput& in, oci::Linux& linux) {
   const bool own_network = !in.network_host && in.network_path.empty();
   // An ordinary user of the image may listen on port 80, as at Docker since 20.10.
   if (own_network) linux.sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
-  // In a user namespace below the network's there is no right to open raw sockets: ping uses its
-  // own.
-  if (own_network && !in.gid_map.empty()) {
-    std::uint32_t ids = 0;
+  // And send pings: of raw sockets it has no right, and in a user namespace below the network's root
+  // has none either.
+  if (own_network) {
+    std::uint32_t ids = in.gids;
     for (const auto& m : in.gid_map) ids = std::max(ids, m.host_id + m.size);
     linux.sysctl["net.ipv4.ping_group_range"] = fmt::format("0 {}", ids - 1);
   }

@@ -49,6 +49,7 @@ struct GenerateInput {
   std::string pid_path, ipc_path, uts_path;  // namespaces of another container; else ""
   // keep-id: the container's user namespace (spec/keep_id.hpp); empty: ours
   std::vector<oci::IdMapping> uid_map, gid_map;
+  std::uint32_t gids = 1;                // as many there are in our user namespace
   std::vector<ProcessIdentity> joined;   // the processes whose namespaces those are
   std::vector<oci::Mount> more_mounts;   // as they are: of CDI devices
   std::vector<std::uint32_t> more_gids;  // of CDI devices

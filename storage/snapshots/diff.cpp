@@ -22,17 +22,25 @@ constexpr std::string_view kWhiteoutPrefix = ".wh.";
 constexpr unsigned char kMissing = 255;  // no DT_…: it is not in this directory
 
 // What starting a container makes in its root, as the layer below Docker's containers has it: these
-// directories, and these files when they are empty.
+// directories, these files when they are empty, and a link.
 bool is_engines_file(const std::string& path) {
   static constexpr std::array<std::string_view, 5> kFiles{
       ".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"};
   return std::ranges::find(kFiles, path) != kFiles.end();
 }
 
-bool made_by_engine(const std::string& path, const struct stat& st) {
+std::string link_text(const UniqueFd& parent, const std::string& name) {
+  std::array<char, 4096> text{};
+  const auto n = at::read_link(parent, name, text.data(), text.size());
+  return n < 0 ? std::string() : std::string(text.data(), static_cast<std::size_t>(n));
+}
+
+bool made_by_engine(const UniqueFd& parent, const std::string& name, const std::string& path,
+                    const struct stat& st) {
   static constexpr std::array<std::string_view, 6> kDirectories{"dev",     "dev/mqueue", "dev/pts",
                                                                 "dev/shm", "proc",       "sys"};
   if (S_ISDIR(st.st_mode)) return std::ranges::find(kDirectories, path) != kDirectories.end();
+  if (S_ISLNK(st.st_mode)) return path == "etc/mtab" && link_text(parent, name) == "/proc/mounts";
   return S_ISREG(st.st_mode) && st.st_size == 0 && is_engines_file(path);
 }
 
@@ -47,12 +55,6 @@ bool same_time(const timespec& a, const timespec& b) {
 
 bool same_owner_and_mode(const struct stat& a, const struct stat& b) {
   return a.st_mode == b.st_mode && a.st_uid == b.st_uid && a.st_gid == b.st_gid;
-}
-
-std::string link_text(const UniqueFd& parent, const std::string& name) {
-  std::array<char, 4096> text{};
-  const auto n = at::read_link(parent, name, text.data(), text.size());
-  return n < 0 ? std::string() : std::string(text.data(), static_cast<std::size_t>(n));
 }
 
 // The first tree of the way is the writable layer, the others are the image's layers. Directories
@@ -224,7 +226,7 @@ class DiffWalk : public Visitor {
     MergedChild* was = old && (!here().opaque || deletions_below_) ? &*old : nullptr;
     entry.kind = was == nullptr ? DiffKind::added : DiffKind::modified;
     if (S_ISDIR(entry.st.st_mode)) return sub_directory(std::move(entry), was);
-    const bool same = was == nullptr ? made_by_engine(entry.path, entry.st)
+    const bool same = was == nullptr ? made_by_engine(*dir, name, entry.path, entry.st)
                                      : source_.upper.empty() && same_file(entry, *was);
     if (!same) CHECK(tell(entry));
     return false;
@@ -264,7 +266,7 @@ class DiffWalk : public Visitor {
   // Of a directory by itself, whatever is in it.
   [[nodiscard]] static bool has_changed(const DiffEntry& entry, const MergedChild* was,
                                         const UniqueFd& dir) {
-    if (was == nullptr) return !made_by_engine(entry.path, entry.st);
+    if (was == nullptr) return !made_by_engine(dir, "", entry.path, entry.st);
     if (!was->is_directory() || entry.opaque) return true;
     if (!same_owner_and_mode(entry.st, was->st)) return true;
     if (same_time(entry.st.st_mtim, was->st.st_mtim)) return false;
@@ -275,10 +277,10 @@ class DiffWalk : public Visitor {
   static bool holds_engine_files(const std::string& path, const UniqueFd& dir) {
     const auto has = [&](const char* name) {
       struct stat st {};
-      return at::look(dir, name, st) == 0 && made_by_engine(path + "/" + name, st);
+      return at::look(dir, name, st) == 0 && made_by_engine(dir, name, path + "/" + name, st);
     };
     if (path == "dev") return has("console") || has("mqueue") || has("pts") || has("shm");
-    return path == "etc" && (has("hostname") || has("hosts") || has("resolv.conf"));
+    return path == "etc" && (has("hostname") || has("hosts") || has("resolv.conf") || has("mtab"));
   }
 
   bool same_file(const DiffEntry& now, const MergedChild& was) const {

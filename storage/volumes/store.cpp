@@ -108,17 +108,14 @@ Result<> look_at_device(const std::string& dir, const VolumeMount& what) {
                       what.device, dir, flags);
 }
 
-// The directory to fill: the volume's, or one below it that no link leads out of; nothing when
-// that is a file.
+// The directory to fill: the volume's, or one below it that no link leads out of. Nothing when that
+// is a file, or cannot be opened, which the start will tell.
 Result<UniqueFd> open_target(const Fill& fill) {
   TRY(auto root, open_dir(fill.data));
   if (fill.subpath.empty()) return root;
-  auto inside = open_in_root(root, fill.subpath, O_PATH);
-  if (!inside && inside.error().sys == ENOENT)
-    return fail_as(ENOENT, "cannot access path {}/{}: no such file or directory", fill.data,
-                   fill.subpath);
+  auto inside = open_beneath(root, fill.subpath);
   struct stat st {};
-  if (inside && ::fstat(inside->get(), &st) == 0 && !S_ISDIR(st.st_mode)) return UniqueFd{};
+  if (!inside || (::fstat(inside->get(), &st) == 0 && !S_ISDIR(st.st_mode))) return UniqueFd{};
   return inside;
 }
 

@@ -114,6 +114,13 @@ class Copy(Case):
                 self.ok("cp", f"{name}:/root/new/.", self.path(f"in-{name}"))
                 self.assertEqual(self.read(f"in-{name}/a"), "1")
 
+    def test_the_names_of_the_network_of_one_that_rests(self):
+        self.ok("run", "--name", "ended", "--hostname", "its-name", "--add-host", "far:10.9.8.7", "busybox", "true")
+        for path, text in (("hostname", "its-name\n"), ("hosts", "10.9.8.7\tfar\n"), ("resolv.conf", "nameserver")):
+            got = self.docker("cp", f"ended:/etc/{path}", "-")
+            with tarfile.open(fileobj=io.BytesIO(got.out_bytes)) as tar:
+                self.assertIn(text, tar.extractfile(path).read().decode())
+
     def test_tar_streams(self):
         data = tar_of([("s/", "d", ""), ("s/x", "f", "streamed")])
         for name in self.states():

@@ -54,6 +54,15 @@ class Life(Case):
         status, _, _ = self.daemon.request("POST", "/containers/r1/start")
         self.assertEqual(status, 304)
 
+    def test_a_restart_keeps_a_container_that_goes_at_its_end(self):
+        self.ok("run", "-d", "--rm", "--name", "short", "-v", "/anonymous", "busybox", "sleep", "1000")
+        for _ in range(5):
+            before = self.inspect("short", "State.Pid")
+            self.ok("restart", "-t", "0", "short")
+            self.assertNotEqual(self.inspect("short", "State.Pid"), before)
+        self.ok("stop", "-t", "0", "short")
+        wait_until(lambda: not self.ok("ps", "-aq"), what="it has gone")
+
     def test_files_of_a_container_stay_over_its_restart(self):
         self.ok("run", "--name", "keep", "busybox", "sh", "-c", "date > /kept")
         self.ok("start", "-a", "keep")

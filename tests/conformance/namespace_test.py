@@ -58,11 +58,24 @@ class Namespaces(Case):
                           self.fails(125, "run", "--rm", flag, "container:nosuch", "busybox", "true"))
             self.ok("create", "--name", "stopped", "busybox")
             err = self.fails(125, "run", "--rm", flag, "container:stopped", "busybox", "true")
-            self.assertIn(f"failed to join {what} namespace: container stopped is not running", err)
+            stopped = self.inspect("stopped", "Id")
+            self.assertIn(f"failed to join {what} namespace: container {stopped} is not running", err)
             self.ok("rm", "stopped")
         err = self.fails(125, "run", "--rm", "--ipc", "container:donor", "busybox", "true")
         self.assertIn("container donor: non-shareable IPC (hint: use IpcMode:shareable for the donor "
                       "container)", err)
+        # A 404 at create would let the CLI pull the image that is there.
+        for flags in (("--volumes-from", "nosuch"), ("--link", "nosuch:x"), ("--pid", "container:nosuch")):
+            err = self.fails(125, "run", "--rm", *flags, "busybox", "true")
+            self.assertIn("No such container: nosuch", err)
+            self.assertNotIn("Unable to find image", err)
+        # The network of one that comes later; the start is what fails.
+        self.ok("create", "--name", "early", "--network", "container:late", "busybox", "hostname")
+        self.assertIn("No such container: late", self.fails(1, "start", "early"))
+        self.ok("run", "-d", "--name", "late", "--hostname", "of-late", "busybox", "sleep", "1000")
+        self.assertEqual(self.ok("start", "-a", "early"), "of-late")
+        self.ok("create", "--name", "own", "--network", "container:own", "busybox")
+        self.assertIn("cannot join own network", self.fails(1, "start", "own"))
         self.ok("create", "--name", "stopped", "busybox")
         err = self.fails(125, "run", "--rm", "--network", "container:stopped", "busybox", "true")
         self.assertIn("cannot join network namespace of a non running container: container stopped is "
@@ -150,6 +163,22 @@ class Namespaces(Case):
         self.ok("stop", "-t", "0", "db")
         err = self.fails(1, "start", "again")
         self.assertIn("Cannot link to a non running container: /db AS /again/the-db", err)
+
+    def test_a_link_follows_an_address_that_changes(self):
+        self.ok("run", "-d", "--name", "db", "busybox", "sleep", "1000")
+        self.ok("run", "-d", "--name", "web", "--link", "db:store", "busybox", "sleep", "1000")
+        self.ok("exec", "web", "sh", "-c", "echo 10.1.1.1 own >> /etc/hosts")
+        before = self.inspect("db", "NetworkSettings.IPAddress")
+        self.ok("stop", "-t", "0", "db")
+        self.ok("run", "-d", "--name", "between", "busybox", "sleep", "1000")  # takes the address, or not
+        self.ok("start", "db")
+        now = self.inspect("db", "NetworkSettings.IPAddress")
+        wait_until(lambda: f"{now}\tstore " in self.ok("exec", "web", "cat", "/etc/hosts"), what="told")
+        hosts = self.ok("exec", "web", "cat", "/etc/hosts")
+        self.assertEqual(hosts.count("store"), 1, hosts)
+        self.assertTrue(hosts.endswith("10.1.1.1 own"), hosts)
+        if now != before:
+            self.assertNotIn(before + "\t", hosts)
 
     def test_errors_of_links(self):
         err = self.fails(1, "create", "--link", "nosuch:x", "busybox")

@@ -95,6 +95,27 @@ class Run(Case):
         self.assertEqual(self.run_box("--read-only", "--", "sh", "-c", "touch /dev/shm/x; echo $?"),
                          "0")
 
+    def test_what_programs_look_for_in_a_container(self):
+        self.ok("run", "--name", "marks", "busybox", "sh", "-c",
+                "stat -c '%s %a' /.dockerenv; readlink /etc/mtab; grep -c ' / ' /etc/mtab")
+        self.assertEqual(self.ok("logs", "marks"), "0 755\n/proc/mounts\n1")
+        self.assertEqual(self.ok("diff", "marks"), "")
+        self.ok("start", "-a", "marks")  # they are there already
+
+    def test_an_ordinary_user_may_ping(self):
+        low, high = self.run_box("--", "cat", "/proc/sys/net/ipv4/ping_group_range").split()
+        self.assertEqual(low, "0")
+        self.assertGreaterEqual(int(high), 65535)
+
+    def test_a_tmpfs_where_the_image_has_nothing_is_open_to_all(self):
+        for flags in (("--tmpfs", "/new/place"), ("--mount", "type=tmpfs,dst=/new/place")):
+            self.ok("run", "--name", "open", *flags, "busybox", "stat", "-c", "%a", "/new/place")
+            self.ok("start", "open")
+            self.assertEqual(self.ok("wait", "open"), "0")
+            self.assertEqual(self.ok("logs", "open"), "1777\n1777")
+            self.ok("rm", "open")
+        self.assertEqual(self.run_box("--tmpfs", "/etc", "--", "stat", "-c", "%a", "/etc"), "755")
+
     def test_shm_size(self):
         self.assertEqual(self.run_box("--", "sh", "-c", "grep ' /dev/shm ' /proc/mounts | "
                                       "grep -o size=[0-9]*k"), "size=65536k")

@@ -42,6 +42,10 @@ class Userland(Case):
                               "if /^eth0\\s+00000000\\s+(\\w+)/' /proc/net/route")
         self.assertIn("1 received", self.debian("ping", "-c", "1", "-W", "60", gateway))
 
+    def test_ping_of_an_ordinary_user(self):
+        self.assertIn("1 received", self.ok("run", "--rm", "-u", "1000:1000", "--security-opt", "no-new-privileges",
+                                            self.image, "ping", "-c", "1", "-W", "60", "127.0.0.1"))
+
     def test_owners_are_those_of_the_archive(self):
         self.assertEqual(self.debian("stat", "-c", "%U %G %a", "/etc/shadow", "/usr/bin/su"),
                          "root shadow 640\nroot root 4755")

@@ -8,9 +8,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/at.hpp"
 #include "engine/base/path.hpp"
 #include "engine/runtime/mounts/copy_up.hpp"
 #include "engine/runtime/mounts/devices.hpp"
@@ -22,6 +24,7 @@ namespace coracle::runtime {
 namespace {
 
 constexpr std::uint64_t kPrivate = MS_PRIVATE;
+constexpr mode_t kOpenToAll = 01777;
 
 bool refused(const Error& e) { return e.sys == EPERM || e.sys == EACCES || e.sys == EBUSY; }
 
@@ -61,15 +64,27 @@ Result<UniqueFd> make_devpts(const PlannedMount& m) {
   return make_file_system("devpts", m.source, data, m.change.set);
 }
 
+bool has_mode(const PlannedMount& m) {
+  return std::ranges::any_of(m.data, [](const FsOption& o) { return o.key == "mode"; });
+}
+
+// The place of a tmpfs without a mode: a directory that the image lacks is everybody's, as a tmpfs
+// is by itself, and is so at the next start.
+Result<UniqueFd> tmpfs_place(const PlannedMount& m, const UniqueFd& root) {
+  const bool is_new = !open_in_root(root, m.destination, O_PATH);
+  TRY(auto place, mount_point(root, m.destination, PlaceKind::directory));
+  if (const auto readable = is_new ? at::reopen(place) : UniqueFd{}; readable)
+    ::fchmod(readable.get(), kOpenToAll);
+  return place;
+}
+
 // A tmpfs takes the mode of the directory it covers, unless it was given one. As runc does.
 Result<UniqueFd> make_tmpfs(const PlannedMount& m, const UniqueFd& place, bool& read_only_later) {
   const std::uint64_t attributes = m.change.set & ~std::uint64_t{MOUNT_ATTR_RDONLY};
   read_only_later = m.read_only();
   auto data = m.data;
-  bool has_mode = false;
-  for (const auto& o : data) has_mode = has_mode || o.key == "mode";
   struct stat st {};
-  if (!has_mode && ::fstat(place.get(), &st) == 0)
+  if (!has_mode(m) && ::fstat(place.get(), &st) == 0)
     data.push_back({"mode", fmt::format("{:o}", st.st_mode & ALLPERMS)});
   TRY(auto mount,
       make_file_system("tmpfs", m.source.empty() ? "tmpfs" : m.source, data, attributes));
@@ -88,7 +103,7 @@ Result<UniqueFd> clone_source(const PlannedMount& m) {
   const Depth depth = m.recursive ? Depth::recursive : Depth::one;
   if (m.subpath.empty()) return clone_mount(m.source, depth);
   TRY(const auto top, open_dir(m.source));
-  auto inside = open_in_root(top, m.subpath, O_PATH);
+  auto inside = open_beneath(top, m.subpath);
   if (!inside) return std::unexpected(inside.error().within("cannot access path {}", m.subpath));
   return clone_mount(*inside, depth);
 }
@@ -174,7 +189,7 @@ Result<PlaceKind> place_kind(const PlannedMount& m) {
   struct stat st {};
   if (!m.subpath.empty()) {
     TRY(const auto top, open_dir(m.source));
-    auto inside = open_in_root(top, m.subpath, O_PATH);
+    auto inside = open_beneath(top, m.subpath);
     if (!inside) return std::unexpected(inside.error().within("cannot access path {}", m.subpath));
     return kind_of(*inside);
   }
@@ -201,7 +216,8 @@ Result<> mount_one(const PlannedMount& m, const UniqueFd& root, MadeBefore& made
     TRY(kind, place_kind(m));
   }
   CHECK(check_mount_point(m, root));
-  TRY(const auto place, mount_point(root, m.destination, kind));
+  TRY(const auto place, m.type == "tmpfs" && !has_mode(m) ? tmpfs_place(m, root)
+                                                          : mount_point(root, m.destination, kind));
   bool read_only_later = false;
   CHECK(check_mount_place(m, root, place));
   CHECK(fits(place, kind));

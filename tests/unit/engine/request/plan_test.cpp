@@ -102,6 +102,33 @@ TEST_F(Plan, AMissingOtherIsNo404) {
   request_.host.pid_mode.clear();
   request_.host.ipc_mode = "container:gone";
   EXPECT_EQ(Errc::invalid_argument, refused().code);
+  request_.host.ipc_mode.clear();
+  request_.host.volumes_from = {"gone"};
+  EXPECT_EQ(Errc::invalid_argument, refused().code);
+  // The network of one that may come later.
+  request_.host.volumes_from.clear();
+  request_.host.network_mode = "container:gone";
+  const auto planned = plan();
+  ASSERT_TRUE(planned) << planned.error().message;
+  EXPECT_EQ("container:gone", planned->record.host.network_mode);
+}
+
+TEST_F(Plan, ABindThatShowsTheDataRootFollowsItsUnmounts) {
+  world_.data_root = "/home/me/.local/share/coracle";
+  for (const std::string source : {"/", "/home/me", "/home/me/.local/share/coracle/volumes"}) {
+    request_.host.binds = {source + ":/x"};
+    const auto planned = plan();
+    ASSERT_TRUE(planned) << planned.error().message;
+    EXPECT_EQ("rslave", planned->record.mounts[0].propagation) << source;
+    request_.host.binds = {source + ":/x:rshared"};
+    EXPECT_TRUE(plan());
+    request_.host.binds = {source + ":/x:private"};
+    EXPECT_THAT(refused().message, HasSubstr("must use either propagation mode"));
+  }
+  request_.host.binds = {"/home/me/.local/share/coracle2:/x"};
+  const auto planned = plan();
+  ASSERT_TRUE(planned) << planned.error().message;
+  EXPECT_EQ("", planned->record.mounts[0].propagation);
 }
 
 TEST_F(Plan, LinksAreKeptByIdAndNotThroughTheHostsNetwork) {
@@ -128,6 +155,7 @@ TEST_F(Plan, MountsOfImagesGetALayerOfTheirOwn) {
   EXPECT_EQ("sha256:1", planned->record.mounts[0].image_id);
   request_.host.mounts[0].source = "nothing";
   EXPECT_EQ("No such image: nothing", refused().message);
+  EXPECT_EQ(Errc::invalid_argument, refused().code) << "a 404 is the container's image's";
 }
 
 TEST_F(Plan, WhatCannotBeKeptIsSaid) {
