@@ -117,10 +117,10 @@ Task<Reply> load_images(Api& api, CallPtr call) {
 }
 
 Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
-  for (const auto& name : names) CO_CHECK(api.engine.images().find(name));
-  ArchiveOperation operation = [&images = api.engine.images(), names](UniqueFd to,
+  CO_TRY(auto found, api.engine.images().names_to_save(names));
+  ArchiveOperation operation = [&images = api.engine.images(), found](UniqueFd to,
                                                                       const HeadSink&) {
-    return images.save(names, std::move(to));
+    return images.save(found, std::move(to));
   };
   co_return co_await send_archive(call, api.io, std::move(operation));
 }

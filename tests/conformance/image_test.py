@@ -196,6 +196,26 @@ class Images(Case):
         self.assertEqual((before["Id"], before["RootFS"]), (after["Id"], after["RootFS"]))
         self.ok("rmi", "saved:1")
 
+    def test_save_of_a_repository_takes_all_its_tags(self):
+        self.ok("import", busybox_tar(), "whole:1")
+        self.ok("import", "-c", "ENV A=1", busybox_tar(), "whole:two")
+        self.ok("tag", "whole:1", "whole:three")
+        self.ok("tag", "busybox", "wholes:1")
+        every = ["whole:1", "whole:three", "whole:two"]
+        # `docker save A B` asks for several names at once, `docker save A` for one.
+        for names, wanted in ((["whole"], every), (["whole", "wholes:1"], [*every, "wholes:1"])):
+            r = self.docker("save", *names)
+            with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
+                manifest = json.load(t.extractfile("manifest.json"))
+            self.assertEqual(sorted(tag for m in manifest for tag in m["RepoTags"]), wanted)
+        ids = {name: self.ok("image", "inspect", "-f", "{{.Id}}", name) for name in every}
+        self.ok("rmi", *every, "wholes:1")
+        self.ok("load", input=r.out_bytes)
+        for name in every:
+            self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", name), ids[name])
+        self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
+        self.ok("rmi", *every, "wholes:1")
+
     def test_load_with_whiteouts(self):
         """Upper layers take away what lower ones had."""
         path = f"{self.folder.name}/white.tar"

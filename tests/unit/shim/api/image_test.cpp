@@ -159,6 +159,15 @@ TEST_F(Images, SaveStreamsAnArchive) {
   EXPECT_EQ(ask("GET", "/images/none/get").status, 404);
 }
 
+TEST_F(Images, SaveTakesAllTagsOfARepositoryOnBothRoutes) {
+  engine().images().repositories["box"] = {"box:1", "box:2"};
+  EXPECT_EQ(ask("GET", "/images/box/get").status, 200);
+  EXPECT_EQ(engine().images().last_saved, (std::vector<std::string>{"box:1", "box:2"}));
+  EXPECT_EQ(ask("GET", "/images/get?names=busybox:1&names=box").status, 200);
+  EXPECT_EQ(engine().images().last_saved,
+            (std::vector<std::string>{"busybox:1", "box:1", "box:2"}));
+}
+
 TEST_F(Images, AClientThatLeavesEndsTheSave) {
   engine().images().save_bytes = 50'000'000;
   auto client = connect();
