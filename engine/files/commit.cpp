@@ -61,7 +61,8 @@ std::string mark_of(const Store& store, const Container& c) {
   return store.run_dir(c.id()) + "/" + kPausedByCommitName;
 }
 
-// Whether the container has been paused for it.
+// Whether the container has been paused for it. As at Docker, what cannot be paused is committed as
+// it is: most often it is just ending, which its monitor knows before we do.
 Task<bool> freeze(const Store& store, Lifecycle& life, ContainerPtr c, bool wanted) {
   if (!wanted || c->status() != Status::running) co_return false;
   const auto mark = mark_of(store, *c);
@@ -69,7 +70,8 @@ Task<bool> freeze(const Store& store, Lifecycle& life, ContainerPtr c, bool want
   const auto paused = co_await life.pause(c);
   if (paused) co_return true;
   ::unlink(mark.c_str());
-  if (c->status() == Status::running) co_return std::unexpected(paused.error());
+  if (c->status() == Status::running)
+    log::info("not paused for a commit id={} reason={}", c->id(), paused.error().message);
   co_return false;
 }
 

@@ -115,6 +115,17 @@ class Commit(Case):
         self.ok("rmi", "live:1")
         self.assertEqual(self.ok("run", "--rm", "live:2", "sh", "-c", "cat /root/*"), "2\n3")
 
+    def test_a_container_that_is_just_ending(self):
+        # What it runs ends somewhere between start's answer and the pause of the commit.
+        for i in range(25):
+            status, _, made = self.daemon.request("POST", "/containers/create",
+                                                  {"Image": "busybox", "Cmd": ["touch", "/root/new"]})
+            self.assertEqual(status, 201, made)
+            self.assertEqual(self.daemon.request("POST", f"/containers/{made['Id']}/start")[0], 204)
+            status, _, answer = self.daemon.request("POST", f"/commit?container={made['Id']}&repo=ending&tag={i}")
+            self.assertEqual(status, 201, answer)
+            self.assertIn(self.inspect(made["Id"], "State.Status"), ("running", "exited"))
+
     def test_a_daemon_that_ends_meanwhile_leaves_no_container_paused(self):
         self.daemon.stop()
         self.daemon.start(env={"CORACLE_FAIL": "commit.staged:kill"})
