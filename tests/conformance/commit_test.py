@@ -81,6 +81,17 @@ class Commit(Case):
         self.assertEqual((list(c["Volumes"]), c["OnBuild"]), (["/v"], ["RUN true"]))
         self.assertEqual((c["StopSignal"], c["Healthcheck"]["Interval"]), ("SIGINT", 5000000000))
 
+    def test_changes_are_lines_of_a_dockerfile(self):
+        self.ok("create", "--name", "l1", "-e", "FROM_RUN=1", "busybox", "sh")
+        self.ok("commit", "-c", "ENV A=$PATH B=${FROM_RUN:-no}", "-c", "ENV C=$A:/more\nLABEL l=$B\n# none\nUSER web",
+                "l1", "lines:1")
+        c = self.inspect("lines:1", "Config")
+        path = "/bin:/usr/bin:/sbin"
+        for variable in (f"A={path}", "B=1", f"C={path}:/more"):
+            self.assertIn(variable, c["Env"])
+        self.assertEqual((c["Labels"], c["User"]), ({"l": "1"}, "web"))
+        self.assertIn("RUN is not a valid change command", self.fails(1, "commit", "-c", "ENV X=1\nRUN true", "l1"))
+
     def test_the_body_is_a_configuration(self):
         self.ok("create", "--name", "b1", "-e", "X=1", "busybox", "sh")
         status, _, answer = self.daemon.request("POST", "/commit?container=b1&repo=body&tag=1",
