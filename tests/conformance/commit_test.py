@@ -3,10 +3,11 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 import threading
 import time
 
-from harness import Case, main, wait_until
+from harness import Case, busybox_tar, main, wait_until
 
 
 class Commit(Case):
@@ -100,6 +101,29 @@ class Commit(Case):
         c = self.inspect("body:1", "Config")
         self.assertEqual((c["Cmd"], c["Env"][:2]), (["true"], ["X=2", "Y=3"]))
         self.assertIn("PATH=/bin:/usr/bin:/sbin", c["Env"])
+
+    def test_the_root_directory(self):
+        """An image's tar may say what it likes of "/"; what a container made of its own is kept."""
+        for mode in (0o700, 0o555, 0o777):
+            with tempfile.TemporaryFile() as f:
+                with tarfile.open(busybox_tar()) as old, tarfile.open(fileobj=f, mode="w") as new:
+                    for m in old:
+                        if m.name in (".", "./"):
+                            m.mode, m.uid, m.gid = mode, 1000, 1000
+                        new.addfile(m, old.extractfile(m) if m.isreg() else None)
+                f.seek(0)
+                self.ok("import", "-c", "ENV PATH=/bin", "-", "root:1", input=f.read())
+            self.assertEqual(self.ok("run", "--rm", "-u", "1000", "root:1", "stat", "-c", "%a %u:%g", "/"), "755 0:0")
+        layers = len(self.inspect("root:1", "RootFS.Layers"))
+        self.ok("run", "--name", "root1", "root:1", "chmod", "1711", "/")
+        self.ok("commit", "root1", "root:2")
+        self.assertEqual(len(self.inspect("root:2", "RootFS.Layers")), layers + 1)
+        saved = self.docker("save", "root:2").out_bytes
+        self.ok("rmi", "-f", "root:2")
+        self.ok("load", input=saved)
+        self.assertEqual(self.ok("run", "--name", "root2", "root:2", "stat", "-c", "%a", "/"), "1711")
+        self.ok("commit", "root2", "root:3")
+        self.assertEqual(self.inspect("root:3", "RootFS"), self.inspect("root:2", "RootFS"))
 
     def test_no_changes_is_no_layer(self):
         self.ok("create", "--name", "n1", "busybox", "sh")
