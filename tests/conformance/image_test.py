@@ -216,6 +216,16 @@ class Images(Case):
         self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
         self.ok("rmi", *every, "wholes:1")
 
+    def test_a_relative_volume_is_meant_from_the_root(self):
+        self.ok("import", "-c", "ENV PATH=/bin", "-c", "VOLUME data sub/dir", busybox_tar(), "relative:1")
+        self.assertEqual(set(self.inspect("relative:1", "Config.Volumes")), {"data", "sub/dir"})
+        out = self.ok("run", "--rm", "relative:1", "sh", "-c", "grep -oE ' /data | /sub/dir ' /proc/mounts")
+        self.assertEqual(sorted(out.split()), ["/data", "/sub/dir"])
+        self.ok("run", "--rm", "-v", "kept-data:/data", "relative:1", "touch", "/data/file")
+        self.assertEqual(self.ok("run", "--rm", "-v", "kept-data:/data", "relative:1", "ls", "/data"), "file")
+        self.ok("volume", "rm", "kept-data")
+        self.ok("rmi", "relative:1")
+
     def test_load_with_whiteouts(self):
         """Upper layers take away what lower ones had."""
         path = f"{self.folder.name}/white.tar"
