@@ -6,6 +6,7 @@
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"
 #include "shim/api/archive_reply.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle::api {
 namespace {
@@ -55,7 +56,7 @@ Task<std::string> run_pull(face::Images& images, storage::Reference ref, storage
 
 Task<Reply> pull_image(Api& api, CallPtr call) {
   CO_TRY(auto ref, pull_reference(call->request));
-  CO_TRY(auto platform, wire::parse_platform(call->request.query.text("platform")));
+  CO_TRY(auto platform, storage::parse_platform(call->request.query.text("platform")));
   auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
   Operation operation = [&images = api.engine.images(), ref, auth,
                          platform](storage::ProgressSink sink) {
@@ -81,7 +82,7 @@ Task<Reply> import_image(Api& api, CallPtr call) {
   storage::ImportOptions options;
   options.message = query.text("message");
   options.changes = query.list("changes");
-  CO_TRY(options.platform, wire::parse_platform(query.text("platform")));
+  CO_TRY(options.platform, storage::parse_platform(query.text("platform")));
   if (const auto repo = query.text("repo"); !repo.empty()) {
     const auto tag = query.text("tag");
     CO_TRY(options.tag, storage::parse_reference(tag.empty() ? repo : repo + ":" + tag, true));

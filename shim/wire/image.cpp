@@ -168,30 +168,4 @@ Result<storage::RegistryAuth> parse_auth_body(const json::Value& body) {
   return to_auth(std::move(auth));
 }
 
-Result<storage::Platform> parse_platform(const std::string& text) {
-  storage::Platform p;
-  if (text.empty()) return p;
-  std::vector<std::string> parts;
-  std::size_t from = 0;
-  for (;;) {
-    const auto slash = text.find('/', from);
-    parts.push_back(text.substr(from, slash == std::string::npos ? slash : slash - from));
-    if (slash == std::string::npos) break;
-    from = slash + 1;
-  }
-  for (const auto& part : parts) {
-    const bool good = !part.empty() && part.find_first_not_of(
-                                           "abcdefghijklmnopqrstuvwxyz"
-                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                           "0123456789_.-") == std::string::npos;
-    if (!good || parts.size() > 3)
-      return fail(Errc::invalid_argument,
-                  "\"{}\" is an invalid platform: expected os[/arch[/variant]]", text);
-  }
-  p.os = parts[0];
-  if (parts.size() > 1) p.architecture = parts[1];
-  if (parts.size() > 2) p.variant = parts[2];
-  return p;
-}
-
 }  // namespace coracle::wire

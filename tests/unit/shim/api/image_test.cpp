@@ -88,6 +88,17 @@ TEST_F(Images, APullThatFailsAtOnceIsAPlainError) {
   EXPECT_EQ(answer.message(), "manifest for x not found");
 }
 
+TEST_F(Images, APlatformThatIsNoneIsRefusedBeforeAnythingIsAsked) {
+  for (const char* path : {"/images/create?fromImage=x&platform=foobar",
+                           "/images/create?fromSrc=-&platform=linux/a/b/c"}) {
+    const auto answer = ask("POST", path);
+    EXPECT_EQ(answer.status, 400) << path;
+    EXPECT_NE(answer.message().find("invalid argument"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(engine().images().last_reference.path, "");
+  EXPECT_EQ(ask("POST", "/images/create?fromImage=x&platform=arm64").status, 200);
+}
+
 TEST_F(Images, APullThatFailsLaterEndsWithAnErrorLine) {
   engine().images().pull_lines = {{"3", "Pulling from library/alpine", "", 0, 0}};
   engine().images().pull_error = Error{Errc::internal, 0, "connection lost"};
