@@ -117,11 +117,8 @@ Task<> Images::save(std::vector<std::string> names, UniqueFd to) {
 }
 
 Task<> Images::tag(std::string name, std::string repo, std::string tag) {
+  CO_TRY(auto ref, storage::parse_tag(repo, tag));
   CO_TRY(const auto image, context_.storage->find(name));
-  const auto text = tag.empty() ? repo : repo + ":" + tag;
-  CO_TRY(auto ref, storage::parse_reference(text, true));
-  if (!ref.digest.empty())
-    co_return fail(Errc::invalid_argument, "refusing to create a tag with a digest reference");
   const auto shown = ref.familiar();
   CO_CHECK(co_await context_.storage->tag(image.id, std::move(ref)));
   auto attributes = image.config.labels;

@@ -102,10 +102,7 @@ Task<std::string> Files::commit(std::string name, CommitRequest request) {
   storage::CommitOptions options;
   std::string reference;
   if (!request.repo.empty()) {
-    const auto text = request.tag.empty() ? request.repo : request.repo + ":" + request.tag;
-    CO_TRY(options.tag, storage::parse_reference(text, true));
-    if (!options.tag->digest.empty())
-      co_return fail(Errc::invalid_argument, "invalid reference format: it names a digest");
+    CO_TRY(options.tag, storage::parse_tag(request.repo, request.tag));
     reference = options.tag->familiar();
   }
   options.comment = request.comment;

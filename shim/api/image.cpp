@@ -56,6 +56,7 @@ Task<std::string> run_pull(face::Images& images, storage::Reference ref, storage
 
 Task<Reply> pull_image(Api& api, CallPtr call) {
   CO_TRY(auto ref, pull_reference(call->request));
+  CO_CHECK(storage::check_ambiguous(ref));
   CO_TRY(auto platform, storage::parse_platform(call->request.query.text("platform")));
   auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
   Operation operation = [&images = api.engine.images(), ref, auth,
@@ -84,10 +85,7 @@ Task<Reply> import_image(Api& api, CallPtr call) {
   options.changes = query.list("changes");
   CO_TRY(options.platform, storage::parse_platform(query.text("platform")));
   if (const auto repo = query.text("repo"); !repo.empty()) {
-    const auto tag = query.text("tag");
-    CO_TRY(options.tag, storage::parse_reference(tag.empty() ? repo : repo + ":" + tag, true));
-    if (!options.tag->digest.empty())
-      co_return fail(Errc::invalid_argument, "cannot import digest reference");
+    CO_TRY(options.tag, storage::parse_tag(repo, query.text("tag")));
   }
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));

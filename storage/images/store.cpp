@@ -254,6 +254,7 @@ Result<Image> ImageStore::add(const NewImage& image) {
                 "image {}: the manifest has {} layers, the configuration {}", id,
                 manifest->layers.size(), config.rootfs.diff_ids.size());
   }
+  for (const auto& name : image.names) CHECK(check_ambiguous(name));
   const std::lock_guard one(writing_);
   ImageRecord record;
   record.id = id;
@@ -280,6 +281,7 @@ Result<Image> ImageStore::add(const NewImage& image) {
 }
 
 Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
+  CHECK(check_ambiguous(to));
   const std::lock_guard one(writing_);
   Entry entry;
   {

@@ -142,7 +142,11 @@ class Images(Case):
         self.ok("tag", "busybox", "other/name:v1")
         self.assertEqual(self.ok("rmi", "other/name:v1"), "Untagged: other/name:v1")
         self.assertIn("invalid reference format", self.fails(1, "tag", "busybox", "UPPER"))
+        # It would read as an id.
+        for command in (("tag", "busybox", "sha256:x"), ("import", busybox_tar(), "sha256:x"), ("pull", "sha256:x")):
+            self.assertIn("ambiguous tag using digest algorithm as name", self.fails(1, *command))
         self.ok("create", "--name", "holds", "busybox", "true")
+        self.assertIn("ambiguous tag", self.fails(1, "commit", "holds", "sha256:x"))
         err = self.fails(1, "rmi", "busybox")
         self.assertIn("unable to remove repository reference", err)
         self.assertIn("is using its referenced image", err)
