@@ -203,7 +203,12 @@ Result<std::string> ImageStore::resolve(const std::string& name) const {
 Result<Image> ImageStore::find(const std::string& name) const {
   const std::lock_guard lock(data_);
   TRY(const auto id, resolve(name));
-  return entries_.at(id).image;
+  const auto& entry = entries_.at(id);
+  Image out = entry.image;
+  // Behind the configuration and the manifest make_entry() puts the layers.
+  for (std::size_t i = 0; i < out.diff_ids.size(); ++i)
+    out.layer_dirs.push_back(root_ + "/layers/" + hex_of(entry.keys.at(i + 2)) + "/diff");
+  return out;
 }
 
 Result<Image> ImageStore::by_id(const std::string& id) const {

@@ -133,6 +133,7 @@ class Images(Case):
         self.assertEqual(image["Config"]["Cmd"], ["sh"])
         self.assertEqual(image["RootFS"]["Type"], "layers")
         self.assertEqual(self.ok("images", "-q", "--no-trunc", "busybox"), image["Id"])
+        self.assertTrue(os.path.isdir(image["GraphDriver"]["Data"]["UpperDir"]))
         for name in ("busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest",
                      image["Id"], image["Id"][7:19]):
             self.assertEqual(json.loads(self.ok("image", "inspect", name))[0]["Id"], image["Id"])

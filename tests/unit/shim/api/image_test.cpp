@@ -41,6 +41,31 @@ TEST_F(Images, InspectAndListFollowTheVersion) {
   EXPECT_EQ(ask("GET", "/v1.50/images/json").json().at(0).at("Containers").as_int64(), -1);
 }
 
+TEST_F(Images, OldClientsReadTheConfigurationOfAContainer) {
+  auto& box = engine().images().all["busybox:1"];
+  box.config.volumes["/data"];
+  box.config.env = {"A=1"};
+  const auto old = ask("GET", "/v1.44/images/busybox:1/json").json();
+  EXPECT_TRUE(old.at("ContainerConfig").at("Volumes").as_object().contains("/data"));
+  EXPECT_EQ(old.at("ContainerConfig").at("Env").at(0).as_string(), "A=1");
+  EXPECT_FALSE(
+      ask("GET", "/v1.45/images/busybox:1/json").json().as_object().contains("ContainerConfig"));
+}
+
+TEST_F(Images, TheGraphDriversDataNamesTheLayers) {
+  auto& box = engine().images().all["busybox:1"];
+  const auto data = [this] {
+    return ask("GET", "/images/busybox:1/json").json().at("GraphDriver").at("Data");
+  };
+  EXPECT_TRUE(data().is_null());
+  box.layer_dirs = {"/l/1"};
+  EXPECT_EQ(data().at("UpperDir").as_string(), "/l/1");
+  EXPECT_FALSE(data().as_object().contains("LowerDir"));
+  box.layer_dirs = {"/l/1", "/l/2", "/l/3"};
+  EXPECT_EQ(data().at("UpperDir").as_string(), "/l/3");
+  EXPECT_EQ(data().at("LowerDir").as_string(), "/l/2:/l/1");
+}
+
 TEST_F(Images, HistoryIsNewestFirstWithTheSizesOfItsLayers) {
   const auto h = ask("GET", "/images/busybox:1/history").json();
   EXPECT_EQ(h.at(0).at("CreatedBy").as_string(), "COPY");
