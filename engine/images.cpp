@@ -1,12 +1,8 @@
 #include "engine/images.hpp"
 
 #include <algorithm>
-#include <array>
 
-#include <fnmatch.h>
-
-#include "engine/request/filter.hpp"
-#include "engine/request/until.hpp"
+#include "engine/request/image_rules.hpp"
 
 namespace coracle {
 namespace {
@@ -23,77 +19,16 @@ bool is_id_of(const storage::Image& image, const std::string& name) {
   return !named && (image.id.starts_with(name) || hex.starts_with(name));
 }
 
-bool is_true(const std::string& text) { return text == "true" || text == "1" || text == "True"; }
-
-struct Window {
-  Time after{-1}, before;
-};
-
-// Whether the image has a name that one of the patterns means. As at Docker, it is listed with
-// these names alone.
-bool keep_references(storage::Image& image, const std::vector<std::string>& patterns) {
-  const auto other = [&](const auto& name) {
-    return std::ranges::none_of(
-        patterns, [&](const auto& pattern) { return reference_matches(pattern, name); });
-  };
-  std::erase_if(image.repo_tags, other);
-  std::erase_if(image.repo_digests, other);
-  return !image.repo_tags.empty() || !image.repo_digests.empty();
-}
-
-bool matches(const storage::Image& image, const Filters& filters) {
-  for (const auto& [key, values] : filters) {
-    if (values.empty()) continue;
-    const auto labelled = [&](const auto& w) { return has_label(image.config.labels, w); };
-    bool ok = true;
-    if (key == "dangling") {
-      ok = is_true(values[0]) == image.repo_tags.empty();
-    } else if (key == "label") {
-      ok = std::ranges::all_of(values, labelled);
-    } else if (key == "label!") {
-      ok = std::ranges::none_of(values, labelled);
-    }
-    if (!ok) return false;
-  }
-  return true;
-}
-
 }  // namespace
-
-bool reference_matches(const std::string& pattern, const std::string& name) {
-  if (::fnmatch(pattern.c_str(), name.c_str(), FNM_PATHNAME) == 0) return true;
-  const auto at = name.find('@');
-  std::string plain = name.substr(0, at);
-  const auto slash = plain.rfind('/');
-  const auto colon = plain.rfind(':');
-  if (colon != std::string::npos && (slash == std::string::npos || colon > slash))
-    plain = plain.substr(0, colon);
-  return ::fnmatch(pattern.c_str(), plain.c_str(), FNM_PATHNAME) == 0;
-}
 
 Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*all*/) const {
   CHECK(check_filter_keys(filters, kImageFilterKeys));
-  Window w;
-  for (const auto& [key, values] : filters) {
-    for (const auto& value : values) {
-      if (key == "before" || key == "since") {
-        TRY(const auto image, context_.storage->find(value));
-        (key == "before" ? w.before : w.after) = image.created;
-      } else if (key == "until") {
-        TRY(w.before, parse_until(value, now()));
-      }
-    }
-  }
+  TRY(const auto window, window_of(filters, now(), [this](const std::string& name) {
+        return context_.storage->find(name);
+      }));
   std::vector<storage::Image> out;
   for (auto& image : context_.storage->images()) {
-    if (image.created <= w.after) continue;
-    if (w.before.ns != 0 && image.created >= w.before) continue;
-    if (!matches(image, filters)) continue;
-    const auto reference = filters.find("reference");
-    if (reference != filters.end() && !reference->second.empty() &&
-        !keep_references(image, reference->second))
-      continue;
-    out.push_back(std::move(image));
+    if (window.holds(image.created) && take_listed(image, filters)) out.push_back(std::move(image));
   }
   return out;
 }
@@ -154,6 +89,21 @@ Task<storage::Image> Images::import(UniqueFd from, storage::ImportOptions option
   co_return image;
 }
 
+Result<std::vector<std::string>> Images::names_to_save(
+    const std::vector<std::string>& asked) const {
+  const auto images = context_.storage->images();
+  std::vector<std::string> out;
+  for (const auto& name : asked) {
+    auto tags = tags_of_repository(images, name);
+    if (tags.empty()) {
+      CHECK(find(name));
+      tags.push_back(name);
+    }
+    std::ranges::move(tags, std::back_inserter(out));
+  }
+  return out;
+}
+
 Task<> Images::save(std::vector<std::string> names, UniqueFd to) {
   std::vector<std::pair<std::string, std::string>> saved;
   for (const auto& name : names) {
@@ -167,11 +117,8 @@ Task<> Images::save(std::vector<std::string> names, UniqueFd to) {
 }
 
 Task<> Images::tag(std::string name, std::string repo, std::string tag) {
+  CO_TRY(auto ref, storage::parse_tag(repo, tag));
   CO_TRY(const auto image, context_.storage->find(name));
-  const auto text = tag.empty() ? repo : repo + ":" + tag;
-  CO_TRY(auto ref, storage::parse_reference(text, true));
-  if (!ref.digest.empty())
-    co_return fail(Errc::invalid_argument, "refusing to create a tag with a digest reference");
   const auto shown = ref.familiar();
   CO_CHECK(co_await context_.storage->tag(image.id, std::move(ref)));
   auto attributes = image.config.labels;

@@ -23,6 +23,8 @@ class Images final : public face::Images {
                             storage::Platform platform, storage::ProgressSink progress) override;
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
+  [[nodiscard]] Result<std::vector<std::string>> names_to_save(
+      const std::vector<std::string>& asked) const override;
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
   Task<> tag(std::string name, std::string repo, std::string tag) override;
   Task<storage::Removed> remove(std::string name, bool force) override;
@@ -38,8 +40,5 @@ class Images final : public face::Images {
                                            const std::string& name, bool force);
   Context& context_;
 };
-
-// `reference` filter: a name with or without tag, "*" and "?" not matching "/". Pure.
-bool reference_matches(const std::string& pattern, const std::string& name);
 
 }  // namespace coracle

@@ -58,9 +58,9 @@ coracle_test(keeper_test SOURCES integration/keeper_test.cpp LIBS rootless base_
 add_dependencies(keeper_test keeper_probe coracle-keeper)
 
 coracle_test(storage_test
-  SOURCES unit/storage/images/reference_test.cpp unit/storage/images/manifest_test.cpp unit/storage/archive/unpack_test.cpp
+  SOURCES unit/storage/images/reference_test.cpp unit/storage/images/config_change_test.cpp unit/storage/images/platform_test.cpp unit/storage/images/manifest_test.cpp unit/storage/archive/unpack_test.cpp
     unit/storage/archive/tar_reader_test.cpp unit/storage/archive/peer_stream_test.cpp unit/storage/snapshots/layer_store_test.cpp
-    unit/storage/storage_test.cpp unit/storage/in_user_namespace.cpp
+    unit/storage/storage_test.cpp unit/storage/content/inflate_test.cpp unit/storage/in_user_namespace.cpp
   LIBS storage ZLIB::ZLIB PkgConfig::ZSTD)
 coracle_test(unpacker_test
   SOURCES unit/storage/unpacker_test.cpp ${CMAKE_SOURCE_DIR}/storage/unpacker/sandbox.cpp
@@ -104,7 +104,7 @@ coracle_test(engine_test
     unit/engine/request/validate_test.cpp unit/engine/request/log_options_test.cpp
     unit/engine/container/table_test.cpp unit/engine/inspect/list_test.cpp
     unit/engine/bundle/etc_files_test.cpp unit/engine/lifecycle/start_gate_test.cpp
-    unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/request/links_test.cpp unit/engine/request/plan_test.cpp
+    unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/request/links_test.cpp unit/engine/request/image_rules_test.cpp unit/engine/request/plan_test.cpp
     unit/engine/container/store_test.cpp unit/engine/exec/health_test.cpp unit/engine/inspect/disk_usage_test.cpp
     unit/engine/events_test.cpp unit/engine/face/types_test.cpp unit/engine/rooms_test.cpp
     unit/storage/in_user_namespace.cpp

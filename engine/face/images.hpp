@@ -29,6 +29,10 @@ class Images {
                                     storage::Platform platform, storage::ProgressSink progress) = 0;
   virtual Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) = 0;
   virtual Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) = 0;
+  // What save() is to be given for what a client names: the name of a repository without a tag means
+  // all its tags.   errors  not_found
+  [[nodiscard]] virtual Result<std::vector<std::string>> names_to_save(
+      const std::vector<std::string>& asked) const = 0;
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
   virtual Task<> tag(std::string name, std::string repo, std::string tag) = 0;
   virtual Task<storage::Removed> remove(std::string name, bool force) = 0;

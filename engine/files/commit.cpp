@@ -61,7 +61,8 @@ std::string mark_of(const Store& store, const Container& c) {
   return store.run_dir(c.id()) + "/" + kPausedByCommitName;
 }
 
-// Whether the container has been paused for it.
+// Whether the container has been paused for it. As at Docker, what cannot be paused is committed as
+// it is: most often it is just ending, which its monitor knows before we do.
 Task<bool> freeze(const Store& store, Lifecycle& life, ContainerPtr c, bool wanted) {
   if (!wanted || c->status() != Status::running) co_return false;
   const auto mark = mark_of(store, *c);
@@ -69,7 +70,8 @@ Task<bool> freeze(const Store& store, Lifecycle& life, ContainerPtr c, bool want
   const auto paused = co_await life.pause(c);
   if (paused) co_return true;
   ::unlink(mark.c_str());
-  if (c->status() == Status::running) co_return std::unexpected(paused.error());
+  if (c->status() == Status::running)
+    log::info("not paused for a commit id={} reason={}", c->id(), paused.error().message);
   co_return false;
 }
 
@@ -100,10 +102,7 @@ Task<std::string> Files::commit(std::string name, CommitRequest request) {
   storage::CommitOptions options;
   std::string reference;
   if (!request.repo.empty()) {
-    const auto text = request.tag.empty() ? request.repo : request.repo + ":" + request.tag;
-    CO_TRY(options.tag, storage::parse_reference(text, true));
-    if (!options.tag->digest.empty())
-      co_return fail(Errc::invalid_argument, "invalid reference format: it names a digest");
+    CO_TRY(options.tag, storage::parse_tag(request.repo, request.tag));
     reference = options.tag->familiar();
   }
   options.comment = request.comment;

@@ -13,22 +13,16 @@
 #include "engine/bundle/mount_sources.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/request/plan.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle {
 namespace {
 
-Result<> check_platform(const std::string& wanted, const storage::Image& image,
+Result<> check_platform(const std::string& text, const storage::Image& image,
                         const std::string& ref) {
-  if (wanted.empty()) return {};
-  const std::string found = image.os + "/" + image.architecture;
-  const std::string with_variant = image.variant.empty() ? found : found + "/" + image.variant;
-  // "linux", "linux/arm64", "linux/arm64/v8": as much as is said must be so.
-  if (wanted == found || (with_variant + "/").starts_with(wanted + "/")) return {};
-  return fail(
-      Errc::not_found,
-      "image with reference {} was found but its platform ({}) does not match the specified "
-      "platform ({})",
-      ref, with_variant, wanted);
+  if (text.empty()) return {};
+  TRY(const auto wanted, storage::parse_platform(text));
+  return storage::check_platform(image, ref, wanted);
 }
 
 const MountRequest* request_of(const ContainerRecord& record, const MountRecord& mount) {

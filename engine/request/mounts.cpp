@@ -141,9 +141,11 @@ Result<Mounts> plan_mounts(const HostConfig& host, const ContainerConfig& config
     MountRecord one;
     one.type = MountType::volume;
     one.anonymous = true;
-    if (auto ok = check_mount_target(path); !ok)
+    // One that is relative (VOLUME data) is meant from "/", as runc takes it.
+    const auto place = path.starts_with('/') ? path : "/" + path;
+    if (auto ok = check_mount_target(place); !ok)
       return std::unexpected(ok.error().within("invalid volume specification: '{}'", path));
-    one.destination = clean_path(path);
+    one.destination = clean_path(place);
     CHECK(check_anonymous_place(one.destination));
     (void)add(all, std::move(one));
   }

@@ -11,6 +11,7 @@
 #include "shim/api/api.hpp"
 #include "shim/wire/image.hpp"
 #include "shim/wire/list_text.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle::api {
 namespace {
@@ -20,7 +21,7 @@ Task<Reply> create_container(face::Containers& containers, CallPtr call) {
   CO_TRY(auto request, wire::parse_create(body, call->request.version));
   request.name = call->request.query.text("name");
   request.platform = call->request.query.text("platform");
-  CO_CHECK(wire::parse_platform(request.platform));
+  CO_CHECK(storage::parse_platform(request.platform));
   CO_TRY(const auto created, co_await containers.create(std::move(request)));
   boost::json::object o;
   o["Id"] = created.id;

@@ -6,6 +6,7 @@
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"
 #include "shim/api/archive_reply.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle::api {
 namespace {
@@ -55,7 +56,8 @@ Task<std::string> run_pull(face::Images& images, storage::Reference ref, storage
 
 Task<Reply> pull_image(Api& api, CallPtr call) {
   CO_TRY(auto ref, pull_reference(call->request));
-  CO_TRY(auto platform, wire::parse_platform(call->request.query.text("platform")));
+  CO_CHECK(storage::check_ambiguous(ref));
+  CO_TRY(auto platform, storage::parse_platform(call->request.query.text("platform")));
   auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
   Operation operation = [&images = api.engine.images(), ref, auth,
                          platform](storage::ProgressSink sink) {
@@ -81,12 +83,9 @@ Task<Reply> import_image(Api& api, CallPtr call) {
   storage::ImportOptions options;
   options.message = query.text("message");
   options.changes = query.list("changes");
-  CO_TRY(options.platform, wire::parse_platform(query.text("platform")));
+  CO_TRY(options.platform, storage::parse_platform(query.text("platform")));
   if (const auto repo = query.text("repo"); !repo.empty()) {
-    const auto tag = query.text("tag");
-    CO_TRY(options.tag, storage::parse_reference(tag.empty() ? repo : repo + ":" + tag, true));
-    if (!options.tag->digest.empty())
-      co_return fail(Errc::invalid_argument, "cannot import digest reference");
+    CO_TRY(options.tag, storage::parse_tag(repo, query.text("tag")));
   }
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));
@@ -117,10 +116,10 @@ Task<Reply> load_images(Api& api, CallPtr call) {
 }
 
 Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
-  for (const auto& name : names) CO_CHECK(api.engine.images().find(name));
-  ArchiveOperation operation = [&images = api.engine.images(), names](UniqueFd to,
+  CO_TRY(auto found, api.engine.images().names_to_save(names));
+  ArchiveOperation operation = [&images = api.engine.images(), found](UniqueFd to,
                                                                       const HeadSink&) {
-    return images.save(names, std::move(to));
+    return images.save(found, std::move(to));
   };
   co_return co_await send_archive(call, api.io, std::move(operation));
 }

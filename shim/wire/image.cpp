@@ -66,6 +66,18 @@ object config_json(const storage::ImageConfig& c) {
   return o;
 }
 
+// The names that overlay2 gives them. An image without layers has none, as at Docker.
+json::Value graph_data(const storage::Image& image) {
+  if (image.layer_dirs.empty()) return nullptr;
+  std::string lower;
+  for (auto dir = image.layer_dirs.rbegin() + 1; dir != image.layer_dirs.rend(); ++dir)
+    lower += (lower.empty() ? "" : ":") + *dir;
+  object data;
+  if (!lower.empty()) data["LowerDir"] = lower;
+  data["UpperDir"] = image.layer_dirs.back();
+  return data;
+}
+
 }  // namespace
 
 json::Value image_json(const storage::Image& image, const std::string& driver,
@@ -85,12 +97,13 @@ json::Value image_json(const storage::Image& image, const std::string& driver,
   o["Os"] = image.os;
   o["Size"] = image.size;
   if (version < http::ApiVersion{1, 44}) o["VirtualSize"] = image.size;
-  o["GraphDriver"] = object{{"Name", driver}, {"Data", nullptr}};
+  o["GraphDriver"] = object{{"Name", driver}, {"Data", graph_data(image)}};
   o["RootFS"] = object{{"Type", "layers"}, {"Layers", json::to_json(image.diff_ids)}};
   o["Metadata"] = object{{"LastTagTime", to_rfc3339(image.last_tag_time)}};
   if (version < http::ApiVersion{1, 45}) {
     o["Container"] = "";
-    o["ContainerConfig"] = nullptr;
+    // docker-compose 1.x reads an image's volumes there.
+    o["ContainerConfig"] = config_json(image.config);
   }
   return o;
 }
@@ -166,32 +179,6 @@ storage::RegistryAuth parse_registry_auth(const std::string& header) {
 Result<storage::RegistryAuth> parse_auth_body(const json::Value& body) {
   TRY(auto auth, json::from_json<AuthBody>(body));
   return to_auth(std::move(auth));
-}
-
-Result<storage::Platform> parse_platform(const std::string& text) {
-  storage::Platform p;
-  if (text.empty()) return p;
-  std::vector<std::string> parts;
-  std::size_t from = 0;
-  for (;;) {
-    const auto slash = text.find('/', from);
-    parts.push_back(text.substr(from, slash == std::string::npos ? slash : slash - from));
-    if (slash == std::string::npos) break;
-    from = slash + 1;
-  }
-  for (const auto& part : parts) {
-    const bool good = !part.empty() && part.find_first_not_of(
-                                           "abcdefghijklmnopqrstuvwxyz"
-                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                           "0123456789_.-") == std::string::npos;
-    if (!good || parts.size() > 3)
-      return fail(Errc::invalid_argument,
-                  "\"{}\" is an invalid platform: expected os[/arch[/variant]]", text);
-  }
-  p.os = parts[0];
-  if (parts.size() > 1) p.architecture = parts[1];
-  if (parts.size() > 2) p.variant = parts[2];
-  return p;
 }
 
 }  // namespace coracle::wire

@@ -26,7 +26,5 @@ json::Value removed_json(const storage::Removed& removed);
 storage::RegistryAuth parse_registry_auth(const std::string& header);
 // The body of POST /auth.
 Result<storage::RegistryAuth> parse_auth_body(const json::Value& body);
-// "linux/arm64/v8"; "" = this host's. errors: invalid_argument
-Result<storage::Platform> parse_platform(const std::string& text);
 
 }  // namespace coracle::wire

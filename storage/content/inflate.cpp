@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "storage/content/byte_source.hpp"
+#include "storage/content/gzip_head.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -39,56 +40,69 @@ class Input {
   std::size_t at_ = 0, end_ = 0;
 };
 
+// ISA-L reads the members' data and their ends alone: its own reader of heads takes one that has a
+// name for damaged when it comes in pieces.
 class Gzip final : public ByteSource {
  public:
-  explicit Gzip(ByteSource& from) : input_(from), state_(std::make_unique<inflate_state>()) {
-    begin();
-  }
+  explicit Gzip(ByteSource& from) : input_(from), state_(std::make_unique<inflate_state>()) {}
 
   Result<std::size_t> read(std::span<char> into) override {
-    state_->next_out = reinterpret_cast<std::uint8_t*>(into.data());
-    state_->avail_out = static_cast<std::uint32_t>(std::min(into.size(), std::size_t{1} << 30));
-    const std::uint32_t space = state_->avail_out;
-    while (!over_ && state_->avail_out > 0) {
-      if (state_->block_state == ISAL_BLOCK_FINISH) {
+    std::size_t got = 0;
+    while (!over_ && got < into.size()) {
+      if (!head_.done()) {
+        CHECK(read_head());
+      } else if (state_->block_state == ISAL_BLOCK_FINISH) {
         CHECK(next_member());
-        continue;
+      } else {
+        TRY(const auto n, read_data(into.subspan(got)));
+        got += n;
       }
-      TRY(const bool more, input_.fill());
-      state_->next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(input_.data()));
-      state_->avail_in = static_cast<std::uint32_t>(input_.left());
-      const std::uint32_t had_out = state_->avail_out;
-      const int result = isal_inflate(state_.get());
-      input_.use(input_.left() - state_->avail_in);
-      if (result < 0) return fail(Errc::invalid_argument, "gzip: damaged data ({})", result);
-      if (!more && state_->block_state != ISAL_BLOCK_FINISH && state_->avail_out == had_out)
-        return fail(Errc::invalid_argument, "gzip: unexpected end");
     }
-    return std::size_t{space} - state_->avail_out;
+    return got;
   }
 
  private:
-  void begin() {
+  Result<> read_head() {
+    TRY(const bool more, input_.fill());
+    if (!more) return ended();
+    TRY(const auto n, head_.take({input_.data(), input_.left()}));
+    input_.use(n);
+    if (!head_.done()) return {};
     isal_inflate_init(state_.get());
-    state_->crc_flag = ISAL_GZIP;
+    state_->crc_flag = ISAL_GZIP_NO_HDR_VER;
+    return {};
+  }
+
+  // May make nothing of a piece of the input.
+  Result<std::size_t> read_data(std::span<char> into) {
+    TRY(const bool more, input_.fill());
+    const auto room = static_cast<std::uint32_t>(std::min(into.size(), std::size_t{1} << 30));
+    state_->next_out = reinterpret_cast<std::uint8_t*>(into.data());
+    state_->avail_out = room;
+    state_->next_in = reinterpret_cast<std::uint8_t*>(const_cast<char*>(input_.data()));
+    state_->avail_in = static_cast<std::uint32_t>(input_.left());
+    const int result = isal_inflate(state_.get());
+    input_.use(input_.left() - state_->avail_in);
+    if (result < 0) return fail(Errc::invalid_argument, "gzip: damaged data ({})", result);
+    if (!more && state_->block_state != ISAL_BLOCK_FINISH && state_->avail_out == room)
+      return ended();
+    return std::size_t{room} - state_->avail_out;
   }
 
   // Another member may follow (pigz, eStargz); what is none is padding, as gzip(1) takes it.
   Result<> next_member() {
     TRY(const bool more, input_.fill());
-    if (!more || input_.data()[0] != '\x1f') {
-      over_ = true;
-      return {};
-    }
-    const auto next_out = state_->next_out;
-    const auto avail_out = state_->avail_out;
-    begin();
-    state_->next_out = next_out;
-    state_->avail_out = avail_out;
+    over_ = !more || input_.data()[0] != '\x1f';
+    head_ = {};
     return {};
   }
 
+  static std::unexpected<Error> ended() {
+    return fail(Errc::invalid_argument, "gzip: unexpected end");
+  }
+
   Input input_;
+  GzipHead head_;
   std::unique_ptr<inflate_state> state_;
   bool over_ = false;
 };
@@ -139,6 +153,9 @@ class Other final : public ByteSource {
       return wrong();
     archive_entry* entry = nullptr;
     if (archive_read_next_header(archive_.get(), &entry) < ARCHIVE_WARN) return wrong();
+    // What is too short to be told for compressed would come out as it went in.
+    if (archive_filter_code(archive_.get(), 0) == ARCHIVE_FILTER_NONE)
+      return fail(Errc::invalid_argument, "decompress: invalid header");
     return {};
   }
 

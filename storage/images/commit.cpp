@@ -10,6 +10,7 @@
 #include "engine/base/ident.hpp"
 #include "storage/content/chunk_ring.hpp"
 #include "storage/images/config_change.hpp"
+#include "storage/snapshots/root_dir.hpp"
 #include "storage/snapshots/tar_tree.hpp"
 
 namespace coracle::storage {
@@ -56,7 +57,9 @@ Result<Packed> pack_changes(const DiffSource& source, BlobStore& blobs,
 }
 
 bool has_changes(const DiffSource& source) {
-  bool any = false;
+  const auto root = changed_root(source);
+  bool any = !root || *root;
+  if (any) return true;
   const auto seen = walk_diff(source, false, [&](const DiffEntry&) -> Result<> {
     any = true;
     return fail(Errc::internal, "enough");

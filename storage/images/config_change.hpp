@@ -1,4 +1,5 @@
-// `docker import --change`: Dockerfile instructions that alter an image's configuration.
+// `docker import --change`, `docker commit --change`: Dockerfile instructions that alter an image's
+// configuration.
 #pragma once
 
 #include <string>
@@ -9,8 +10,11 @@
 
 namespace coracle::storage {
 
-// Applies them in order: CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME
-// WORKDIR.   errors  invalid_argument, naming the instruction
+// Applies them in order, as the lines of one Dockerfile: each line is an instruction, those that end
+// with a backslash go on, comments are left out. Variables ($A) are those of `config`, as the
+// instructions before have made them.
+//   CMD ENTRYPOINT ENV EXPOSE HEALTHCHECK LABEL ONBUILD STOPSIGNAL USER VOLUME WORKDIR
+//   errors  invalid_argument, naming the instruction
 Result<> apply_changes(ImageConfig& config, const std::vector<std::string>& changes);
 
 }  // namespace coracle::storage

@@ -72,6 +72,7 @@ struct Image {
   std::vector<std::int64_t> layer_sizes;  // as diff_ids
   std::string parent;
   Time last_tag_time;
+  std::vector<std::string> layer_dirs;  // as diff_ids: where each is unpacked; of find() alone
 };
 
 struct Removed {

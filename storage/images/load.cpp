@@ -254,6 +254,8 @@ class Loader {
       auto reference = parse_reference(name, true);
       if (!reference) return std::unexpected(reference.error().within("load: {}", name));
       reference->digest.clear();
+      // As Docker: the image comes without the name that nobody may give.
+      if (!check_ambiguous(*reference)) continue;
       if (std::ranges::none_of(planned.names, [&](const Reference& r) {
             return canonical(r) == canonical(*reference);
           }))

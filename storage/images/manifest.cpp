@@ -1,7 +1,5 @@
 #include "storage/images/manifest.hpp"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 
 #include "engine/base/json.hpp"
@@ -11,43 +9,6 @@ namespace coracle::storage {
 namespace {
 
 constexpr std::size_t kMostLayers = 125;  // Docker's; each takes memory, and a place in the mount
-
-std::string architecture_name(const std::string& name) {
-  if (name == "x86_64" || name == "x86-64") return "amd64";
-  if (name == "aarch64") return "arm64";
-  if (name == "i386" || name == "i686") return "386";
-  if (name.starts_with("armv") || name == "armhf" || name == "armel") return "arm";
-  if (name == "loongarch64") return "loong64";
-  return name;
-}
-
-// The variant that says nothing beyond the architecture is left out.
-std::string variant_name(const std::string& architecture, const std::string& variant) {
-  if (architecture == "arm64" && (variant == "v8" || variant == "8")) return "";
-  if (architecture == "amd64" && variant == "v1") return "";
-  if (architecture == "arm") {
-    if (variant.empty()) return "v7";
-    if (!variant.starts_with('v')) return "v" + variant;
-  }
-  return variant;
-}
-
-std::string shown(const Platform& p) {
-  return p.os + "/" + p.architecture + (p.variant.empty() ? "" : "/" + p.variant);
-}
-
-// How well an entry serves: 0 not at all, else more is better. A lower variant runs too.
-int fitness(const Platform& entry, const Platform& wanted) {
-  const auto architecture = architecture_name(entry.architecture);
-  if (entry.os != wanted.os || architecture != wanted.architecture) return 0;
-  const auto variant = variant_name(architecture, entry.variant);
-  if (variant == wanted.variant) return 1000;
-  if (variant.empty()) return 1;
-  const std::string most = wanted.variant.empty() ? "v1" : wanted.variant;
-  if (architecture == "arm64" && wanted.variant.empty()) return 0;  // v9 and the like
-  if (variant.size() == most.size() && variant < most) return 1 + variant.back() - '0';
-  return 0;
-}
 
 Result<> check_descriptor(const Descriptor& d, const char* what) {
   if (!is_digest(d.digest)) {
@@ -120,20 +81,6 @@ Result<std::variant<Manifest, Index>> parse_manifest(std::string_view bytes,
   return checked;
 }
 
-Platform resolve_platform(const Platform& wanted) {
-  utsname host{};
-  ::uname(&host);
-  Platform out;
-  out.os = wanted.os.empty() ? "linux" : wanted.os;
-  const std::string machine = static_cast<const char*>(host.machine);
-  std::string variant = wanted.variant;
-  if (wanted.architecture.empty() && variant.empty() && machine.starts_with("armv"))
-    variant = machine.substr(3, 2);
-  out.architecture = architecture_name(wanted.architecture.empty() ? machine : wanted.architecture);
-  out.variant = variant_name(out.architecture, variant);
-  return out;
-}
-
 Result<Descriptor> choose(const Index& index, const Platform& platform) {
   const Descriptor* best = nullptr;
   int most = 0;
@@ -147,7 +94,7 @@ Result<Descriptor> choose(const Index& index, const Platform& platform) {
   }
   if (best == nullptr) {
     return fail(Errc::not_found, "no matching manifest for {} in the manifest list entries",
-                shown(platform));
+                platform_text(platform));
   }
   return *best;
 }

@@ -15,6 +15,7 @@
 #include "engine/base/result.hpp"
 #include "storage/content/descriptor.hpp"
 #include "storage/images/image.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle::storage {
 
@@ -44,9 +45,6 @@ void describe(auto& field, Index& i) {
 Result<std::variant<Manifest, Index>> parse_manifest(std::string_view bytes,
                                                      std::string_view content_type = "");
 
-// This host's, with `wanted`'s fields in place where they are given; in OCI's words (aarch64 is
-// arm64; arm64's variant v8 is left out).
-Platform resolve_platform(const Platform& wanted);
 // The best entry of an index: same os and architecture, the highest variant that runs here.
 //   errors  not_found "no matching manifest for linux/arm64 in the manifest list entries"
 Result<Descriptor> choose(const Index& index, const Platform& platform);

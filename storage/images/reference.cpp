@@ -146,6 +146,19 @@ Result<Reference> parse_reference(const std::string& text, bool add_latest) {
   return out;
 }
 
+Result<Reference> parse_tag(const std::string& repository, const std::string& tag) {
+  TRY(auto out, parse_reference(tag.empty() ? repository : repository + ":" + tag, true));
+  if (!out.digest.empty()) return fail(Errc::invalid_argument, "cannot import digest reference");
+  CHECK(check_ambiguous(out));
+  return out;
+}
+
+Result<> check_ambiguous(const Reference& name) {
+  if (name.tag.empty() || name.familiar_name() != "sha256") return {};
+  return fail(Errc::invalid_argument,
+              "refusing to create an ambiguous tag using digest algorithm as name");
+}
+
 std::string canonical_name(const Reference& reference) {
   return reference.domain + "/" + reference.path;
 }

@@ -18,6 +18,12 @@ struct Reference {
 //   add_latest  gives a name without tag and digest the tag "latest"
 Result<Reference> parse_reference(const std::string& text, bool add_latest);
 
+// The name that a tag, commit or import gives: with "latest" where there is no tag.
+//   errors  as parse_reference(); invalid_argument: a digest, or what check_ambiguous() refuses
+Result<Reference> parse_tag(const std::string& repository, const std::string& tag);
+// "sha256:x" would read as an image's id.   errors  invalid_argument
+Result<> check_ambiguous(const Reference& name);
+
 constexpr const char* kDefaultDomain = "docker.io";
 constexpr const char* kDefaultTag = "latest";
 

@@ -203,7 +203,12 @@ Result<std::string> ImageStore::resolve(const std::string& name) const {
 Result<Image> ImageStore::find(const std::string& name) const {
   const std::lock_guard lock(data_);
   TRY(const auto id, resolve(name));
-  return entries_.at(id).image;
+  const auto& entry = entries_.at(id);
+  Image out = entry.image;
+  // Behind the configuration and the manifest make_entry() puts the layers.
+  for (std::size_t i = 0; i < out.diff_ids.size(); ++i)
+    out.layer_dirs.push_back(root_ + "/layers/" + hex_of(entry.keys.at(i + 2)) + "/diff");
+  return out;
 }
 
 Result<Image> ImageStore::by_id(const std::string& id) const {
@@ -254,6 +259,7 @@ Result<Image> ImageStore::add(const NewImage& image) {
                 "image {}: the manifest has {} layers, the configuration {}", id,
                 manifest->layers.size(), config.rootfs.diff_ids.size());
   }
+  for (const auto& name : image.names) CHECK(check_ambiguous(name));
   const std::lock_guard one(writing_);
   ImageRecord record;
   record.id = id;
@@ -280,6 +286,7 @@ Result<Image> ImageStore::add(const NewImage& image) {
 }
 
 Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
+  CHECK(check_ambiguous(to));
   const std::lock_guard one(writing_);
   Entry entry;
   {

@@ -1,9 +1,11 @@
 // The driver that works anywhere: the merged tree is copied when the layer is made (sharing the
 // data where the file system has reflinks), and bound as it is.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "storage/snapshots/copy_tree.hpp"
 #include "storage/snapshots/merged_tree.hpp"
+#include "storage/snapshots/root_dir.hpp"
 #include "storage/snapshots/snapshot.hpp"
 
 namespace coracle::storage {
@@ -18,7 +20,9 @@ class CopyDriver final : public SnapshotDriver {
     TRY(const auto merged, open_merged(lower));
     auto done = copy_tree(merged, root);
     if (!done) return std::unexpected(done.error().within("copy the image's files"));
-    return {};
+    const UniqueFd top(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!top) return sys_error("open {}", root);
+    return begin_root(top, lower);
   }
   [[nodiscard]] MountPlan plan(const std::string& dir,
                                const std::vector<std::string>& /*lower*/) const override {

@@ -12,6 +12,7 @@
 #include "engine/base/fd.hpp"
 #include "engine/base/file.hpp"
 #include "storage/snapshots/copy_tree.hpp"
+#include "storage/snapshots/root_dir.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -77,12 +78,13 @@ Result<> prepare_upper(const std::string& dir, const std::vector<std::string>& l
     if (::mkdir((dir + "/empty").c_str(), 0755) != 0) return sys_error("make {}/empty", dir);
     return {};
   }
-  // The upper directory's own owner and mode are those of "/" in the container.
+  // The upper directory's own attributes, owner and mode are those of "/" in the container.
   const UniqueFd from(::open(lower.front().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!from) return sys_error("open the layer {}", lower.front());
   const UniqueFd to(::open((dir + "/upper").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!to) return sys_error("open {}/upper", dir);
-  return copy_directory_metadata(from, to);
+  CHECK(copy_directory_metadata(from, to));
+  return begin_root(to, lower);
 }
 
 MountPlan upper_plan(const char* type, const std::string& dir,

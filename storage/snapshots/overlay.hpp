@@ -10,8 +10,7 @@
 
 namespace coracle::storage {
 
-// upper/ (with the owner, mode and xattrs of the image's "/") and work/; without layers also
-// empty/.
+// upper/ (which is "/" of the container: root_dir) and work/; without layers also empty/.
 Result<> prepare_upper(const std::string& dir, const std::vector<std::string>& lower);
 MountPlan upper_plan(const char* type, const std::string& dir,
                      const std::vector<std::string>& lower);

@@ -16,6 +16,7 @@
 #include <limits.h>
 
 #include "engine/base/at.hpp"
+#include "storage/snapshots/root_dir.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -127,6 +128,16 @@ Result<> TarTree::add_directory(const UniqueFd& directory, const std::string& pa
   if (::fstat(directory.get(), &st) != 0) return sys_error("look at {}", path);
   auto entry = entry_of(st, path);
   CHECK(fill(entry, directory));
+  return to_.entry(entry);
+}
+
+Result<> TarTree::add_root(const UniqueFd& directory) {
+  struct stat st {};
+  if (::fstat(directory.get(), &st) != 0) return sys_error("look at the root directory");
+  auto entry = entry_of(st, "./");
+  CHECK(fill(entry, directory));
+  std::erase_if(entry.xattrs, [](const auto& x) { return x.name == kRootMark; });
+  entry.xattrs.push_back({kRootMark, "y"});
   return to_.entry(entry);
 }
 
@@ -266,14 +277,8 @@ Result<std::int64_t> write_diff(const DiffSource& source, ArchiveWriter::Sink to
   ArchiveWriter archive(std::move(to));
   if (stop != nullptr) archive.stop_with(*stop);
   TarTree tar(archive);
-  // "/" of a layer that does not name it is 0755 and root's (LayerStore::stage).
-  const auto& top = source.upper.empty() ? source.copy : source.upper;
-  const UniqueFd root(::open(top.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  struct stat st {};
-  if (!root || ::fstat(root.get(), &st) != 0) return sys_error("open the writable layer {}", top);
-  constexpr mode_t kUsual = 0755;
-  if ((st.st_mode & 07777) != kUsual || st.st_uid != 0 || st.st_gid != 0)
-    CHECK(tar.add_directory(root, "./"));
+  TRY(const auto root, changed_root(source));
+  if (root) CHECK(tar.add_root(root));
   const auto visit = [&](const DiffEntry& entry) -> Result<> {
     CHECK(go_on(stop));
     if (entry.kind == DiffKind::deleted) {

@@ -28,6 +28,8 @@ class TarTree {
                const std::string& path);
   // An open directory itself.
   Result<> add_directory(const UniqueFd& directory, const std::string& path);
+  // A layer's own "/", as one that is meant (root_dir).
+  Result<> add_root(const UniqueFd& directory);
   // A whiteout: an empty file.
   Result<> add_marker(const std::string& path);
 

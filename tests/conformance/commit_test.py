@@ -3,10 +3,11 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 import threading
 import time
 
-from harness import Case, main, wait_until
+from harness import Case, busybox_tar, main, wait_until
 
 
 class Commit(Case):
@@ -81,6 +82,17 @@ class Commit(Case):
         self.assertEqual((list(c["Volumes"]), c["OnBuild"]), (["/v"], ["RUN true"]))
         self.assertEqual((c["StopSignal"], c["Healthcheck"]["Interval"]), ("SIGINT", 5000000000))
 
+    def test_changes_are_lines_of_a_dockerfile(self):
+        self.ok("create", "--name", "l1", "-e", "FROM_RUN=1", "busybox", "sh")
+        self.ok("commit", "-c", "ENV A=$PATH B=${FROM_RUN:-no}", "-c", "ENV C=$A:/more\nLABEL l=$B\n# none\nUSER web",
+                "l1", "lines:1")
+        c = self.inspect("lines:1", "Config")
+        path = "/bin:/usr/bin:/sbin"
+        for variable in (f"A={path}", "B=1", f"C={path}:/more"):
+            self.assertIn(variable, c["Env"])
+        self.assertEqual((c["Labels"], c["User"]), ({"l": "1"}, "web"))
+        self.assertIn("RUN is not a valid change command", self.fails(1, "commit", "-c", "ENV X=1\nRUN true", "l1"))
+
     def test_the_body_is_a_configuration(self):
         self.ok("create", "--name", "b1", "-e", "X=1", "busybox", "sh")
         status, _, answer = self.daemon.request("POST", "/commit?container=b1&repo=body&tag=1",
@@ -89,6 +101,29 @@ class Commit(Case):
         c = self.inspect("body:1", "Config")
         self.assertEqual((c["Cmd"], c["Env"][:2]), (["true"], ["X=2", "Y=3"]))
         self.assertIn("PATH=/bin:/usr/bin:/sbin", c["Env"])
+
+    def test_the_root_directory(self):
+        """An image's tar may say what it likes of "/"; what a container made of its own is kept."""
+        for mode in (0o700, 0o555, 0o777):
+            with tempfile.TemporaryFile() as f:
+                with tarfile.open(busybox_tar()) as old, tarfile.open(fileobj=f, mode="w") as new:
+                    for m in old:
+                        if m.name in (".", "./"):
+                            m.mode, m.uid, m.gid = mode, 1000, 1000
+                        new.addfile(m, old.extractfile(m) if m.isreg() else None)
+                f.seek(0)
+                self.ok("import", "-c", "ENV PATH=/bin", "-", "root:1", input=f.read())
+            self.assertEqual(self.ok("run", "--rm", "-u", "1000", "root:1", "stat", "-c", "%a %u:%g", "/"), "755 0:0")
+        layers = len(self.inspect("root:1", "RootFS.Layers"))
+        self.ok("run", "--name", "root1", "root:1", "chmod", "1711", "/")
+        self.ok("commit", "root1", "root:2")
+        self.assertEqual(len(self.inspect("root:2", "RootFS.Layers")), layers + 1)
+        saved = self.docker("save", "root:2").out_bytes
+        self.ok("rmi", "-f", "root:2")
+        self.ok("load", input=saved)
+        self.assertEqual(self.ok("run", "--name", "root2", "root:2", "stat", "-c", "%a", "/"), "1711")
+        self.ok("commit", "root2", "root:3")
+        self.assertEqual(self.inspect("root:3", "RootFS"), self.inspect("root:2", "RootFS"))
 
     def test_no_changes_is_no_layer(self):
         self.ok("create", "--name", "n1", "busybox", "sh")
@@ -114,6 +149,17 @@ class Commit(Case):
         self.ok("rm", "-f", "r1", "again")
         self.ok("rmi", "live:1")
         self.assertEqual(self.ok("run", "--rm", "live:2", "sh", "-c", "cat /root/*"), "2\n3")
+
+    def test_a_container_that_is_just_ending(self):
+        # What it runs ends somewhere between start's answer and the pause of the commit.
+        for i in range(25):
+            status, _, made = self.daemon.request("POST", "/containers/create",
+                                                  {"Image": "busybox", "Cmd": ["touch", "/root/new"]})
+            self.assertEqual(status, 201, made)
+            self.assertEqual(self.daemon.request("POST", f"/containers/{made['Id']}/start")[0], 204)
+            status, _, answer = self.daemon.request("POST", f"/commit?container={made['Id']}&repo=ending&tag={i}")
+            self.assertEqual(status, 201, answer)
+            self.assertIn(self.inspect(made["Id"], "State.Status"), ("running", "exited"))
 
     def test_a_daemon_that_ends_meanwhile_leaves_no_container_paused(self):
         self.daemon.stop()

@@ -133,6 +133,7 @@ class Images(Case):
         self.assertEqual(image["Config"]["Cmd"], ["sh"])
         self.assertEqual(image["RootFS"]["Type"], "layers")
         self.assertEqual(self.ok("images", "-q", "--no-trunc", "busybox"), image["Id"])
+        self.assertTrue(os.path.isdir(image["GraphDriver"]["Data"]["UpperDir"]))
         for name in ("busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest",
                      image["Id"], image["Id"][7:19]):
             self.assertEqual(json.loads(self.ok("image", "inspect", name))[0]["Id"], image["Id"])
@@ -142,7 +143,11 @@ class Images(Case):
         self.ok("tag", "busybox", "other/name:v1")
         self.assertEqual(self.ok("rmi", "other/name:v1"), "Untagged: other/name:v1")
         self.assertIn("invalid reference format", self.fails(1, "tag", "busybox", "UPPER"))
+        # It would read as an id.
+        for command in (("tag", "busybox", "sha256:x"), ("import", busybox_tar(), "sha256:x"), ("pull", "sha256:x")):
+            self.assertIn("ambiguous tag using digest algorithm as name", self.fails(1, *command))
         self.ok("create", "--name", "holds", "busybox", "true")
+        self.assertIn("ambiguous tag", self.fails(1, "commit", "holds", "sha256:x"))
         err = self.fails(1, "rmi", "busybox")
         self.assertIn("unable to remove repository reference", err)
         self.assertIn("is using its referenced image", err)
@@ -195,6 +200,36 @@ class Images(Case):
         after = json.loads(self.ok("image", "inspect", "saved:1"))[0]
         self.assertEqual((before["Id"], before["RootFS"]), (after["Id"], after["RootFS"]))
         self.ok("rmi", "saved:1")
+
+    def test_save_of_a_repository_takes_all_its_tags(self):
+        self.ok("import", busybox_tar(), "whole:1")
+        self.ok("import", "-c", "ENV A=1", busybox_tar(), "whole:two")
+        self.ok("tag", "whole:1", "whole:three")
+        self.ok("tag", "busybox", "wholes:1")
+        every = ["whole:1", "whole:three", "whole:two"]
+        # `docker save A B` asks for several names at once, `docker save A` for one.
+        for names, wanted in ((["whole"], every), (["whole", "wholes:1"], [*every, "wholes:1"])):
+            r = self.docker("save", *names)
+            with tarfile.open(fileobj=io.BytesIO(r.out_bytes)) as t:
+                manifest = json.load(t.extractfile("manifest.json"))
+            self.assertEqual(sorted(tag for m in manifest for tag in m["RepoTags"]), wanted)
+        ids = {name: self.ok("image", "inspect", "-f", "{{.Id}}", name) for name in every}
+        self.ok("rmi", *every, "wholes:1")
+        self.ok("load", input=r.out_bytes)
+        for name in every:
+            self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", name), ids[name])
+        self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
+        self.ok("rmi", *every, "wholes:1")
+
+    def test_a_relative_volume_is_meant_from_the_root(self):
+        self.ok("import", "-c", "ENV PATH=/bin", "-c", "VOLUME data sub/dir", busybox_tar(), "relative:1")
+        self.assertEqual(set(self.inspect("relative:1", "Config.Volumes")), {"data", "sub/dir"})
+        out = self.ok("run", "--rm", "relative:1", "sh", "-c", "grep -oE ' /data | /sub/dir ' /proc/mounts")
+        self.assertEqual(sorted(out.split()), ["/data", "/sub/dir"])
+        self.ok("run", "--rm", "-v", "kept-data:/data", "relative:1", "touch", "/data/file")
+        self.assertEqual(self.ok("run", "--rm", "-v", "kept-data:/data", "relative:1", "ls", "/data"), "file")
+        self.ok("volume", "rm", "kept-data")
+        self.ok("rmi", "relative:1")
 
     def test_load_with_whiteouts(self):
         """Upper layers take away what lower ones had."""

@@ -21,6 +21,7 @@
 #include "shim/wire/container.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/image.hpp"
+#include "storage/images/platform.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {
@@ -74,7 +75,7 @@ void filters(std::string_view input) {
 void credentials(std::string_view input) {
   const std::string text(input);
   (void)wire::parse_registry_auth(text);
-  (void)wire::parse_platform(text);
+  (void)storage::parse_platform(text);
   if (const auto body = json::parse(input)) (void)wire::parse_auth_body(*body);
 }
 

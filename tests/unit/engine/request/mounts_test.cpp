@@ -56,6 +56,26 @@ TEST(Mounts, VolumesOfTheImageGiveWayToWhatWasAskedFor) {
   EXPECT_TRUE((*all)[1].anonymous);
 }
 
+TEST(Mounts, ARelativeVolumeOfAnImageIsMeantFromTheRoot) {
+  HostConfig host;
+  host.binds = {"name:/asked"};
+  ContainerConfig config;
+  for (const char* path : {"data", "./data/sub/../more/", "asked", "with:colon", "../up"})
+    config.volumes[path];
+  const auto all = plan_mounts(host, config);
+  ASSERT_TRUE(all) << all.error().message;
+  std::vector<std::string> places;
+  for (const auto& m : *all) places.push_back(m.destination);
+  EXPECT_THAT(places,
+              testing::UnorderedElementsAre("/asked", "/data", "/data/more", "/with:colon", "/up"));
+  EXPECT_EQ(all->front().name, "name");
+  for (const char* path : {"", ".", "x/..", "proc", "./sys/firmware"}) {
+    ContainerConfig bad;
+    bad.volumes[path];
+    EXPECT_EQ(plan_mounts({}, bad).error().code, Errc::invalid_argument) << path;
+  }
+}
+
 TEST(Mounts, AnImageCoversNothingThatTheKernelShows) {
   for (const char* path : {"/proc", "/proc/sys", "/sys", "/sys/firmware", "/x/../proc/acpi"}) {
     ContainerConfig config;

@@ -41,6 +41,31 @@ TEST_F(Images, InspectAndListFollowTheVersion) {
   EXPECT_EQ(ask("GET", "/v1.50/images/json").json().at(0).at("Containers").as_int64(), -1);
 }
 
+TEST_F(Images, OldClientsReadTheConfigurationOfAContainer) {
+  auto& box = engine().images().all["busybox:1"];
+  box.config.volumes["/data"];
+  box.config.env = {"A=1"};
+  const auto old = ask("GET", "/v1.44/images/busybox:1/json").json();
+  EXPECT_TRUE(old.at("ContainerConfig").at("Volumes").as_object().contains("/data"));
+  EXPECT_EQ(old.at("ContainerConfig").at("Env").at(0).as_string(), "A=1");
+  EXPECT_FALSE(
+      ask("GET", "/v1.45/images/busybox:1/json").json().as_object().contains("ContainerConfig"));
+}
+
+TEST_F(Images, TheGraphDriversDataNamesTheLayers) {
+  auto& box = engine().images().all["busybox:1"];
+  const auto data = [this] {
+    return ask("GET", "/images/busybox:1/json").json().at("GraphDriver").at("Data");
+  };
+  EXPECT_TRUE(data().is_null());
+  box.layer_dirs = {"/l/1"};
+  EXPECT_EQ(data().at("UpperDir").as_string(), "/l/1");
+  EXPECT_FALSE(data().as_object().contains("LowerDir"));
+  box.layer_dirs = {"/l/1", "/l/2", "/l/3"};
+  EXPECT_EQ(data().at("UpperDir").as_string(), "/l/3");
+  EXPECT_EQ(data().at("LowerDir").as_string(), "/l/2:/l/1");
+}
+
 TEST_F(Images, HistoryIsNewestFirstWithTheSizesOfItsLayers) {
   const auto h = ask("GET", "/images/busybox:1/history").json();
   EXPECT_EQ(h.at(0).at("CreatedBy").as_string(), "COPY");
@@ -86,6 +111,17 @@ TEST_F(Images, APullThatFailsAtOnceIsAPlainError) {
   const auto answer = ask("POST", "/images/create?fromImage=x");
   EXPECT_EQ(answer.status, 404);
   EXPECT_EQ(answer.message(), "manifest for x not found");
+}
+
+TEST_F(Images, APlatformThatIsNoneIsRefusedBeforeAnythingIsAsked) {
+  for (const char* path : {"/images/create?fromImage=x&platform=foobar",
+                           "/images/create?fromSrc=-&platform=linux/a/b/c"}) {
+    const auto answer = ask("POST", path);
+    EXPECT_EQ(answer.status, 400) << path;
+    EXPECT_NE(answer.message().find("invalid argument"), std::string::npos) << answer.body;
+  }
+  EXPECT_EQ(engine().images().last_reference.path, "");
+  EXPECT_EQ(ask("POST", "/images/create?fromImage=x&platform=arm64").status, 200);
 }
 
 TEST_F(Images, APullThatFailsLaterEndsWithAnErrorLine) {
@@ -157,6 +193,15 @@ TEST_F(Images, SaveStreamsAnArchive) {
   EXPECT_EQ(answer.body.size(), 3'000'000u);
   EXPECT_TRUE(answer.whole);
   EXPECT_EQ(ask("GET", "/images/none/get").status, 404);
+}
+
+TEST_F(Images, SaveTakesAllTagsOfARepositoryOnBothRoutes) {
+  engine().images().repositories["box"] = {"box:1", "box:2"};
+  EXPECT_EQ(ask("GET", "/images/box/get").status, 200);
+  EXPECT_EQ(engine().images().last_saved, (std::vector<std::string>{"box:1", "box:2"}));
+  EXPECT_EQ(ask("GET", "/images/get?names=busybox:1&names=box").status, 200);
+  EXPECT_EQ(engine().images().last_saved,
+            (std::vector<std::string>{"busybox:1", "box:1", "box:2"}));
 }
 
 TEST_F(Images, AClientThatLeavesEndsTheSave) {

@@ -59,7 +59,22 @@ Task<storage::Image> FakeImages::import(UniqueFd from, storage::ImportOptions op
   co_return image;
 }
 
-Task<> FakeImages::save(std::vector<std::string>, UniqueFd to) {
+Result<std::vector<std::string>> FakeImages::names_to_save(
+    const std::vector<std::string>& asked) const {
+  std::vector<std::string> out;
+  for (const auto& name : asked) {
+    if (const auto at = repositories.find(name); at != repositories.end()) {
+      out.insert(out.end(), at->second.begin(), at->second.end());
+    } else {
+      CHECK(find(name));
+      out.push_back(name);
+    }
+  }
+  return out;
+}
+
+Task<> FakeImages::save(std::vector<std::string> names, UniqueFd to) {
+  last_saved = std::move(names);
   auto job = [size = save_bytes, fd = std::make_shared<UniqueFd>(std::move(to))]() -> Result<> {
     return write_all(*fd, std::string(size, 's'));
   };

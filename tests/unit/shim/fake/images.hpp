@@ -17,12 +17,14 @@ class FakeImages final : public face::Images {
   FakeImages(Workers& workers, Happenings& happenings)
       : workers_(workers), happenings_(happenings) {}
 
-  std::map<std::string, storage::Image> all;  // by name
+  std::map<std::string, storage::Image> all;                     // by name
+  std::map<std::string, std::vector<std::string>> repositories;  // a name without a tag: its tags
   std::vector<storage::Progress> pull_lines;
   std::optional<Error> pull_error;
   bool pull_never_ends = false;
   std::size_t save_bytes = 0;
 
+  std::vector<std::string> last_saved;
   std::string last;  // "rmi busybox:1 true"
   storage::Reference last_reference;
   storage::RegistryAuth last_auth;
@@ -37,6 +39,8 @@ class FakeImages final : public face::Images {
                             storage::Platform platform, storage::ProgressSink progress) override;
   Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
+  [[nodiscard]] Result<std::vector<std::string>> names_to_save(
+      const std::vector<std::string>& asked) const override;
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
   Task<> tag(std::string name, std::string repo, std::string tag) override;
   Task<storage::Removed> remove(std::string name, bool force) override;

@@ -4,7 +4,6 @@
 
 #include "engine/base/json.hpp"
 #include "storage/content/digest.hpp"
-#include "storage/images/config_change.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -82,26 +81,6 @@ TEST(Manifest, OurOwnConfigurationIsReadBack) {
   EXPECT_EQ(json::to_text(c.config), json::to_text(back->config));
   EXPECT_EQ(c.rootfs.diff_ids, back->rootfs.diff_ids);
   EXPECT_FALSE(parse_config(R"({"rootfs":{"diff_ids":["sha256:../x"]}})"));
-}
-
-TEST(ConfigChange, AppliesDockerfileInstructions) {
-  ImageConfig c;
-  const auto done = apply_changes(
-      c, {"CMD [\"a\", \"b\"]", "env A=1 B=\"x y\"", "ENV C some text", "EXPOSE 80 53/udp 90-91",
-          "LABEL k=v", "USER 1:2", "VOLUME /a /b", "WORKDIR /x", "WORKDIR y", "STOPSIGNAL INT",
-          "ONBUILD RUN x", "HEALTHCHECK --interval=1m30s --retries=2 CMD true"});
-  ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(std::vector<std::string>({"a", "b"}), c.cmd);
-  EXPECT_EQ(std::vector<std::string>({"A=1", "B=x y", "C=some text"}), c.env);
-  EXPECT_EQ(4U, c.exposed_ports.size());
-  EXPECT_TRUE(c.exposed_ports.contains("91/tcp"));
-  EXPECT_EQ("v", c.labels["k"]);
-  EXPECT_EQ("/x/y", c.working_dir);
-  EXPECT_EQ(90'000'000'000, c.healthcheck->interval_ns);
-  EXPECT_EQ(std::vector<std::string>({"CMD-SHELL", "true"}), c.healthcheck->test);
-  EXPECT_FALSE(apply_changes(c, {"RUN x"}));
-  EXPECT_FALSE(apply_changes(c, {"EXPOSE 99999"}));
-  EXPECT_FALSE(apply_changes(c, {"HEALTHCHECK --interval=5 CMD x"}));
 }
 
 }  // namespace

@@ -48,5 +48,22 @@ TEST(Reference, RefusesWithDockersReasons) {
             canonical_of(std::string(64, 'a')));
 }
 
+TEST(Reference, NoTagReadsAsAnId) {
+  const auto error_of = [](const char* repository, const char* tag) {
+    const auto made = parse_tag(repository, tag);
+    return made ? canonical(*made) : made.error().message;
+  };
+  const std::string ambiguous =
+      "refusing to create an ambiguous tag using digest algorithm as name";
+  EXPECT_EQ(error_of("sha256", "x"), ambiguous);
+  EXPECT_EQ(error_of("sha256:x", ""), ambiguous);
+  EXPECT_EQ(error_of("sha256", ""), ambiguous);
+  EXPECT_EQ(error_of("docker.io/library/sha256", "x"), ambiguous);
+  EXPECT_EQ(error_of("me/sha256", "x"), "docker.io/me/sha256:x");
+  EXPECT_EQ(error_of("sha512", "x"), "docker.io/library/sha512:x");
+  EXPECT_EQ(error_of("x", ""), "docker.io/library/x:latest");
+  EXPECT_EQ(error_of(("x@" + kSomeDigest).c_str(), ""), "cannot import digest reference");
+}
+
 }  // namespace
 }  // namespace coracle::storage

@@ -8,10 +8,15 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/path.hpp"
 #include "engine/base/process/process.hpp"
+#include "storage/archive/unpack.hpp"
+#include "storage/snapshots/root_dir.hpp"
+#include "storage/snapshots/tar_tree.hpp"
 #include "storage/snapshots/writable_layers.hpp"
 #include "tests/unit/storage/in_user_namespace.hpp"
 #include "tests/unit/storage/scratch.hpp"
+#include "tests/unit/storage/text_source.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -92,7 +97,7 @@ TEST_P(EveryDriver, ShowsTheMergedTreeAndKeepsWhatIsWritten) {
     if (round == 0) {
       struct stat st {};
       ASSERT_EQ(0, ::stat(at.c_str(), &st));
-      EXPECT_EQ(st.st_mode & 07777, 0751U);
+      EXPECT_EQ(st.st_mode & 07777, 0755U);  // whatever the image's layers have
       EXPECT_EQ(get(at + "/kept"), "top");
       EXPECT_EQ(get(at + "/deep/er/f"), "base");
       EXPECT_EQ(names(at + "/dir"), "new");
@@ -141,6 +146,47 @@ TEST_P(EveryDriver, ForgetsALayerThatIsRemovedAndFindsTheOthersAgain) {
   EXPECT_EQ(again.image_of("c2").value_or(""), "sha256:j");
   EXPECT_EQ(again.chain_ids_in_use(), std::vector<std::string>{"sha256:b"});
   EXPECT_EQ(names(scratch / "containers"), "c2 c8");
+}
+
+TEST_P(EveryDriver, KeepsWhatAContainerMadeOfItsOwnRoot) {
+  const auto root_of = [&](const std::string& id, std::vector<std::string> chain) {
+    EXPECT_TRUE(run(io, layers->create(id, "sha256:i", std::move(chain))));
+    const auto source = layers->diff_source(id);
+    EXPECT_TRUE(source);
+    return source ? (source->upper.empty() ? source->copy : source->upper) : "";
+  };
+  const auto mode_of = [](const std::string& path) {
+    struct stat st {};
+    EXPECT_EQ(0, ::stat(path.c_str(), &st)) << path;
+    return st.st_mode & 07777;
+  };
+  // A commit of `id` becomes the layer `name`.
+  const auto commit = [&](const std::string& id, const std::string& name) {
+    std::string tar;
+    const auto to = [&tar](std::string_view bytes) -> Result<> {
+      tar += bytes;
+      return {};
+    };
+    EXPECT_TRUE(write_diff(*layers->diff_source(id), to));
+    mkdirs(scratch / ("layers/" + name + "/diff"));
+    const auto directory = open_dir(scratch / ("layers/" + name + "/diff"));
+    TextSource from(tar);
+    EXPECT_TRUE(unpack(from, *directory, {}));
+  };
+  const auto first = root_of("c1", {"sha256:t", "sha256:b"});
+  EXPECT_EQ(mode_of(first), 0755U);
+  EXPECT_FALSE(changed_root(*layers->diff_source("c1")).value());
+  ASSERT_EQ(0, ::chmod(first.c_str(), 01700));
+  EXPECT_TRUE(changed_root(*layers->diff_source("c1")).value());
+  commit("c1", "k");
+  const auto second = root_of("c2", {"sha256:k", "sha256:t", "sha256:b"});
+  EXPECT_EQ(mode_of(second), 01700U);
+  EXPECT_FALSE(changed_root(*layers->diff_source("c2")).value());
+  // A layer above that says nothing of it changes nothing.
+  EXPECT_EQ(mode_of(root_of("c3", {"sha256:t", "sha256:k", "sha256:b"})), 01700U);
+  ASSERT_EQ(0, ::chmod(second.c_str(), 0755));
+  commit("c2", "l");
+  EXPECT_EQ(mode_of(root_of("c4", {"sha256:l", "sha256:k", "sha256:t", "sha256:b"})), 0755U);
 }
 
 TEST(OverlayPlan, OfFiveHundredLayersCanBeMounted) {
