@@ -132,7 +132,7 @@ Task<Reply> commit(face::Files& files, CallPtr call) {
   request.changes = query.list("changes");
   CO_TRY(const auto body, co_await json_body(call, false));
   if (!body.is_null()) {
-    CO_TRY(request.config, json::from_json<ContainerConfig>(body));
+    CO_TRY(request.config, json::from_json_of_client<ContainerConfig>(body));
   }
   call->end_when_client_leaves();
   CO_TRY(const auto id, co_await files.commit(container, std::move(request)));

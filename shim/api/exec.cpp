@@ -18,7 +18,7 @@ void describe(auto& field, StartBody& s) {
 
 Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, true));
-  CO_TRY(auto request, json::from_json<ExecRequest>(body));
+  CO_TRY(auto request, json::from_json_of_client<ExecRequest>(body));
   if (request.cmd.items.empty())
     co_return fail(Errc::invalid_argument, "No exec command specified");
   if (call->request.version < http::ApiVersion{1, 42}) request.console_size.clear();
@@ -34,7 +34,7 @@ Task<Reply> start_exec(face::Execs& execs, CallPtr call) {
   CO_TRY(const auto json, co_await json_body(call, false));
   StartBody body;
   if (!json.is_null()) {
-    CO_TRY(body, json::from_json<StartBody>(json));
+    CO_TRY(body, json::from_json_of_client<StartBody>(json));
   }
   if (!body.console_size.empty() && body.console_size.size() != 2)
     co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");

@@ -86,7 +86,7 @@ void describe(auto& field, UpdateBody& u) {
 Result<ContainerUpdate> parse_update(const json::Value& body) {
   if (!body.is_object())
     return fail(Errc::invalid_argument, "expected an object with limits or a RestartPolicy");
-  TRY(auto asked, json::from_json<UpdateBody>(body));
+  TRY(auto asked, json::from_json_of_client<UpdateBody>(body));
   auto& r = asked.resources;
   if (r.memory_swappiness == -1) r.memory_swappiness.reset();
   if (r.pids_limit && *r.pids_limit <= 0) r.pids_limit.reset();
@@ -99,8 +99,8 @@ Result<ContainerUpdate> parse_update(const json::Value& body) {
 Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version) {
   if (!body.is_object()) return fail(Errc::invalid_argument, "expected an object with a Config");
   CreateRequest out;
-  TRY(out.config, json::from_json<ContainerConfig>(body));
-  TRY(auto nested, json::from_json<Nested>(body));
+  TRY(out.config, json::from_json_of_client<ContainerConfig>(body));
+  TRY(auto nested, json::from_json_of_client<Nested>(body));
   CHECK(check_host(nested.host, version));
   for (const auto& [key, nothing] : out.config.exposed_ports)
     CHECK(check_port_key("ExposedPorts", key));
