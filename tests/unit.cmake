@@ -118,6 +118,7 @@ coracle_test(shim_test
     unit/shim/fake/images.cpp unit/shim/fake/system.cpp
     unit/shim/http/message_test.cpp unit/shim/http/server_test.cpp unit/shim/http/malformed_test.cpp
     unit/shim/api/container_test.cpp unit/shim/api/stream_test.cpp unit/shim/api/image_test.cpp
+    unit/shim/api/json_body_test.cpp unit/shim/wire/json_fault_test.cpp
     unit/shim/api/archive_test.cpp unit/shim/api/system_test.cpp
     unit/shim/api/volume_test.cpp unit/shim/api/network_test.cpp
     unit/shim/wire/create_test.cpp unit/shim/wire/container_test.cpp unit/shim/wire/text_test.cpp

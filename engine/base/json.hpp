@@ -5,9 +5,8 @@
 //
 // Unknown keys are ignored; missing or null keeps the default; a wrong type is invalid_argument
 // with its place ("Mounts[1].Target: expected a string"). A std::optional without a value is left
-// out when written. Keys are read exactly; what a client of Docker sent is read in any case, as Go
-// reads it (from_json_of_client). A type that is one JSON value (Time, Digest) says so by a pair of
-// functions beside it:
+// out when written. A type that is one JSON value (Time, Digest) says so by a pair of functions
+// beside it:
 //   boost::json::value leaf_to_json(const T&);
 //   Result<T> leaf_from_json(const boost::json::value&, std::type_identity<T>);
 #pragma once
@@ -38,6 +37,11 @@ namespace coracle::json {
 
 // errors: invalid_argument with the reason and the offset; also when something follows the value
 Result<Value> parse(std::string_view text);
+struct First {  // value in a text
+  Value value;
+  std::optional<char> behind;  // the first byte behind it that is no blank
+};
+Result<First> parse_first(std::string_view text);
 // One line, no escaping of <>& beyond what JSON asks for.
 std::string serialize(const Value& value);
 
@@ -113,7 +117,6 @@ Value write(const T& t) {
   }
 }
 
-// How the keys of an object are matched with the names of fields.
 enum class Keys : std::uint8_t { exact, any_case };
 
 template <Keys kKeys, class T>

@@ -17,7 +17,7 @@ void describe(auto& field, StartBody& s) {
 }
 
 Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
   CO_TRY(auto request, json::from_json_of_client<ExecRequest>(body));
   if (request.cmd.items.empty())
     co_return fail(Errc::invalid_argument, "No exec command specified");
@@ -31,11 +31,8 @@ Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
 }
 
 Task<Reply> start_exec(face::Execs& execs, CallPtr call) {
-  CO_TRY(const auto json, co_await json_body(call, false));
-  StartBody body;
-  if (!json.is_null()) {
-    CO_TRY(body, json::from_json_of_client<StartBody>(json));
-  }
+  CO_TRY(const auto json, co_await json_body(call, EmptyBody::is_null_if_absent));
+  CO_TRY(auto body, json::from_json_of_client<StartBody>(json));
   if (!body.console_size.empty() && body.console_size.size() != 2)
     co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
   const std::string id = call->request.params[0];

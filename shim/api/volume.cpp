@@ -26,7 +26,7 @@ Task<Reply> inspect_volume(face::Volumes& volumes, CallPtr call) {
 }
 
 Task<Reply> create_volume(face::Volumes& volumes, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
   CO_TRY(auto request, json::from_json_of_client<wire::VolumeRequest>(body));
   if (request.cluster) co_return fail(Errc::unavailable, "{}", kNoManager);
   CO_TRY(const auto volume,

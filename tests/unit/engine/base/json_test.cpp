@@ -40,6 +40,23 @@ TEST(Json, ANumberOutOfRangeIsRefused) {
   EXPECT_EQ(json::from_text<Outer>(R"({"Count":5.0})")->count, 5);
 }
 
+TEST(Json, TheFirstValueTellsWhatStandsBehindIt) {
+  for (const char* value : {"{}", "[1]", "12", "-0.5", "\"a\"", "null"}) {
+    const auto alone = json::parse_first(std::string(value) + " \n");
+    ASSERT_TRUE(alone) << value << alone.error().message;
+    EXPECT_FALSE(alone->behind) << value;
+    for (const char behind : {'}', ']', 'x', '{', '\0'}) {
+      const auto first = json::parse_first(std::string(value) + " \t" + behind + " more");
+      ASSERT_TRUE(first) << value << first.error().message;
+      EXPECT_EQ(first->behind, behind) << value;
+      EXPECT_EQ(first->value, *json::parse(value));
+    }
+  }
+  EXPECT_EQ(json::parse_first("12x")->behind, 'x');
+  for (const char* text : {"", " ", "{", "-", "1.", "nul", "\xFF"})
+    EXPECT_FALSE(json::parse_first(text)) << text;
+}
+
 // ---- What a client of Docker sends, which Go reads in any case.
 
 Result<Outer> of_client(std::string_view text) {

@@ -63,19 +63,20 @@ TEST(ParseCreate, NamesTheFieldThatIsWrong) {
 }
 
 TEST(ParseCreate, HonoursWhatVersionsKnew) {
-  const char* two = R"({"NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}})";
+  const char* two = R"({"Image":"i","NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}})";
   EXPECT_TRUE(parse(two, {1, 44}));
   EXPECT_FALSE(parse(two, {1, 43}));
-  const char* foreign = R"({"HostConfig":{"Mounts":[{"Type":"bind","VolumeOptions":{}}]}})";
+  const char* foreign =
+      R"({"Image":"i","HostConfig":{"Mounts":[{"Type":"bind","VolumeOptions":{}}]}})";
   EXPECT_FALSE(parse(foreign, {1, 42}));
   EXPECT_TRUE(parse(foreign, {1, 41}));
-  const char* sized = R"({"HostConfig":{"ConsoleSize":[24,80]}})";
+  const char* sized = R"({"Image":"i","HostConfig":{"ConsoleSize":[24,80]}})";
   EXPECT_EQ(parse(sized, {1, 42})->host.console_size.size(), 2u);
   EXPECT_TRUE(parse(sized, {1, 41})->host.console_size.empty());
 }
 
 TEST(ParseCreate, TakesTheWordsForNoLimitForNone) {
-  const auto r = parse(R"({"HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
+  const auto r = parse(R"({"Image":"i","HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
   ASSERT_TRUE(r);
   EXPECT_FALSE(r->host.resources.memory_swappiness);
   EXPECT_FALSE(r->host.resources.pids_limit);
