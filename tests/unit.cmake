@@ -105,7 +105,7 @@ coracle_test(engine_test
     unit/engine/container/table_test.cpp unit/engine/inspect/list_test.cpp
     unit/engine/bundle/etc_files_test.cpp unit/engine/lifecycle/start_gate_test.cpp
     unit/engine/container/layer_use_test.cpp unit/engine/bundle/yaml_test.cpp unit/engine/request/links_test.cpp unit/engine/request/image_rules_test.cpp unit/engine/request/plan_test.cpp
-    unit/engine/container/store_test.cpp unit/engine/exec/health_test.cpp unit/engine/inspect/disk_usage_test.cpp
+    unit/engine/container/store_test.cpp unit/engine/exec/health_test.cpp unit/engine/exec/detach_keys_test.cpp unit/engine/inspect/disk_usage_test.cpp
     unit/engine/events_test.cpp unit/engine/face/types_test.cpp unit/engine/rooms_test.cpp
     unit/storage/in_user_namespace.cpp
   LIBS engine ZLIB::ZLIB PkgConfig::ZSTD)
@@ -118,6 +118,7 @@ coracle_test(shim_test
     unit/shim/fake/images.cpp unit/shim/fake/system.cpp
     unit/shim/http/message_test.cpp unit/shim/http/server_test.cpp unit/shim/http/malformed_test.cpp
     unit/shim/api/container_test.cpp unit/shim/api/stream_test.cpp unit/shim/api/image_test.cpp
+    unit/shim/api/json_body_test.cpp unit/shim/wire/json_fault_test.cpp
     unit/shim/api/archive_test.cpp unit/shim/api/system_test.cpp
     unit/shim/api/volume_test.cpp unit/shim/api/network_test.cpp
     unit/shim/wire/create_test.cpp unit/shim/wire/container_test.cpp unit/shim/wire/text_test.cpp

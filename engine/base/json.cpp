@@ -26,20 +26,27 @@ bool is_finite(const Value& value) {
 
 // Bytes that are no UTF-8 stand within strings, or are an error anyway: what is outside of strings
 // is ASCII. So they can be replaced before parsing, and after serializing.
-Result<Value> parse(std::string_view text) {
-  if (!is_utf8(text)) return parse(to_utf8(std::string(text)));
+Result<First> parse_first(std::string_view text) {
+  if (!is_utf8(text)) return parse_first(to_utf8(std::string(text)));
   boost::system::error_code ec;
   boost::json::stream_parser parser;
   const std::size_t used = parser.write_some(text.data(), text.size(), ec);
-  if (!ec && used < text.size() &&
-      text.find_first_not_of(" \t\r\n", used) != std::string_view::npos) {
-    return fail(Errc::invalid_argument, "unexpected content after JSON");
-  }
-  if (!ec) parser.finish(ec);
+  // A number alone is over only where the text is.
+  if (!ec && !parser.done()) parser.finish(ec);
   if (ec) return fail(Errc::invalid_argument, "invalid JSON: {} at offset {}", ec.message(), used);
-  auto value = parser.release();
-  if (!is_finite(value)) return fail(Errc::invalid_argument, "invalid JSON: a number out of range");
-  return value;
+  First first;
+  first.value = parser.release();
+  if (!is_finite(first.value))
+    return fail(Errc::invalid_argument, "invalid JSON: a number out of range");
+  if (const auto at = text.find_first_not_of(" \t\r\n", used); at != std::string_view::npos)
+    first.behind = text[at];
+  return first;
+}
+
+Result<Value> parse(std::string_view text) {
+  TRY(auto first, parse_first(text));
+  if (first.behind) return fail(Errc::invalid_argument, "unexpected content after JSON");
+  return std::move(first.value);
 }
 
 std::string serialize(const Value& value) { return to_utf8(boost::json::serialize(value)); }

@@ -28,6 +28,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 
+#include "engine/base/field_names.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/json_fwd.hpp"
 #include "engine/base/result.hpp"
@@ -36,13 +37,16 @@ namespace coracle::json {
 
 // errors: invalid_argument with the reason and the offset; also when something follows the value
 Result<Value> parse(std::string_view text);
+struct First {  // value in a text
+  Value value;
+  std::optional<char> behind;  // the first byte behind it that is no blank
+};
+Result<First> parse_first(std::string_view text);
 // One line, no escaping of <>& beyond what JSON asks for.
 std::string serialize(const Value& value);
 
 namespace detail {
 
-struct Writer;
-struct Reader;
 template <class T>
 concept Leaf = requires(const T& t, const Value& v) {
   { leaf_to_json(t) } -> std::same_as<Value>;
@@ -113,19 +117,58 @@ Value write(const T& t) {
   }
 }
 
-template <class T>
+enum class Keys : std::uint8_t { exact, any_case };
+
+template <Keys kKeys, class T>
 Result<> read(const Value& v, T& into, const std::string& place);
 
+// Gives each field its value, asked in the order of describe(); null when there is none.
+template <Keys kKeys>
+class Finder;
+template <>
+class Finder<Keys::exact> {
+ public:
+  template <class T>
+  Finder(const boost::json::object& in, std::type_identity<T> /*of*/) : in_(in) {}
+  const Value* next(std::string_view name) {
+    const auto* found = in_.if_contains(name);
+    return found == nullptr || found->is_null() ? nullptr : found;
+  }
+
+ private:
+  const boost::json::object& in_;
+};
+// One walk over the keys, however many fields there are: a client may send a million of them. Of
+// several that mean one field the last one counts.
+template <>
+class Finder<Keys::any_case> {
+ public:
+  template <class T>
+  Finder(const boost::json::object& in, std::type_identity<T> /*of*/)
+      : values_(field_names<T>().size()) {
+    for (const auto& pair : in) {
+      const auto field = field_names<T>().find(pair.key());
+      if (field && !pair.value().is_null()) values_[*field] = &pair.value();
+    }
+  }
+  const Value* next(std::string_view /*name*/) { return values_[at_++]; }
+
+ private:
+  std::vector<const Value*> values_;
+  std::size_t at_ = 0;
+};
+
+template <Keys kKeys>
 struct Reader {
-  const boost::json::object& in;
+  Finder<kKeys> fields;
   const std::string& place;
   Result<> status;
   template <class T>
   Reader& operator()(std::string_view name, T& member) {
     if (!status) return *this;
-    if (const auto* found = in.if_contains(name); found != nullptr && !found->is_null()) {
-      status =
-          read(*found, member, place.empty() ? std::string(name) : place + "." + std::string(name));
+    if (const auto* found = fields.next(name); found != nullptr) {
+      status = read<kKeys>(*found, member,
+                           place.empty() ? std::string(name) : place + "." + std::string(name));
     }
     return *this;
   }
@@ -159,7 +202,7 @@ Result<> read_number(const Value& v, T& into, const std::string& place) {
   }
 }
 
-template <class T>
+template <Keys kKeys, class T>
 Result<> read(const Value& v, T& into, const std::string& place) {
   if constexpr (std::same_as<T, Value>) {
     into = v;
@@ -187,7 +230,7 @@ Result<> read(const Value& v, T& into, const std::string& place) {
     return {};
   } else if constexpr (IsOptional<T>::value) {
     typename T::value_type inner{};
-    CHECK(read(v, inner, place));
+    CHECK(read<kKeys>(v, inner, place));
     into = std::move(inner);
     return {};
   } else if constexpr (IsVector<T>::value) {
@@ -196,7 +239,7 @@ Result<> read(const Value& v, T& into, const std::string& place) {
     for (std::size_t i = 0; i < v.get_array().size(); ++i) {
       typename T::value_type element{};
       if (!v.get_array()[i].is_null())
-        CHECK(read(v.get_array()[i], element, place + "[" + std::to_string(i) + "]"));
+        CHECK(read<kKeys>(v.get_array()[i], element, place + "[" + std::to_string(i) + "]"));
       list.push_back(std::move(element));
     }
     into = std::move(list);
@@ -208,14 +251,14 @@ Result<> read(const Value& v, T& into, const std::string& place) {
       typename T::mapped_type element{};
       const std::string key(kv.key());
       if (!kv.value().is_null())
-        CHECK(read(kv.value(), element, place.empty() ? key : place + "." + key));
+        CHECK(read<kKeys>(kv.value(), element, place.empty() ? key : place + "." + key));
       map[key] = std::move(element);
     }
     into = std::move(map);
     return {};
   } else {
     if (!v.is_object()) return wrong_type(place, "an object");
-    Reader r{v.get_object(), place, {}};
+    Reader<kKeys> r{{v.get_object(), std::type_identity<T>{}}, place, {}};
     describe(r, into);
     return std::move(r.status);
   }
@@ -235,7 +278,15 @@ std::string to_text(const T& t) {
 template <class T>
 Result<T> from_json(const Value& v) {
   T t{};
-  CHECK(detail::read(v, t, std::string{}));
+  CHECK(detail::read<detail::Keys::exact>(v, t, std::string{}));
+  return t;
+}
+// What a client of Docker sent, as Go's encoding/json takes it: a key of an object that is a struct
+// means a field whatever its case, and null leaves everything as it is.
+template <class T>
+Result<T> from_json_of_client(const Value& v) {
+  T t{};
+  if (!v.is_null()) CHECK(detail::read<detail::Keys::any_case>(v, t, std::string{}));
   return t;
 }
 // parse and from_json in one.

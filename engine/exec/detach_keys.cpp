@@ -6,7 +6,7 @@ namespace coracle {
 
 Result<std::vector<std::uint8_t>> parse_detach_keys(const std::string& text) {
   std::vector<std::uint8_t> keys;
-  for (const auto& word : list_items(text.empty() ? "ctrl-p,ctrl-q" : text)) {
+  for (const auto word : split(text.empty() ? "ctrl-p,ctrl-q" : std::string_view(text), ',')) {
     if (word.size() == 1) {
       keys.push_back(static_cast<std::uint8_t>(word[0]));
       continue;

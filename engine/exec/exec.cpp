@@ -53,6 +53,17 @@ monitor::ConsoleSize console(const std::vector<std::uint32_t>& size) {
   return out;
 }
 
+monitor::Attach attach_of(const ExecView& view, bool framed) {
+  monitor::Attach attach;
+  attach.exec_id = view.id;
+  attach.in = view.request.attach_stdin;
+  attach.out = view.request.attach_stdout;
+  attach.err = view.request.attach_stderr;
+  attach.framed = framed;
+  attach.raw = !framed;
+  return attach;
+}
+
 }  // namespace
 
 Result<Execs::InstancePtr> Execs::find(const std::string& id) const {
@@ -107,7 +118,7 @@ Result<ExecView> Execs::inspect(const std::string& id) const {
   return exec->view;
 }
 
-Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw) {
+Task<> Execs::run(InstancePtr exec, monitor::Attach attach, UniqueFd client) {
   const auto& request = exec->view.request;
   auto c = exec->container;
   exec->started = true;
@@ -118,13 +129,8 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   e.tty = request.tty;
   e.console = console(request.console_size);
   e.attached = static_cast<bool>(client);
-  e.attach.exec_id = exec->view.id;
-  e.attach.in = request.attach_stdin;
-  e.attach.out = request.attach_stdout;
-  e.attach.err = request.attach_stderr;
-  e.attach.raw = raw;
+  e.attach = std::move(attach);
   CO_TRY(e.attach.detach_keys, parse_detach_keys(request.detach_keys));
-  e.attach.leftover_base64 = base64_encode(leftover);
   e.note = json::to_text(request);
   monitor::Request::What message = monitor::op::Exec{std::move(e)};
   std::vector<UniqueFd> fds;
@@ -140,31 +146,32 @@ Task<> Execs::run(InstancePtr exec, UniqueFd client, std::string leftover, bool 
   co_return Result<>{};
 }
 
-Task<> Execs::start_attached(std::string id, std::vector<std::uint32_t> console_size,
-                             UniqueFd client, std::string leftover) {
-  return context_.owned("exec", run_attached(std::move(id), std::move(console_size),
-                                             std::move(client), std::move(leftover)));
+Task<> Execs::start_attached(std::string id, ExecStart how, UniqueFd client, std::string leftover) {
+  return context_.owned(
+      "exec", run_attached(std::move(id), std::move(how), std::move(client), std::move(leftover)));
 }
 
 Task<> Execs::start_detached(std::string id) {
   return context_.owned("exec", run_detached(std::move(id)));
 }
 
-Task<> Execs::run_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
-                           std::string leftover) {
+Task<> Execs::run_attached(std::string id, ExecStart how, UniqueFd client, std::string leftover) {
   co_await await_head_read(context_.io, client);
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
-  if (console_size.size() == 2) exec->view.request.console_size = std::move(console_size);
+  if (how.console_size.size() == 2) exec->view.request.console_size = std::move(how.console_size);
   CO_TRY(auto copy, duplicate(client));
-  const bool raw = exec->view.request.tty;
-  auto done = co_await run(exec, std::move(client), std::move(leftover), raw);
+  auto attach = attach_of(exec->view, !how.tty);
+  // Without frames there is one stream, and dockerd gives it stdout alone.
+  if (how.tty) attach.err = false;
+  attach.leftover_base64 = base64_encode(leftover);
+  auto done = co_await run(exec, std::move(attach), std::move(client));
   if (done) co_return done;
   const auto code = code_of_failure(done.error());
   finish(*exec, code, now());
   // The connection is a stream already: the reason is told in it.
   auto text = "OCI runtime exec failed: " + done.error().message + "\r\n";
-  if (!exec->view.request.tty) text = stream_frame(1, text);
+  if (!how.tty) text = stream_frame(1, text);
   (void)co_await write_to_client(context_.io, copy, std::move(text));
   ::shutdown(copy.get(), SHUT_RDWR);
   co_return Result<>{};
@@ -173,7 +180,7 @@ Task<> Execs::run_attached(std::string id, std::vector<std::uint32_t> console_si
 Task<> Execs::run_detached(std::string id) {
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
-  auto done = co_await run(exec, UniqueFd{}, std::string{}, false);
+  auto done = co_await run(exec, attach_of(exec->view, false), UniqueFd{});
   if (done) co_return done;
   finish(*exec, code_of_failure(done.error()), now());
   const auto code =
@@ -184,7 +191,7 @@ Task<> Execs::run_detached(std::string id) {
 Task<> Execs::start_probe(std::string id, UniqueFd output) {
   CO_CHECK(check_start(id));
   CO_TRY(auto exec, find(id));
-  auto done = co_await run(exec, std::move(output), std::string{}, true);
+  auto done = co_await run(exec, attach_of(exec->view, false), std::move(output));
   if (!done) finish(*exec, code_of_failure(done.error()), now());
   co_return done;
 }

@@ -19,7 +19,7 @@ class Execs final : public face::Execs {
 
   Task<std::string> create(std::string container, ExecRequest request) override;
   [[nodiscard]] Result<ExecView> check_start(const std::string& id) const override;
-  Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
+  Task<> start_attached(std::string id, ExecStart how, UniqueFd client,
                         std::string leftover) override;
   Task<> start_detached(std::string id) override;
   Task<> resize(std::string id, std::uint16_t height, std::uint16_t width) override;
@@ -50,10 +50,10 @@ class Execs final : public face::Execs {
   using InstancePtr = std::shared_ptr<Instance>;
 
   [[nodiscard]] Result<InstancePtr> find(const std::string& id) const;
-  Task<> run_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
-                      std::string leftover);
+  Task<> run_attached(std::string id, ExecStart how, UniqueFd client, std::string leftover);
   Task<> run_detached(std::string id);
-  Task<> run(InstancePtr exec, UniqueFd client, std::string leftover, bool raw);
+  //   attach  what `client` is to get, when there is one
+  Task<> run(InstancePtr exec, monitor::Attach attach, UniqueFd client);
   static Coro<void> send_kill(std::shared_ptr<MonitorLink> link, std::string id);
   void finish(Instance& exec, std::int32_t code, Time at);
   void forget_old();

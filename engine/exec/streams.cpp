@@ -8,7 +8,8 @@
 namespace coracle {
 
 Result<Streams::AttachCheck> Streams::check_attach(const std::string& name,
-                                                   const AttachOptions& /*options*/) {
+                                                   const AttachOptions& options) {
+  CHECK(parse_detach_keys(options.detach_keys));
   TRY(const auto c, context_.table.find(name));
   CHECK(c->permits(Operation::attach));
   return AttachCheck{c->id(), c->record.config.tty};

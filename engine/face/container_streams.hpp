@@ -26,6 +26,7 @@ class Streams {
     std::string id;  // full
     bool tty = false;
   };
+  //   errors  invalid_argument: the detach keys, whoever is named
   virtual Result<AttachCheck> check_attach(const std::string& name,
                                            const AttachOptions& options) = 0;
   //   leftover  what came behind the request's head

@@ -24,6 +24,11 @@ void describe(auto& field, ExecRequest& e) {
       "DetachKeys", e.detach_keys)("User", e.user)("WorkingDir", e.working_dir)("Env", e.env)(
       "Cmd", e.cmd)("ConsoleSize", e.console_size);
 }
+// What a start says by itself: the client frames or not as it asked here, whatever it made.
+struct ExecStart {
+  bool tty = false;
+  std::vector<std::uint32_t> console_size;  // {}: that of the request
+};
 struct ExecView {
   std::string id, container_id;
   bool running = false;

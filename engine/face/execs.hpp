@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "engine/base/async/async.hpp"
 #include "engine/base/fd.hpp"
@@ -25,8 +24,8 @@ class Execs {
   [[nodiscard]] virtual Result<ExecView> check_start(const std::string& id) const = 0;
   // Runs it with the client's connection; a failing start is told in the stream and by the exit
   // code.
-  virtual Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size,
-                                UniqueFd client, std::string leftover) = 0;
+  virtual Task<> start_attached(std::string id, ExecStart how, UniqueFd client,
+                                std::string leftover) = 0;
   virtual Task<> start_detached(std::string id) = 0;
   virtual Task<> resize(std::string id, std::uint16_t height, std::uint16_t width) = 0;
   [[nodiscard]] virtual Result<ExecView> inspect(const std::string& id) const = 0;

@@ -97,14 +97,14 @@ Task<std::vector<storage::Change>> Files::changes(std::string name) {
 }
 
 Task<std::string> Files::commit(std::string name, CommitRequest request) {
-  CO_TRY(auto c, context_.table.find(name));
-  CO_CHECK(may_be_committed(*c));
   storage::CommitOptions options;
   std::string reference;
   if (!request.repo.empty()) {
     CO_TRY(options.tag, storage::parse_tag(request.repo, request.tag));
     reference = options.tag->familiar();
   }
+  CO_TRY(auto c, context_.table.find(name));
+  CO_CHECK(may_be_committed(*c));
   options.comment = request.comment;
   options.author = request.author;
   options.changes = std::move(request.changes);

@@ -121,12 +121,13 @@ struct Attach {
   std::string exec_id;  // "" = the container's own process
   bool in = false, out = false, err = false;
   bool raw = false;                       // no frame headers even without a tty
+  bool framed = false;                    // frame headers even with one; goes before raw
   std::vector<std::uint8_t> detach_keys;  // bytes of the key sequence; empty: none
   std::string leftover_base64;            // stdin bytes that arrived behind the HTTP request's head
 };
 void describe(auto& field, Attach& a) {
   field("exec_id", a.exec_id)("in", a.in)("out", a.out)("err", a.err)("raw", a.raw)(
-      "detach_keys", a.detach_keys)("leftover_base64", a.leftover_base64);
+      "framed", a.framed)("detach_keys", a.detach_keys)("leftover_base64", a.leftover_base64);
 }
 
 // Descriptors of a create message, in this order: [netns if netns] [lifeline if lifeline] [one for

@@ -2,33 +2,11 @@
 
 #include <vector>
 
-#include "engine/base/c_text.hpp"
-#include "engine/base/json.hpp"
 #include "engine/engine.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/system.hpp"
 
 namespace coracle::api {
-
-Task<json::Value> json_body(CallPtr call, bool required) {
-  if (call->request.has_body) {
-    const auto type = call->request.header("content-type");
-    std::string essence = type.substr(0, type.find(';'));
-    while (!essence.empty() && essence.back() == ' ') essence.pop_back();
-    for (char& c : essence) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    if (essence != "application/json")
-      co_return fail(Errc::invalid_argument,
-                     "unsupported Content-Type header ({}): must be 'application/json'", type);
-  }
-  CO_TRY(const auto text, co_await call->read_body(kBodyLimit));
-  if (text.find_first_not_of(" \t\r\n") == std::string::npos) {
-    if (required)
-      co_return fail(Errc::invalid_argument, "invalid JSON: got EOF while reading request body");
-    co_return json::Value(nullptr);
-  }
-  CO_CHECK(require_no_nul(text));
-  co_return json::parse(text);
-}
 
 Result<Filters> filters_of(const http::Request& request,
                            std::span<const std::string_view> accepted) {

@@ -43,9 +43,16 @@ struct Api {
   std::size_t last_list = 0;  // bytes of the last list of containers: the next one is about as long
 };
 
-// A JSON body. Without one: null when it is optional, else invalid_argument.
 constexpr std::size_t kBodyLimit = std::size_t{16} << 20;
-Task<json::Value> json_body(CallPtr call, bool required);
+// What an empty body means to a route.
+enum class EmptyBody : std::uint8_t {
+  is_null,            // nothing is asked for
+  is_null_if_absent,  // the same, but of blanks, or announced as chunks, it is refused
+  is_refused,
+};
+// A JSON body; null (which json::from_json_of_client takes for {}) when it is empty.
+//   errors  invalid_argument in the words of dockerd and of Go's encoding/json
+Task<json::Value> json_body(CallPtr call, EmptyBody empty);
 
 // The `filters` parameter, with only these keys.
 Result<Filters> filters_of(const http::Request& request,

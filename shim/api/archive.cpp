@@ -7,6 +7,7 @@
 #include "engine/engine.hpp"
 #include "engine/face/container_files.hpp"
 #include "shim/api/archive_reply.hpp"
+#include "shim/wire/container.hpp"
 #include "shim/wire/list_text.hpp"
 
 namespace coracle::api {
@@ -121,19 +122,17 @@ Task<Reply> export_one(Api& api, CallPtr call) {
 Task<Reply> commit(face::Files& files, CallPtr call) {
   const auto& query = call->request.query;
   CommitRequest request;
-  const auto container = query.text("container");
-  if (container.empty())
-    co_return fail(Errc::invalid_argument, "invalid name or ID supplied: \"\"");
   request.repo = query.text("repo");
   request.tag = query.text("tag");
   request.comment = query.text("comment");
   request.author = query.text("author");
   request.pause = query.flag("pause", true);
   request.changes = query.list("changes");
-  CO_TRY(const auto body, co_await json_body(call, false));
-  if (!body.is_null()) {
-    CO_TRY(request.config, json::from_json<ContainerConfig>(body));
-  }
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null));
+  CO_TRY(request.config, wire::parse_commit(body));
+  const auto container = query.text("container");
+  if (container.empty())
+    co_return fail(Errc::invalid_argument, "invalid name or ID supplied: \"\"");
   call->end_when_client_leaves();
   CO_TRY(const auto id, co_await files.commit(container, std::move(request)));
   boost::json::object o;

@@ -17,7 +17,7 @@ namespace coracle::api {
 namespace {
 
 Task<Reply> create_container(face::Containers& containers, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_refused));
   CO_TRY(auto request, wire::parse_create(body, call->request.version));
   request.name = call->request.query.text("name");
   request.platform = call->request.query.text("platform");
@@ -149,7 +149,7 @@ Task<Reply> unpause_container(face::Containers& containers, CallPtr call) {
 }
 
 Task<Reply> update_container(face::Containers& containers, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
   CO_TRY(auto asked, wire::parse_update(body));
   CO_TRY(const auto warnings,
          co_await containers.update(call->request.params[0], std::move(asked)));

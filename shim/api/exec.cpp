@@ -17,8 +17,8 @@ void describe(auto& field, StartBody& s) {
 }
 
 Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
-  CO_TRY(auto request, json::from_json<ExecRequest>(body));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
+  CO_TRY(auto request, json::from_json_of_client<ExecRequest>(body));
   if (request.cmd.items.empty())
     co_return fail(Errc::invalid_argument, "No exec command specified");
   if (call->request.version < http::ApiVersion{1, 42}) request.console_size.clear();
@@ -31,24 +31,24 @@ Task<Reply> create_exec(face::Execs& execs, CallPtr call) {
 }
 
 Task<Reply> start_exec(face::Execs& execs, CallPtr call) {
-  CO_TRY(const auto json, co_await json_body(call, false));
-  StartBody body;
-  if (!json.is_null()) {
-    CO_TRY(body, json::from_json<StartBody>(json));
-  }
+  CO_TRY(const auto json, co_await json_body(call, EmptyBody::is_null_if_absent));
+  CO_TRY(auto body, json::from_json_of_client<StartBody>(json));
   if (!body.console_size.empty() && body.console_size.size() != 2)
     co_return fail(Errc::invalid_argument, "ConsoleSize: expected [height, width]");
   const std::string id = call->request.params[0];
-  CO_TRY(const auto exec, execs.check_start(id));
+  CO_CHECK(execs.check_start(id));
   if (body.detach) {
     CO_CHECK(co_await execs.start_detached(id));
     co_return http::empty_reply(200);
   }
-  CO_TRY(auto ours,
-         co_await call->hijack(http::stream_type(exec.request.tty, call->request.version)));
+  ExecStart how;
+  how.tty = body.tty;
+  if (body.tty && call->request.version >= http::ApiVersion{1, 42})
+    how.console_size = std::move(body.console_size);
+  CO_TRY(auto ours, co_await call->hijack(http::stream_type(how.tty, call->request.version)));
   // How it went stands in the stream and in the exit code: HTTP is over.
-  const auto done = co_await execs.start_attached(id, std::move(body.console_size),
-                                                  std::move(ours.client), std::move(ours.leftover));
+  const auto done = co_await execs.start_attached(id, std::move(how), std::move(ours.client),
+                                                  std::move(ours.leftover));
   if (!done) log::debug("exec did not start id={} reason={}", id, done.error().message);
   co_return http::sent_reply();
 }

@@ -152,7 +152,8 @@ Result<> check_platforms(const face::Images& images, const std::string& name,
   if (platforms.empty()) return {};
   TRY(const auto image, images.find(name));
   for (const auto& text : platforms) {
-    TRY(const auto wanted, json::from_text<PlatformQuery>(text));
+    TRY(const auto value, json::parse(text));
+    TRY(const auto wanted, json::from_json_of_client<PlatformQuery>(value));
     if (wanted.os == image.os && wanted.architecture == image.architecture) return {};
   }
   return fail(Errc::not_found, "No such image: {}: it is of the platform {}/{} alone", name,

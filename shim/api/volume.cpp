@@ -26,12 +26,9 @@ Task<Reply> inspect_volume(face::Volumes& volumes, CallPtr call) {
 }
 
 Task<Reply> create_volume(face::Volumes& volumes, CallPtr call) {
-  CO_TRY(const auto body, co_await json_body(call, true));
-  const auto* object = body.if_object();
-  const auto* cluster = object == nullptr ? nullptr : object->if_contains("ClusterVolumeSpec");
-  if (cluster != nullptr && !cluster->is_null())
-    co_return fail(Errc::unavailable, "{}", kNoManager);
-  CO_TRY(auto request, json::from_json<wire::VolumeRequest>(body));
+  CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
+  CO_TRY(auto request, json::from_json_of_client<wire::VolumeRequest>(body));
+  if (request.cluster) co_return fail(Errc::unavailable, "{}", kNoManager);
   CO_TRY(const auto volume,
          co_await volumes.create(std::move(request.name), std::move(request.driver),
                                  std::move(request.options), std::move(request.labels)));

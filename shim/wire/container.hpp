@@ -23,6 +23,10 @@ namespace coracle::wire {
 // NetworkingConfig. What is wrong is named by its place ("HostConfig.Memory: expected a number").
 Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version);
 
+// The body of POST /commit is that of create, of which the Config alone counts; nothing when it
+// holds none.
+Result<std::optional<ContainerConfig>> parse_commit(const json::Value& body);
+
 // The flat body of POST /containers/{c}/update: limits, RestartPolicy.
 Result<ContainerUpdate> parse_update(const json::Value& body);
 

@@ -21,6 +21,13 @@ void describe(auto& field, Nested& n) {
   field("HostConfig", n.host)("NetworkingConfig", n.networking);
 }
 
+// HostConfig and NetworkingConfig stand among the fields of the Config and do not make one.
+bool has_config(const json::Value& body) {
+  return body.is_object() && std::ranges::any_of(body.get_object(), [](const auto& pair) {
+           return json::field_names<ContainerConfig>().find(pair.key()).has_value();
+         });
+}
+
 Result<> check_port_key(const std::string& place, const std::string& key) {
   const auto slash = key.find('/');
   const std::string number = key.substr(0, slash);
@@ -84,9 +91,7 @@ void describe(auto& field, UpdateBody& u) {
 }  // namespace
 
 Result<ContainerUpdate> parse_update(const json::Value& body) {
-  if (!body.is_object())
-    return fail(Errc::invalid_argument, "expected an object with limits or a RestartPolicy");
-  TRY(auto asked, json::from_json<UpdateBody>(body));
+  TRY(auto asked, json::from_json_of_client<UpdateBody>(body));
   auto& r = asked.resources;
   if (r.memory_swappiness == -1) r.memory_swappiness.reset();
   if (r.pids_limit && *r.pids_limit <= 0) r.pids_limit.reset();
@@ -96,11 +101,18 @@ Result<ContainerUpdate> parse_update(const json::Value& body) {
   return out;
 }
 
+Result<std::optional<ContainerConfig>> parse_commit(const json::Value& body) {
+  TRY(auto config, json::from_json_of_client<ContainerConfig>(body));
+  if (!has_config(body)) return std::nullopt;
+  return config;
+}
+
 Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion version) {
-  if (!body.is_object()) return fail(Errc::invalid_argument, "expected an object with a Config");
   CreateRequest out;
-  TRY(out.config, json::from_json<ContainerConfig>(body));
-  TRY(auto nested, json::from_json<Nested>(body));
+  TRY(out.config, json::from_json_of_client<ContainerConfig>(body));
+  TRY(auto nested, json::from_json_of_client<Nested>(body));
+  if (!has_config(body))
+    return fail(Errc::invalid_argument, "config cannot be empty in order to create a container");
   CHECK(check_host(nested.host, version));
   for (const auto& [key, nothing] : out.config.exposed_ports)
     CHECK(check_port_key("ExposedPorts", key));

@@ -171,13 +171,15 @@ storage::RegistryAuth parse_registry_auth(const std::string& header) {
   if (header.empty()) return {};
   const auto text = base64_decode(header);
   if (!text) return {};
-  auto body = json::from_text<AuthBody>(*text);
+  const auto value = json::parse(*text);
+  if (!value) return {};
+  auto body = json::from_json_of_client<AuthBody>(*value);
   if (!body) return {};
   return to_auth(*std::move(body));
 }
 
 Result<storage::RegistryAuth> parse_auth_body(const json::Value& body) {
-  TRY(auto auth, json::from_json<AuthBody>(body));
+  TRY(auto auth, json::from_json_of_client<AuthBody>(body));
   return to_auth(std::move(auth));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "engine/base/json_fwd.hpp"
@@ -12,9 +13,11 @@ namespace coracle::wire {
 struct VolumeRequest {  // body of POST /volumes/create
   std::string name, driver;
   std::map<std::string, std::string> options, labels;
+  std::optional<json::Raw> cluster;
 };
 void describe(auto& field, VolumeRequest& v) {
-  field("Name", v.name)("Driver", v.driver)("DriverOpts", v.options)("Labels", v.labels);
+  field("Name", v.name)("Driver", v.driver)("DriverOpts", v.options)("Labels", v.labels)(
+      "ClusterVolumeSpec", v.cluster);
 }
 
 json::Value volume_json(const storage::Volume& volume);

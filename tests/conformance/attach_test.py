@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 import time
+import urllib.parse
 
 from harness import Case, main, wait_until
 from streams import Stream, WebSocket
@@ -106,6 +107,21 @@ class Attach(Case):
         only = self.attach("l1", "logs=1&stdout=1")
         self.assertEqual(only.payload(), b"before\ngot one\n")
         only.close()
+
+    def test_detach_keys_that_are_none_are_refused_before_the_upgrade(self):
+        self.ok("run", "-dit", "--name", "keyed", "busybox", "sh")
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        for keys in ("invalid", "ctrl-", "ctrl-A", "ctrl-p,", ",", "ctrl-p,,q", "ctrl-%C3%A9"):
+            for method, path, headers in (("POST", "keyed/attach", {}), ("GET", "keyed/attach/ws", upgrade),
+                                          ("POST", "nobody/attach", {})):
+                status, _, body = self.daemon.request(
+                    method, f"/containers/{path}?{OUT}&detachKeys={keys}", headers=headers)
+                self.assertEqual(status, 400, (keys, path, body))
+                self.assertIn("Invalid detach keys", body["message"])
+            status, _, body = self.daemon.request("POST", "/containers/keyed/exec", {
+                "Cmd": ["sh"], "DetachKeys": urllib.parse.unquote(keys)})
+            self.assertEqual(status, 400, (keys, body))
 
     def test_detach_attach_again_and_their_events(self):
         """By the API: today's CLI keeps the keys to itself and only leaves."""

@@ -174,7 +174,7 @@ class DeepTrees(harness.Case):
         pid = self.daemon.process.pid
         self.ok("create", "--name", "deep", "-v", "deepvol:/v", "busybox", "true")
         self.deepen(self.upper("deep"))
-        self.deepen(f"{self.daemon.data}/storage/volumes/deepvol/_data")
+        self.deepen(f"{self.daemon.data}/volumes/deepvol/_data")
         for what, r in (("diff", self.docker("diff", "deep")), ("commit", self.docker("commit", "deep", "x:1")),
                         ("export", self.docker("export", "-o", f"{self.daemon.scratch}/x.tar", "deep")),
                         ("cp", self.docker("cp", "deep:/d", f"{self.daemon.scratch}/x"))):

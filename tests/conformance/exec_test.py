@@ -74,6 +74,22 @@ class Exec(Case):
         self.assertEqual(status, 409)
         self.assertIn("has already run", body["message"])
 
+    def test_framed_as_the_start_asks(self):
+        """docker-py makes an exec with a terminal and starts it without one, and the other way round."""
+        for made, started, said in ((True, False, b"\x01\0\0\0\0\0\0\x05out\r\n"), (False, True, b"out\n"),
+                                    (True, True, b"out\r\n"),
+                                    (False, False, b"\x01\0\0\0\0\0\0\x04out\n")):
+            eid = self.api_exec("echo", "out", Tty=made)
+            s = Stream(self.daemon, "POST", f"/exec/{eid}/start", {"Tty": started})
+            kind = "raw" if started else "multiplexed"
+            self.assertIn(f"application/vnd.docker.{kind}-stream", s.head)
+            self.assertEqual(s.read_all(), said, (made, started))
+            s.close()
+        eid = self.api_exec("nothing-here", Tty=True)
+        s = Stream(self.daemon, "POST", f"/exec/{eid}/start", {"Tty": False})
+        self.assertIn(b"executable file not found", b"".join(payload for _, payload in s.frames()))
+        s.close()
+
     def test_known_after_a_restart_of_the_daemon(self):
         """One that ended before it, one that ends while no daemon is there, one that goes on."""
         before = self.api_exec("sh", "-c", "exit 5", Env=["X=1"])

@@ -21,7 +21,11 @@
 #include "shim/wire/container.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/image.hpp"
+<<<<<<< HEAD
 #include "storage/images/platform.hpp"
+=======
+#include "shim/wire/json_fault.hpp"
+>>>>>>> help-va
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {
@@ -29,9 +33,13 @@ namespace {
 
 // From the body to the specification that the monitor gets.
 void create(std::string_view input) {
-  const auto body = json::parse(input);
-  if (!body) return;
+  const auto first = json::parse_first(input);
+  const auto fault = wire::json_fault(input);
+  MUST(!first || fault.empty());
+  if (!first) return;
+  const auto* body = &first->value;
   (void)wire::parse_update(*body);
+  (void)wire::parse_commit(*body);
   for (const auto version : {http::ApiVersion{1, 24}, http::ApiVersion{1, 43}, http::kMaxVersion}) {
     auto request = wire::parse_create(*body, version);
     if (!request || !validate(request->config, request->host, 2)) continue;

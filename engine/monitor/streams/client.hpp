@@ -41,7 +41,7 @@ class Client {
         socket_(std::move(socket)),
         what_(std::move(what)),
         keys_(terminal ? DetachKeys(what_.detach_keys) : DetachKeys()),
-        framed_(!terminal && !what_.raw),
+        framed_(what_.framed || (!terminal && !what_.raw)),
         scratch_(scratch) {}
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

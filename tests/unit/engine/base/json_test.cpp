@@ -40,6 +40,77 @@ TEST(Json, ANumberOutOfRangeIsRefused) {
   EXPECT_EQ(json::from_text<Outer>(R"({"Count":5.0})")->count, 5);
 }
 
+TEST(Json, TheFirstValueTellsWhatStandsBehindIt) {
+  for (const char* value : {"{}", "[1]", "12", "-0.5", "\"a\"", "null"}) {
+    const auto alone = json::parse_first(std::string(value) + " \n");
+    ASSERT_TRUE(alone) << value << alone.error().message;
+    EXPECT_FALSE(alone->behind) << value;
+    for (const char behind : {'}', ']', 'x', '{', '\0'}) {
+      const auto first = json::parse_first(std::string(value) + " \t" + behind + " more");
+      ASSERT_TRUE(first) << value << first.error().message;
+      EXPECT_EQ(first->behind, behind) << value;
+      EXPECT_EQ(first->value, *json::parse(value));
+    }
+  }
+  EXPECT_EQ(json::parse_first("12x")->behind, 'x');
+  for (const char* text : {"", " ", "{", "-", "1.", "nul", "\xFF"})
+    EXPECT_FALSE(json::parse_first(text)) << text;
+}
+
+// ---- What a client of Docker sends, which Go reads in any case.
+
+Result<Outer> of_client(std::string_view text) {
+  TRY(const auto value, json::parse(text));
+  return json::from_json_of_client<Outer>(value);
+}
+
+TEST(JsonOfClient, AKeyMeansItsFieldWhateverItsCase) {
+  for (const char* text :
+       {R"({"Mounts":[{"Target":"/a"}],"Labels":{"K":"v"},"Init":true,"Count":3})",
+        R"({"mounts":[{"target":"/a"}],"labels":{"K":"v"},"init":true,"count":3})",
+        R"({"MOUNTS":[{"tARGET":"/a"}],"lABELS":{"K":"v"},"INIT":true,"coUNT":3})"}) {
+    const auto r = of_client(text);
+    ASSERT_TRUE(r) << text << r.error().message;
+    ASSERT_EQ(r->mounts.size(), 1U) << text;
+    EXPECT_EQ(r->mounts[0].target, "/a") << text;
+    EXPECT_EQ(r->labels, (std::map<std::string, std::string>{{"K", "v"}})) << text;
+    EXPECT_EQ(r->init, true) << text;
+    EXPECT_EQ(r->count, 3) << text;
+  }
+}
+
+TEST(JsonOfClient, TheKeysOfMapsStayAsTheyAre) {
+  const auto r = of_client(R"({"labels":{"a":"1","A":"2"}})");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->labels, (std::map<std::string, std::string>{{"a", "1"}, {"A", "2"}}));
+}
+
+TEST(JsonOfClient, TheLastOfSeveralCountsAndNullDoesNot) {
+  EXPECT_EQ(of_client(R"({"Count":1,"count":2})")->count, 2);
+  EXPECT_EQ(of_client(R"({"count":1,"Count":2})")->count, 2);
+  EXPECT_EQ(of_client(R"({"COUNT":1,"count":null})")->count, 1);
+  EXPECT_EQ(of_client("null")->count, 7);
+}
+
+TEST(JsonOfClient, AnErrorNamesTheFieldAsDockerDoes) {
+  const auto r = of_client(R"({"mounts":[{"target":5}]})");
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().message, "Mounts[0].Target: expected a string");
+}
+
+TEST(JsonOfClient, KeysOfAnyLengthAndByteAreNoField) {
+  std::string text = "{";
+  for (int i = 0; i < 100'000; ++i) text += "\"count" + std::to_string(i) + "\":1,";
+  text += "\"" + std::string(1 << 20, 'C') + "\":1,\"\":2,\"count\xC3\xA9\":3}";
+  const auto r = of_client(text);
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->count, 7);
+}
+
+TEST(Json, OurOwnRecordsAreReadExactly) {
+  EXPECT_EQ(json::from_text<Outer>(R"({"count":1})")->count, 7);
+}
+
 TEST(Json, WhatFollowsTheValueIsRefused) {
   EXPECT_EQ(json::parse("{} x").error().code, Errc::invalid_argument);
   EXPECT_FALSE(json::parse(""));

@@ -96,6 +96,19 @@ TEST_F(Images, PullStreamsLines) {
   EXPECT_EQ(engine().images().last_auth.username, "u");
 }
 
+TEST_F(Images, CredentialsAndPlatformsHaveKeysInAnyCase) {
+  const std::string auth = base64_encode(R"({"Username":"u","PassWord":"p","serverAddress":"s"})");
+  ask("POST", "/images/create?fromImage=alpine", "", "X-Registry-Auth: " + auth + "\r\n");
+  EXPECT_EQ(engine().images().last_auth.username, "u");
+  EXPECT_EQ(engine().images().last_auth.password, "p");
+  EXPECT_EQ(ask("POST", "/auth", R"({"UserName":"u","Password":"right"})").status, 200);
+  engine().images().all["busybox:1"].architecture = "amd64";
+  const auto removed =
+      ask("DELETE",
+          "/images/busybox:1?platforms=%7B%22OS%22:%22linux%22,%22Architecture%22:%22amd64%22%7D");
+  EXPECT_EQ(removed.status, 200) << removed.body;
+}
+
 TEST_F(Images, PullTakesADigestForATagAndGarbageForNoCredentials) {
   const std::string digest = "sha256:" + std::string(64, 'd');
   EXPECT_EQ(ask("POST", "/images/create?fromImage=127.0.0.1:5000/x&tag=" + digest, "",

@@ -98,6 +98,28 @@ TEST_F(Streams, ExecStartReadsItsBodyAndKeepsWhatFollows) {
   EXPECT_EQ(client.read_to_end(), "echo:stdin");
 }
 
+// exec-ls was made without a terminal: what counts is how it is started.
+TEST_F(Streams, AnExecIsFramedAsItsStartAsks) {
+  for (const auto& [body, type, tty] :
+       std::initializer_list<std::tuple<std::string, std::string, bool>>{
+           {"{}", "application/vnd.docker.multiplexed-stream", false},
+           {R"({"Tty":false,"ConsoleSize":[3,4]})", "application/vnd.docker.multiplexed-stream",
+            false},
+           {R"({"tty":true,"ConsoleSize":[3,4]})", "application/vnd.docker.raw-stream", true}}) {
+    auto client = connect();
+    client.send(
+        "POST /exec/exec-ls/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body);
+    EXPECT_EQ(client.read(true).headers.at("content-type"), type) << body;
+    client.half_close();
+    EXPECT_EQ(client.read_to_end(), "echo:");
+    EXPECT_EQ(engine().execs().how.tty, tty) << body;
+    // A size is one of a terminal.
+    EXPECT_EQ(engine().execs().how.console_size.size(), tty ? 2U : 0U) << body;
+  }
+}
+
 TEST_F(Streams, LogsAreFramedAndPrefixed) {
   engine().streams().log_entries = {{false, Time{1'000'000'005}, "out\n", {"a=1", "b=2"}},
                                     {true, Time{2'000'000'000}, "err\n", {}}};

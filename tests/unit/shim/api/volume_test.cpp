@@ -22,5 +22,12 @@ TEST_F(VolumeRoutes, MakeShowAndRemoveVolumes) {
   EXPECT_EQ(volumes.last, "rm x true");
 }
 
+TEST_F(VolumeRoutes, KeysOfTheBodyMatchInAnyCase) {
+  const auto made = ask("POST", "/volumes/create", R"({"name":"data","LABELS":{"A":"b"}})");
+  EXPECT_EQ(made.status, 201);
+  EXPECT_EQ(made.json().at("Name").as_string(), "data");
+  EXPECT_EQ(ask("POST", "/volumes/create", R"({"clustervolumespec":{}})").status, 503);
+}
+
 }  // namespace
 }  // namespace coracle::test

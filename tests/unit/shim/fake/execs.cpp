@@ -13,8 +13,9 @@ Task<std::string> FakeExecs::create(std::string container, ExecRequest request) 
 
 Result<ExecView> FakeExecs::check_start(const std::string& id) const { return inspect(id); }
 
-Task<> FakeExecs::start_attached(std::string, std::vector<std::uint32_t>, UniqueFd client,
+Task<> FakeExecs::start_attached(std::string, ExecStart started, UniqueFd client,
                                  std::string leftover) {
+  how = std::move(started);
   return echo(workers_, std::move(client), std::move(leftover));
 }
 

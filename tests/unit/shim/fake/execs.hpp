@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "engine/face/execs.hpp"
 #include "tests/unit/shim/fake/containers.hpp"
@@ -15,10 +14,11 @@ class FakeExecs final : public face::Execs {
       : workers_(workers), containers_(containers) {}
 
   std::string last;  // "exec exec-ls"
+  ExecStart how;     // of the last one that was started attached
 
   Task<std::string> create(std::string container, ExecRequest request) override;
   [[nodiscard]] Result<ExecView> check_start(const std::string& id) const override;
-  Task<> start_attached(std::string id, std::vector<std::uint32_t> console_size, UniqueFd client,
+  Task<> start_attached(std::string id, ExecStart how, UniqueFd client,
                         std::string leftover) override;
   Task<> start_detached(std::string id) override;
   Task<> resize(std::string id, std::uint16_t height, std::uint16_t width) override;

@@ -40,6 +40,21 @@ TEST(ParseCreate, MapsTheFlatBody) {
   EXPECT_EQ(r->endpoints.size(), 2u);
 }
 
+TEST(ParseCreate, TakesKeysInAnyCaseAtEveryDepth) {
+  const auto r = parse(R"({"image":"b","CMD":["sh"],"exposedports":{"80/tcp":{}},
+    "hostconfig":{"autoremove":true,"memory":1048576,"portbindings":{"80/tcp":[{"hostport":"1"}]},
+      "restartpolicy":{"name":"no"},"mounts":[{"type":"tmpfs","tmpfsoptions":{"sizebytes":5}}]},
+    "networkingconfig":{"endpointsconfig":{"Net":{"ipamconfig":{"ipv4address":"10.0.0.2"}}}}})");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->config.image, "b");
+  EXPECT_EQ(r->config.cmd->items, std::vector<std::string>{"sh"});
+  EXPECT_TRUE(r->host.auto_remove);
+  EXPECT_EQ(r->host.resources.memory, 1048576);
+  EXPECT_EQ(r->host.port_bindings.at("80/tcp").at(0).host_port, "1");
+  EXPECT_EQ(r->host.mounts.at(0).tmpfs->size_bytes, 5);
+  EXPECT_EQ(r->endpoints.at("Net").ipam->ipv4_address, "10.0.0.2");
+}
+
 TEST(ParseCreate, NamesTheFieldThatIsWrong) {
   const auto r = parse(R"({"HostConfig":{"Mounts":[{},{"Target":5}]}})");
   ASSERT_FALSE(r);
@@ -48,19 +63,20 @@ TEST(ParseCreate, NamesTheFieldThatIsWrong) {
 }
 
 TEST(ParseCreate, HonoursWhatVersionsKnew) {
-  const char* two = R"({"NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}})";
+  const char* two = R"({"Image":"i","NetworkingConfig":{"EndpointsConfig":{"a":{},"b":{}}}})";
   EXPECT_TRUE(parse(two, {1, 44}));
   EXPECT_FALSE(parse(two, {1, 43}));
-  const char* foreign = R"({"HostConfig":{"Mounts":[{"Type":"bind","VolumeOptions":{}}]}})";
+  const char* foreign =
+      R"({"Image":"i","HostConfig":{"Mounts":[{"Type":"bind","VolumeOptions":{}}]}})";
   EXPECT_FALSE(parse(foreign, {1, 42}));
   EXPECT_TRUE(parse(foreign, {1, 41}));
-  const char* sized = R"({"HostConfig":{"ConsoleSize":[24,80]}})";
+  const char* sized = R"({"Image":"i","HostConfig":{"ConsoleSize":[24,80]}})";
   EXPECT_EQ(parse(sized, {1, 42})->host.console_size.size(), 2u);
   EXPECT_TRUE(parse(sized, {1, 41})->host.console_size.empty());
 }
 
 TEST(ParseCreate, TakesTheWordsForNoLimitForNone) {
-  const auto r = parse(R"({"HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
+  const auto r = parse(R"({"Image":"i","HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
   ASSERT_TRUE(r);
   EXPECT_FALSE(r->host.resources.memory_swappiness);
   EXPECT_FALSE(r->host.resources.pids_limit);
