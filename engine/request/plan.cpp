@@ -43,6 +43,10 @@ Result<Endpoints> plan_endpoints(const std::map<std::string, std::string>& netwo
                 "invalid config for network {}: invalid endpoint settings: user specified IP "
                 "address is supported on user defined networks only",
                 mode);
+  // Not taken in silence: who names an interface or sets its sysctls relies on it.
+  if (!own.driver_opts.empty())
+    return fail(Errc::unsupported, "network {}: the endpoint's option {} is not supported yet",
+                mode, own.driver_opts.begin()->first);
   if (own.mac_address.empty()) own.mac_address = request.config.mac_address;
   if (const auto id = network_ids.find(mode); id != network_ids.end()) own.network_id = id->second;
   out[mode] = std::move(own);

@@ -21,11 +21,8 @@
 #include "shim/wire/container.hpp"
 #include "shim/wire/filters.hpp"
 #include "shim/wire/image.hpp"
-<<<<<<< HEAD
-#include "storage/images/platform.hpp"
-=======
 #include "shim/wire/json_fault.hpp"
->>>>>>> help-va
+#include "storage/images/platform.hpp"
 #include "tests/fuzz/target.hpp"
 
 namespace coracle::fuzz {

@@ -89,6 +89,12 @@ TEST_F(Plan, WhoJoinsAnothersNetworkHasItsHostNameAndIsKeptById) {
   EXPECT_EQ("conflicting options: hostname and the network mode", refused().message);
 }
 
+TEST_F(Plan, OptionsOfAnEndpointAreNotTakenInSilence) {
+  request_.endpoints["bridge"].driver_opts["com.docker.network.endpoint.ifname"] = "web0";
+  EXPECT_EQ(Errc::unsupported, refused().code);
+  EXPECT_THAT(refused().message, HasSubstr("com.docker.network.endpoint.ifname"));
+}
+
 TEST_F(Plan, ADisabledNetworkIsNone) {
   request_.config.network_disabled = true;
   const auto planned = plan();
