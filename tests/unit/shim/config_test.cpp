@@ -109,6 +109,7 @@ TEST_F(Config, HasDefaultsForContainers) {
   EXPECT_EQ(d.ulimits[0].hard, 20);
   EXPECT_EQ(d.dns, std::vector<std::string>{"10.0.0.1"});
   EXPECT_EQ(file->config.labels, std::vector<std::string>{"a=b"});
+  write_json("{}");
   EXPECT_NE(error_of({"--default-ipc-mode=host"}).find("private or shareable"), std::string::npos);
   EXPECT_NE(error_of({"--default-ulimit=nofile"}).find("NAME=SOFT"), std::string::npos);
   EXPECT_NE(error_of({"--icc=false"}).find("not supported yet"), std::string::npos);

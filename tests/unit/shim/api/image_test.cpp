@@ -209,6 +209,7 @@ TEST_F(Images, SaveStreamsAnArchive) {
 }
 
 TEST_F(Images, SaveTakesAllTagsOfARepositoryOnBothRoutes) {
+  engine().images().save_bytes = 1;
   engine().images().repositories["box"] = {"box:1", "box:2"};
   EXPECT_EQ(ask("GET", "/images/box/get").status, 200);
   EXPECT_EQ(engine().images().last_saved, (std::vector<std::string>{"box:1", "box:2"}));

@@ -272,7 +272,7 @@ TEST(ThreadPlaces, NobodyHasMoreThanAShareAndTheRestGoesOn) {
   for (std::size_t i = 0; i < share + 5; ++i) h.scope.start("a", hold(h, {Lane::peers, "a"}));
   h.wait_for_inside(share);
   const auto& places = ThreadPlaces::of(h.io);
-  EXPECT_EQ(places.waiting(Lane::peers), 5U);
+  while (places.waiting(Lane::peers) != 5U) h.io.run_for(1ms);
   h.scope.start("b", hold(h, {Lane::peers, "b"}));
   h.scope.start("c", hold(h, {Lane::trees, "a"}));
   h.wait_for_inside(share + 2);
