@@ -6,6 +6,7 @@
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"
 #include "shim/api/archive_reply.hpp"
+#include "shim/wire/system.hpp"
 #include "storage/images/platform.hpp"
 
 namespace coracle::api {
@@ -100,10 +101,11 @@ Task<Reply> create_image(Api& api, CallPtr call) {
   return import_image(api, std::move(call));
 }
 
+// As at Docker, what comes of the archive is always told in the stream, whose status is 200.
 Task<std::string> run_load(face::Images& images, std::shared_ptr<UniqueFd> from,
                            storage::ProgressSink sink) {
-  CO_CHECK(co_await images.load(std::move(*from), std::move(sink)));
-  co_return std::string();
+  const auto loaded = co_await images.load(std::move(*from), std::move(sink));
+  co_return loaded ? std::string() : wire::error_line(loaded.error());
 }
 
 Task<Reply> load_images(Api& api, CallPtr call) {

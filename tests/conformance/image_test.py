@@ -221,6 +221,13 @@ class Images(Case):
         self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
         self.ok("rmi", *every, "wholes:1")
 
+    def test_a_load_that_fails_is_an_error_in_the_stream(self):
+        status, headers, body = self.daemon.request("POST", "/images/load", b"abc",
+                                                    {"Content-Type": "application/x-tar"})
+        self.assertEqual(status, 200, body)
+        self.assertIn("errorDetail", str(body))
+        self.assertNotEqual(self.docker("load", input=b"abc").code, 0)
+
     def test_a_relative_volume_is_meant_from_the_root(self):
         self.ok("import", "-c", "ENV PATH=/bin", "-c", "VOLUME data sub/dir", busybox_tar(), "relative:1")
         self.assertEqual(set(self.inspect("relative:1", "Config.Volumes")), {"data", "sub/dir"})

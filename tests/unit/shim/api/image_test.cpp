@@ -154,6 +154,16 @@ TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
   EXPECT_TRUE(engine().images().load_whole);
 }
 
+TEST_F(Images, ALoadThatFailsIsAnErrorInTheStream) {
+  engine().images().load_error = Error{Errc::invalid_argument, 0, "no archive of images"};
+  const auto answer = ask("POST", "/images/load", "abc");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            "{\"errorDetail\":{\"message\":\"no archive of images\"},\"error\":\"no archive of "
+            "images\"}\r\n");
+  EXPECT_TRUE(answer.whole);
+}
+
 TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
   auto client = connect();
   client.send(
@@ -171,7 +181,7 @@ TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
   client.send("POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
               std::string(51'200, 't'));
   client.half_close();
-  EXPECT_GE(client.read().status, 400);
+  EXPECT_NE(client.read().body.find("\"errorDetail\""), std::string::npos);
   EXPECT_EQ(engine().images().loaded_bytes, 51'200U);
   EXPECT_FALSE(engine().images().load_whole);
 }

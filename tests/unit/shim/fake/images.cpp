@@ -43,6 +43,7 @@ Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from, storage::Progr
     return {};
   };
   CO_CHECK(co_await workers_.run(std::move(job)));
+  if (load_error) co_return std::unexpected(*load_error);
   storage::Progress p;
   p.stream = "Loaded image: x:1\n";
   progress(p);

@@ -22,6 +22,7 @@ class FakeImages final : public face::Images {
   std::vector<storage::Progress> pull_lines;
   std::optional<Error> pull_error;
   bool pull_never_ends = false;
+  std::optional<Error> load_error;
   std::size_t save_bytes = 0;
 
   std::vector<std::string> last_saved;
