@@ -71,8 +71,11 @@ Task<storage::Image> Images::pull(storage::Reference ref, storage::RegistryAuth 
   co_return image;
 }
 
-Task<std::vector<storage::Image>> Images::load(UniqueFd from, storage::ProgressSink progress) {
-  CO_TRY(auto images, co_await context_.storage->load(std::move(from), std::move(progress)));
+Task<std::vector<storage::Image>> Images::load(UniqueFd from,
+                                               std::optional<storage::Platform> wanted,
+                                               storage::ProgressSink progress) {
+  CO_TRY(auto images,
+         co_await context_.storage->load(std::move(from), std::move(wanted), std::move(progress)));
   for (const auto& image : images) {
     auto attributes = image.config.labels;
     attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];

@@ -21,7 +21,8 @@ class Images final : public face::Images {
   [[nodiscard]] bool is_used(const std::string& image_id) const;
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                             storage::Platform platform, storage::ProgressSink progress) override;
-  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
+  Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
+                                         storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
   [[nodiscard]] Result<std::vector<std::string>> names_to_save(
       const std::vector<std::string>& asked) const override;

@@ -146,13 +146,14 @@ class Store final : public Storage {
   }
   Task<> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
 
-  Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) override {
+  Task<std::vector<Image>> load(UniqueFd from, std::optional<Platform> wanted,
+                                ProgressSink progress) override {
     const auto told = on_loop(std::move(progress));
-    auto job = [this, from = std::move(from),
+    auto job = [this, from = std::move(from), wanted = std::move(wanted),
                 told](const StopFlag& stop) mutable -> Result<std::vector<Image>> {
       const UniqueFd own = std::move(from);
       PeerSource source(own, stop);
-      return load_images(source, stores(), stop, told);
+      return load_images(source, stores(), stop, told, wanted);
     };
     ThreadOwner owner(Lane::peers, "load");
     auto loaded = co_await run_on_thread(io_, std::move(job), std::move(owner));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,9 +60,11 @@ class Storage {
   // Are these credentials good at their server_address ("": the default registry)? Nothing is kept.
   //   errors  unauthorized, in the registry's words
   virtual Task<> login(RegistryAuth auth) = 0;
-  // Reads docker-archive or OCI layout, plain or compressed, from a pipe until its end.
+  // Reads docker-archive or OCI layout, plain or compressed, from a pipe until its end. Images of
+  // other platforms than `wanted` are passed over.
   // Progress: stream "Loaded image: x:1\n".
-  virtual Task<std::vector<Image>> load(UniqueFd from, ProgressSink progress) = 0;
+  virtual Task<std::vector<Image>> load(UniqueFd from, std::optional<Platform> wanted,
+                                        ProgressSink progress) = 0;
   // A tar, any compression.
   virtual Task<Image> import(UniqueFd from, ImportOptions options) = 0;
   // Writes a tar that is OCI layout and docker-archive in one; ends by closing `to`.

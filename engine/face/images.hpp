@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,10 @@ class Images {
   [[nodiscard]] virtual std::size_t containers_of(const std::string& image_id) const = 0;
   virtual Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                                     storage::Platform platform, storage::ProgressSink progress) = 0;
-  virtual Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) = 0;
+  // Images of other platforms than `wanted` are passed over.
+  virtual Task<std::vector<storage::Image>> load(UniqueFd from,
+                                                 std::optional<storage::Platform> wanted,
+                                                 storage::ProgressSink progress) = 0;
   virtual Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) = 0;
   // What save() is to be given for what a client names: the name of a repository without a tag means
   // all its tags.   errors  not_found

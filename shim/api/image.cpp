@@ -6,6 +6,7 @@
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"
 #include "shim/api/archive_reply.hpp"
+#include "shim/wire/system.hpp"
 #include "storage/images/platform.hpp"
 
 namespace coracle::api {
@@ -24,14 +25,41 @@ Task<Reply> list_images(face::Images& images, CallPtr call) {
   co_return http::json_reply(json::serialize(out));
 }
 
+// The parameter `platform`, JSON, of versions that know it.
+Result<std::optional<storage::Platform>> platform_asked(const http::Request& request,
+                                                        http::ApiVersion since) {
+  std::optional<storage::Platform> out;
+  if (request.version < since) return out;
+  const auto values = request.query.list("platform");
+  if (values.size() > 1)
+    return fail(Errc::invalid_argument, "multiple platform parameters not supported");
+  if (values.empty() || values[0].empty()) return out;
+  TRY(out, wire::decode_platform(values[0]));
+  return out;
+}
+
+// An image is of one platform here: whoever asks for another means none that is there.
+Result<storage::Image> find_for(const face::Images& images, const std::string& name,
+                                const std::optional<storage::Platform>& wanted) {
+  TRY(auto image, images.find(name));
+  if (wanted) CHECK(storage::check_platform(image, name, *wanted));
+  return image;
+}
+
 Task<Reply> inspect_image(Api& api, CallPtr call) {
-  CO_TRY(const auto image, api.engine.images().find(call->request.params[0]));
-  co_return http::json_reply(json::serialize(
-      wire::image_json(image, api.engine.system().info().driver, call->request.version)));
+  const auto& request = call->request;
+  CO_TRY(const auto wanted, platform_asked(request, {1, 49}));
+  if (wanted && request.query.flag("manifests"))
+    co_return fail(Errc::invalid_argument,
+                   "conflicting options: manifests and platform options cannot both be set");
+  CO_TRY(const auto image, find_for(api.engine.images(), request.params[0], wanted));
+  co_return http::json_reply(
+      json::serialize(wire::image_json(image, api.engine.system().info().driver, request.version)));
 }
 
 Task<Reply> image_history(face::Images& images, CallPtr call) {
-  CO_TRY(const auto image, images.find(call->request.params[0]));
+  CO_TRY(const auto wanted, platform_asked(call->request, {1, 48}));
+  CO_TRY(const auto image, find_for(images, call->request.params[0], wanted));
   co_return http::json_reply(json::serialize(wire::history_json(image)));
 }
 
@@ -100,23 +128,39 @@ Task<Reply> create_image(Api& api, CallPtr call) {
   return import_image(api, std::move(call));
 }
 
+// As at Docker, what comes of the archive is always told in the stream, whose status is 200.
 Task<std::string> run_load(face::Images& images, std::shared_ptr<UniqueFd> from,
-                           storage::ProgressSink sink) {
-  CO_CHECK(co_await images.load(std::move(*from), std::move(sink)));
-  co_return std::string();
+                           std::optional<storage::Platform> wanted, storage::ProgressSink sink) {
+  const auto loaded = co_await images.load(std::move(*from), std::move(wanted), std::move(sink));
+  co_return loaded ? std::string() : wire::error_line(loaded.error());
 }
 
 Task<Reply> load_images(Api& api, CallPtr call) {
+  CO_TRY(auto wanted, platform_asked(call->request, {1, 48}));
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));
-  Operation operation = [&images = api.engine.images(), from](storage::ProgressSink sink) {
-    return run_load(images, from, std::move(sink));
+  Operation operation = [&images = api.engine.images(), from, wanted](storage::ProgressSink sink) {
+    return run_load(images, from, wanted, std::move(sink));
   };
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
+Result<> may_be_saved(const face::Images& images, const std::vector<std::string>& names,
+                      const std::optional<storage::Platform>& wanted) {
+  if (!wanted) return {};
+  for (const auto& name : names) {
+    TRY(const auto image, images.find(name));
+    if (!storage::is_same(storage::platform_of(image), *wanted))
+      return fail(Errc::not_found, "no suitable export target found for platform {}",
+                  storage::platform_text(*wanted));
+  }
+  return {};
+}
+
 Task<Reply> save_names(Api& api, CallPtr call, std::vector<std::string> names) {
+  CO_TRY(const auto wanted, platform_asked(call->request, {1, 48}));
   CO_TRY(auto found, api.engine.images().names_to_save(names));
+  CO_CHECK(may_be_saved(api.engine.images(), found, wanted));
   ArchiveOperation operation = [&images = api.engine.images(), found](UniqueFd to,
                                                                       const HeadSink&) {
     return images.save(found, std::move(to));
@@ -140,31 +184,18 @@ Task<Reply> tag_image(face::Images& images, CallPtr call) {
   co_return http::empty_reply(201);
 }
 
-struct PlatformQuery {
-  std::string os, architecture;
-};
-void describe(auto& field, PlatformQuery& p) { field("os", p.os)("architecture", p.architecture); }
-
-// An image is of one platform here: whoever names others alone means nothing that is there.
-//   platforms  each the JSON of an OCI platform
-Result<> check_platforms(const face::Images& images, const std::string& name,
-                         const std::vector<std::string>& platforms) {
-  if (platforms.empty()) return {};
-  TRY(const auto image, images.find(name));
-  for (const auto& text : platforms) {
-    TRY(const auto value, json::parse(text));
-    TRY(const auto wanted, json::from_json_of_client<PlatformQuery>(value));
-    if (wanted.os == image.os && wanted.architecture == image.architecture) return {};
-  }
-  return fail(Errc::not_found, "No such image: {}: it is of the platform {}/{} alone", name,
-              image.os, image.architecture);
-}
-
 Task<Reply> remove_image(face::Images& images, CallPtr call) {
-  const auto platforms = call->request.query.list("platforms");
-  CO_CHECK(check_platforms(images, call->request.params[0], platforms));
-  CO_TRY(const auto removed,
-         co_await images.remove(call->request.params[0], call->request.query.flag("force")));
+  const auto& name = call->request.params[0];
+  const auto platforms = call->request.version < http::ApiVersion{1, 50}
+                             ? std::vector<std::string>()
+                             : call->request.query.list("platforms");
+  if (platforms.size() > 1)
+    co_return fail(Errc::invalid_argument, "multiple platforms are not supported");
+  if (!platforms.empty()) {
+    CO_TRY(const auto wanted, wire::decode_platform(platforms[0]));
+    CO_CHECK(find_for(images, name, wanted));
+  }
+  CO_TRY(const auto removed, co_await images.remove(name, call->request.query.flag("force")));
   co_return http::json_reply(json::serialize(wire::removed_json(removed)));
 }
 

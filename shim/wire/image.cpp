@@ -17,6 +17,15 @@ void describe(auto& field, AuthBody& a) {
                                                                           a.registrytoken);
 }
 
+struct PlatformBody {
+  std::string os, architecture, variant, os_version;
+  std::vector<std::string> os_features;
+};
+void describe(auto& field, PlatformBody& p) {
+  field("os", p.os)("architecture", p.architecture)("variant", p.variant)(
+      "os.version", p.os_version)("os.features", p.os_features);
+}
+
 storage::RegistryAuth to_auth(AuthBody body) {
   // `auth` is base64 of "user:password", for clients that send only that.
   if (body.username.empty() && !body.auth.empty()) {
@@ -176,6 +185,18 @@ storage::RegistryAuth parse_registry_auth(const std::string& header) {
   auto body = json::from_json_of_client<AuthBody>(*value);
   if (!body) return {};
   return to_auth(*std::move(body));
+}
+
+Result<storage::Platform> decode_platform(const std::string& text) {
+  auto p = json::from_text<PlatformBody>(text);
+  if (!p) return fail(Errc::invalid_argument, "failed to parse platform: {}", p.error().message);
+  const bool optional = !p->variant.empty() || !p->os_version.empty() || !p->os_features.empty();
+  if (p->os.empty() && p->architecture.empty() && optional)
+    return fail(Errc::invalid_argument,
+                "optional platform fields provided, but OS and Architecture are missing");
+  if (p->os.empty() || p->architecture.empty())
+    return fail(Errc::invalid_argument, "both OS and Architecture must be provided");
+  return storage::Platform{p->os, p->architecture, p->variant};
 }
 
 Result<storage::RegistryAuth> parse_auth_body(const json::Value& body) {

@@ -24,6 +24,9 @@ json::Value removed_json(const storage::Removed& removed);
 
 // The header X-Registry-Auth: base64 of JSON. Garbage is no credentials, not an error.
 storage::RegistryAuth parse_registry_auth(const std::string& header);
+// A platform as OCI's JSON: {"os":"linux","architecture":"arm64","variant":"v8"}
+//   errors  invalid_argument
+Result<storage::Platform> decode_platform(const std::string& text);
 // The body of POST /auth.
 Result<storage::RegistryAuth> parse_auth_body(const json::Value& body);
 

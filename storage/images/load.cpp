@@ -54,14 +54,21 @@ struct Planned {
 
 class Loader {
  public:
-  Loader(Stores stores, const StopFlag& stop, const std::function<void(const std::string&)>& told)
-      : stores_(stores), stop_(stop), told_(told), pin_(stores.layers.pins().take({})) {}
+  Loader(Stores stores, const StopFlag& stop, const std::function<void(const std::string&)>& told,
+         const std::optional<Platform>& wanted)
+      : stores_(stores),
+        stop_(stop),
+        told_(told),
+        wanted_(wanted),
+        pin_(stores.layers.pins().take({})) {}
 
   Result<std::vector<Image>> run(ByteSource& source) {
     CHECK(read_archive(source));
     TRY(auto plan, make_plan());
     std::vector<Image> out;
     for (const auto& planned : plan) {
+      TRY(const bool asked_for, is_wanted(planned));
+      if (!asked_for) continue;
       TRY(auto image, place(planned));
       for (const auto& name : planned.names) told_("Loaded image: " + name.familiar() + "\n");
       if (planned.names.empty()) told_("Loaded image ID: " + image.id + "\n");
@@ -327,10 +334,16 @@ class Loader {
     return planned;
   }
 
-  // This host's platform; where the archive has not got it, the first one that it has.
+  [[nodiscard]] Result<bool> is_wanted(const Planned& planned) const {
+    if (!wanted_) return true;
+    TRY(const auto config, parse_config(planned.config));
+    return is_same({config.os, config.architecture, config.variant}, *wanted_);
+  }
+
+  // The platform that is wanted, or this host's; where the archive has not got it, the first one that it has.
   [[nodiscard]] Result<Planned> plan_index(const Index& index, int depth) const {
     Result<Planned> last = fail(Errc::not_found, "an index without manifests");
-    if (const auto best = choose(index, resolve_platform({}))) {
+    if (const auto best = choose(index, resolve_platform(wanted_.value_or(Platform{})))) {
       last = plan_manifest(*best, depth);
       if (last) return last;
     }
@@ -408,6 +421,7 @@ class Loader {
   Stores stores_;
   const StopFlag& stop_;
   const std::function<void(const std::string&)>& told_;
+  const std::optional<Platform>& wanted_;
   Pin pin_;
   std::map<std::string, std::string> texts_;  // JSON files
   std::size_t texts_size_ = 0, files_ = 0, names_size_ = 0;
@@ -438,8 +452,9 @@ std::string manifest_for(const std::string& config, const std::vector<LayerInfo>
 }
 
 Result<std::vector<Image>> load_images(ByteSource& source, Stores stores, const StopFlag& stop,
-                                       const std::function<void(const std::string&)>& told) {
-  return Loader(stores, stop, told).run(source);
+                                       const std::function<void(const std::string&)>& told,
+                                       const std::optional<Platform>& wanted) {
+  return Loader(stores, stop, told, wanted).run(source);
 }
 
 }  // namespace coracle::storage

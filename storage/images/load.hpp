@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,12 @@ struct Stores {
 std::string manifest_for(const std::string& config, const std::vector<LayerInfo>& layers);
 
 // `told` is called with "Loaded image: x:1\n" as images become known.
+//   wanted  images of other platforms are passed over
 //   stop    set: ends soon, with an error; no image appears that was not told of before
 //   errors  invalid_argument (no archive of images, damaged, beyond its bounds), the stores';
 //           images that were complete before stay
 Result<std::vector<Image>> load_images(ByteSource& source, Stores stores, const StopFlag& stop,
-                                       const std::function<void(const std::string&)>& told);
+                                       const std::function<void(const std::string&)>& told,
+                                       const std::optional<Platform>& wanted = std::nullopt);
 
 }  // namespace coracle::storage

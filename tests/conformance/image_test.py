@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import urllib.parse
 
 from harness import Case, busybox_tar, free_port, main, wait_until
 
@@ -220,6 +221,24 @@ class Images(Case):
             self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", name), ids[name])
         self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
         self.ok("rmi", *every, "wholes:1")
+
+    def test_another_platform_is_not_found(self):
+        other = "platform=" + urllib.parse.quote(json.dumps({"os": "linux", "architecture": "s390x"}))
+        for path in ("/v1.49/images/busybox/json", "/v1.48/images/busybox/history"):
+            status, _, answer = self.daemon.request("GET", f"{path}?{other}")
+            self.assertEqual(status, 404, answer)
+            self.assertRegex(answer["message"], r"^image with reference busybox was found but its platform "
+                             r"\(linux/\w+\) does not match the specified platform \(linux/s390x\)$")
+        status, _, answer = self.daemon.request("GET", f"/v1.48/images/busybox/get?{other}")
+        self.assertEqual((status, answer["message"]),
+                         (404, "no suitable export target found for platform linux/s390x"))
+
+    def test_a_load_that_fails_is_an_error_in_the_stream(self):
+        status, headers, body = self.daemon.request("POST", "/images/load", b"abc",
+                                                    {"Content-Type": "application/x-tar"})
+        self.assertEqual(status, 200, body)
+        self.assertIn("errorDetail", str(body))
+        self.assertNotEqual(self.docker("load", input=b"abc").code, 0)
 
     def test_a_relative_volume_is_meant_from_the_root(self):
         self.ok("import", "-c", "ENV PATH=/bin", "-c", "VOLUME data sub/dir", busybox_tar(), "relative:1")

@@ -87,10 +87,10 @@ class Store : public testing::Test {
         [bytes, to = std::move(pipe->write)] { static_cast<void>(write_all(to, bytes)); });
     return std::move(pipe->read);
   }
-  Result<std::vector<Image>> load(const std::string& bytes) {
+  Result<std::vector<Image>> load(const std::string& bytes, std::optional<Platform> wanted = {}) {
     said.clear();
     ProgressSink sink = [this](const Progress& p) { said += p.stream; };
-    return run(io, store->load(fed(bytes), sink));
+    return run(io, store->load(fed(bytes), std::move(wanted), sink));
   }
   Result<std::string> save(std::vector<std::string> what) {
     auto pipe = make_pipe();
@@ -140,6 +140,21 @@ TEST_F(Store, LoadsADockerArchiveAndReadsItsFiles) {
   EXPECT_EQ("root:x:0:0", file_of(image->id, "/pw"));
   EXPECT_EQ("", file_of(image->id, "/gone"));
   EXPECT_EQ("No such image: nope", store->find("nope").error().message);
+}
+
+TEST_F(Store, LoadsOnlyWhatIsOfTheWantedPlatform) {
+  const auto config = config_of({kBase, kTop}, "app");
+  const auto architecture = parse_config(config)->architecture;
+  const auto archive = docker_archive(config, R"(["x:1"])");
+  const auto none = load(archive, Platform{"linux", "riscv64", ""});
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_TRUE(none->empty());
+  EXPECT_EQ(said, "");
+  EXPECT_TRUE(store->images().empty());
+  const auto one = load(archive, Platform{"linux", architecture, ""});
+  ASSERT_TRUE(one) << one.error().message;
+  EXPECT_EQ(one->size(), 1U);
+  EXPECT_EQ(said, "Loaded image: x:1\n");
 }
 
 TEST_F(Store, SavedAndLoadedAgainEveryDigestIsTheSame) {
@@ -376,7 +391,8 @@ TEST_F(Hostile, WorkWhoseClientHasLeftStopsAndLeavesNothing) {
       } else {
         auto from = fed(bytes);
         ProgressSink sink;
-        const auto done = co_await store->load(std::move(from), std::move(sink));
+        std::optional<Platform> any;
+        const auto done = co_await store->load(std::move(from), std::move(any), std::move(sink));
         if (!done) error = done.error();
       }
       over = true;
@@ -409,7 +425,8 @@ TEST_F(Hostile, AClientThatSendsNothingDoesNotHoldAWorker) {
   int over = 0;
   auto stalled = [&](UniqueFd from) -> Coro<void> {
     ProgressSink sink;
-    const auto done = co_await store->load(std::move(from), std::move(sink));
+    std::optional<Platform> any;
+    const auto done = co_await store->load(std::move(from), std::move(any), std::move(sink));
     EXPECT_FALSE(done);
     ++over;
   };

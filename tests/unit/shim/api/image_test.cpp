@@ -11,6 +11,7 @@ class Images : public ShimTest {
     box.id = "sha256:" + std::string(64, '1');
     box.repo_tags = {"busybox:1"};
     box.os = "linux";
+    box.architecture = "amd64";
     box.size = 5;
     box.layer_sizes = {2, 3};
     box.diff_ids = {"sha256:a", "sha256:b"};
@@ -167,6 +168,16 @@ TEST_F(Images, LoadStreamsTheBodyThroughAPipe) {
   EXPECT_TRUE(engine().images().load_whole);
 }
 
+TEST_F(Images, ALoadThatFailsIsAnErrorInTheStream) {
+  engine().images().load_error = Error{Errc::invalid_argument, 0, "no archive of images"};
+  const auto answer = ask("POST", "/images/load", "abc");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            "{\"errorDetail\":{\"message\":\"no archive of images\"},\"error\":\"no archive of "
+            "images\"}\r\n");
+  EXPECT_TRUE(answer.whole);
+}
+
 TEST_F(Images, LoadOfAChunkedBodyWithExpectation) {
   auto client = connect();
   client.send(
@@ -184,7 +195,7 @@ TEST_F(Images, AnUploadThatIsCutIsNeverTakenForTheWhole) {
   client.send("POST /images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" +
               std::string(51'200, 't'));
   client.half_close();
-  EXPECT_GE(client.read().status, 400);
+  EXPECT_NE(client.read().body.find("\"errorDetail\""), std::string::npos);
   EXPECT_EQ(engine().images().loaded_bytes, 51'200U);
   EXPECT_FALSE(engine().images().load_whole);
 }
@@ -225,6 +236,56 @@ TEST_F(Images, AClientThatLeavesEndsTheSave) {
   EXPECT_EQ(client.read(true).status, 200);
   client.close();
   EXPECT_TRUE(eventually([&] { return engine().happenings.cancelled.load(); }));
+}
+
+// JSON, with what an URL cannot have escaped.
+std::string platform(const std::string& os, const std::string& architecture) {
+  return "platform=%7B%22os%22:%22" + os + "%22,%22architecture%22:%22" + architecture + "%22%7D";
+}
+
+TEST_F(Images, AnotherPlatformIsNotFoundByVersionsThatKnowIt) {
+  const std::string missing =
+      "image with reference busybox:1 was found but its platform (linux/amd64) does not match the "
+      "specified platform (linux/arm64)";
+  const auto right = platform("linux", "amd64");
+  const auto other = platform("linux", "arm64");
+  const std::string image = "/images/busybox:1/";
+  for (const auto& [version, what] :
+       {std::pair{"/v1.49", "json"}, std::pair{"/v1.48", "history"}}) {
+    EXPECT_EQ(ask("GET", version + image + what + "?" + right).status, 200);
+    const auto answer = ask("GET", version + image + what + "?" + other);
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(answer.message(), missing);
+  }
+  EXPECT_EQ(ask("GET", "/v1.48" + image + "json?" + other).status, 200);
+  EXPECT_EQ(ask("GET", "/v1.47" + image + "history?" + other).status, 200);
+  EXPECT_EQ(ask("GET", "/v1.49" + image + "json?manifests=1&" + right).status, 400);
+  EXPECT_EQ(ask("GET", "/v1.49" + image + "json?platform=linux/amd64").status, 400);
+  EXPECT_EQ(ask("GET", "/v1.49" + image + "json?platform=%7B%22os%22:%22linux%22%7D").message(),
+            "both OS and Architecture must be provided");
+  // DELETE has a list of them.
+  EXPECT_EQ(ask("DELETE", "/v1.50/images/busybox:1?platforms" + other.substr(8)).message(),
+            missing);
+  EXPECT_EQ(ask("DELETE", "/v1.49/images/busybox:1?platforms" + other.substr(8)).status, 200);
+}
+
+TEST_F(Images, SaveAndLoadTakeAPlatform) {
+  const auto right = platform("linux", "amd64");
+  const auto other = platform("linux", "arm64");
+  for (const std::string path : {"/images/busybox:1/get?", "/images/get?names=busybox:1&"}) {
+    EXPECT_EQ(ask("GET", "/v1.48" + path + right).status, 200);
+    const auto answer = ask("GET", "/v1.48" + path + other);
+    EXPECT_EQ(answer.status, 404);
+    EXPECT_EQ(answer.message(), "no suitable export target found for platform linux/arm64");
+    EXPECT_EQ(ask("GET", "/v1.47" + path + other).status, 200);
+    EXPECT_EQ(ask("GET", "/v1.48" + path + right + "&" + other).message(),
+              "multiple platform parameters not supported");
+  }
+  EXPECT_EQ(ask("POST", "/v1.47/images/load?" + other, "tar").status, 200);
+  EXPECT_FALSE(engine().images().last_platform);
+  EXPECT_EQ(ask("POST", "/v1.48/images/load?" + other, "tar").status, 200);
+  ASSERT_TRUE(engine().images().last_platform);
+  EXPECT_EQ(engine().images().last_platform->architecture, "arm64");
 }
 
 TEST_F(Images, TagAndRemove) {

@@ -31,7 +31,10 @@ Task<storage::Image> FakeImages::pull(storage::Reference ref, storage::RegistryA
   co_return storage::Image{};
 }
 
-Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from, storage::ProgressSink progress) {
+Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from,
+                                                   std::optional<storage::Platform> wanted,
+                                                   storage::ProgressSink progress) {
+  last_platform = std::move(wanted);
   auto job = [this, fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
     std::string piece(65536, '\0');
     for (;;) {
@@ -43,6 +46,7 @@ Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from, storage::Progr
     return {};
   };
   CO_CHECK(co_await workers_.run(std::move(job)));
+  if (load_error) co_return std::unexpected(*load_error);
   storage::Progress p;
   p.stream = "Loaded image: x:1\n";
   progress(p);
@@ -51,9 +55,10 @@ Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from, storage::Progr
 
 Task<storage::Image> FakeImages::import(UniqueFd from, storage::ImportOptions options) {
   last = options.tag ? options.tag->familiar() : "";
+  std::optional<storage::Platform> any;
   auto quiet = [](const storage::Progress&) {};
   storage::ProgressSink sink = quiet;
-  CO_CHECK(co_await load(std::move(from), std::move(sink)));
+  CO_CHECK(co_await load(std::move(from), std::move(any), std::move(sink)));
   storage::Image image;
   image.id = "sha256:" + std::string(64, 'a');
   co_return image;

@@ -22,12 +22,14 @@ class FakeImages final : public face::Images {
   std::vector<storage::Progress> pull_lines;
   std::optional<Error> pull_error;
   bool pull_never_ends = false;
+  std::optional<Error> load_error;
   std::size_t save_bytes = 0;
 
   std::vector<std::string> last_saved;
   std::string last;  // "rmi busybox:1 true"
   storage::Reference last_reference;
   storage::RegistryAuth last_auth;
+  std::optional<storage::Platform> last_platform;
   std::atomic<std::size_t> loaded_bytes{0};
   std::atomic<bool> load_whole{false};
 
@@ -37,7 +39,8 @@ class FakeImages final : public face::Images {
   [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override;
   Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
                             storage::Platform platform, storage::ProgressSink progress) override;
-  Task<std::vector<storage::Image>> load(UniqueFd from, storage::ProgressSink progress) override;
+  Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
+                                         storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
   [[nodiscard]] Result<std::vector<std::string>> names_to_save(
       const std::vector<std::string>& asked) const override;
