@@ -85,7 +85,7 @@ json::Value image_json(const storage::Image& image, const std::string& driver,
   o["Os"] = image.os;
   o["Size"] = image.size;
   if (version < http::ApiVersion{1, 44}) o["VirtualSize"] = image.size;
-  o["GraphDriver"] = object{{"Name", driver}, {"Data", nullptr}};
+  o["GraphDriver"] = object{{"Name", driver}, {"Data", object{}}};
   o["RootFS"] = object{{"Type", "layers"}, {"Layers", json::to_json(image.diff_ids)}};
   o["Metadata"] = object{{"LastTagTime", to_rfc3339(image.last_tag_time)}};
   if (version < http::ApiVersion{1, 45}) {

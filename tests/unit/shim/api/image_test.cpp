@@ -41,6 +41,12 @@ TEST_F(Images, InspectAndListFollowTheVersion) {
   EXPECT_EQ(ask("GET", "/v1.50/images/json").json().at(0).at("Containers").as_int64(), -1);
 }
 
+TEST_F(Images, InspectShowsAnObjectOfTheDriver) {
+  const auto shown = ask("GET", "/images/busybox:1/json").json();
+  EXPECT_EQ(shown.at("GraphDriver").at("Name").as_string(), "overlay");
+  EXPECT_TRUE(shown.at("GraphDriver").at("Data").is_object());
+}
+
 TEST_F(Images, HistoryIsNewestFirstWithTheSizesOfItsLayers) {
   const auto h = ask("GET", "/images/busybox:1/history").json();
   EXPECT_EQ(h.at(0).at("CreatedBy").as_string(), "COPY");
