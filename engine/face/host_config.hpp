@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/face/container_config.hpp"
+
 namespace coracle {
 
 struct PortBinding {
@@ -160,7 +162,7 @@ struct HostConfig {
   std::vector<std::string> volumes_from;
   std::vector<std::uint32_t> console_size;  // [h, w]
   std::map<std::string, std::string> annotations;
-  std::vector<std::string> cap_add, cap_drop;
+  StringList cap_add, cap_drop;
   std::string cgroupns_mode;
   std::vector<std::string> dns, dns_options, dns_search, extra_hosts, group_add;
   std::string ipc_mode, cgroup;

@@ -90,8 +90,8 @@ Result<std::string> normalize_capability(const std::string& name) {
 }
 
 Result<std::vector<std::string>> container_capabilities(const HostConfig& host) {
-  TRY(const auto add, normalized(host.cap_add, "CapAdd"));
-  TRY(const auto drop, normalized(host.cap_drop, "CapDrop"));
+  TRY(const auto add, normalized(host.cap_add.items, "CapAdd"));
+  TRY(const auto drop, normalized(host.cap_drop.items, "CapDrop"));
   if (host.privileged) return all_capabilities();
   std::vector<std::string> out;
   if (contains(add, kAll)) {

@@ -1,5 +1,7 @@
 #include "shim/api/api.hpp"
 
+#include <algorithm>
+#include <charconv>
 #include <vector>
 
 #include "engine/engine.hpp"
@@ -7,6 +9,23 @@
 #include "shim/wire/system.hpp"
 
 namespace coracle::api {
+
+namespace {
+
+// A number of 32 bits, as dockerd takes it; what no terminal can have is the most that one can.
+Result<std::uint16_t> side_of(const std::string& text, const char* side) {
+  const bool negative = text.starts_with('-');
+  const char* end = text.data() + text.size();
+  std::uint32_t n = 0;
+  const auto [rest, ec] = std::from_chars(text.data() + (negative ? 1 : 0), end, n);
+  if (rest != end || ec == std::errc::invalid_argument)
+    return fail(Errc::invalid_argument, "invalid resize {} \"{}\": invalid syntax", side, text);
+  if (negative || ec != std::errc{})
+    return fail(Errc::invalid_argument, "invalid resize {} \"{}\": value out of range", side, text);
+  return static_cast<std::uint16_t>(std::min(n, std::uint32_t{65535}));
+}
+
+}  // namespace
 
 Result<Filters> filters_of(const http::Request& request,
                            std::span<const std::string_view> accepted) {
@@ -22,11 +41,9 @@ Result<Time> time_of(const http::Request& request, const char* name) {
 }
 
 Result<Size> size_of(const http::Request& request) {
-  TRY(const auto h, request.query.number("h"));
-  TRY(const auto w, request.query.number("w"));
-  if (!h || !w || *h < 0 || *w < 0 || *h > 65535 || *w > 65535)
-    return fail(Errc::invalid_argument, "invalid resize: h and w must be numbers from 0 to 65535");
-  return Size{static_cast<std::uint16_t>(*h), static_cast<std::uint16_t>(*w)};
+  TRY(const auto height, side_of(request.query.text("h"), "height"));
+  TRY(const auto width, side_of(request.query.text("w"), "width"));
+  return Size{height, width};
 }
 
 void add_all_routes(http::Router& router, Api& api) {

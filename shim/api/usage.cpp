@@ -78,7 +78,7 @@ Task<Reply> disk_usage(face::Usage& usage, CallPtr call) {
 Task<Reply> prune_containers(face::Prune& prune, CallPtr call) {
   CO_TRY(auto filters, filters_of(call->request, kPruneFilters));
   CO_TRY(const auto pruned, co_await prune.containers(std::move(filters)));
-  co_return http::json_reply(json::serialize(wire::pruned_json("ContainersDeleted", pruned)));
+  co_return http::json_reply(json::serialize(wire::pruned_json(pruned)));
 }
 
 Task<Reply> prune_images(face::Prune& prune, CallPtr call) {
@@ -92,7 +92,7 @@ Task<Reply> prune_volumes(face::Prune& prune, CallPtr call) {
   // Until 1.41 every volume was taken.
   if (call->request.version < http::ApiVersion{1, 42}) filters["all"] = {"true"};
   CO_TRY(const auto pruned, co_await prune.volumes(std::move(filters)));
-  co_return http::json_reply(json::serialize(wire::pruned_json("VolumesDeleted", pruned)));
+  co_return http::json_reply(json::serialize(wire::pruned_volumes_json(pruned)));
 }
 
 // There are the predefined networks only, which stay.

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/base/json.hpp"
+#include "engine/base/text.hpp"
 #include "engine/face/update.hpp"
 #include "shim/wire/container.hpp"
 
@@ -42,6 +43,26 @@ Result<> check_port_key(const std::string& place, const std::string& key) {
   return {};
 }
 
+void join(Nothing& /*into*/, Nothing /*more*/) {}
+void join(std::vector<PortBinding>& into, std::vector<PortBinding> more) {
+  into.insert(into.end(), std::make_move_iterator(more.begin()),
+              std::make_move_iterator(more.end()));
+}
+
+// "80/TCP" and "80/" are "80/tcp"; "80" stays, and is shown, as it is.
+template <class Ports>
+Result<> tidy_ports(const char* place, Ports& ports) {
+  Ports tidy;
+  for (auto& [key, value] : ports) {
+    auto plain = lower(key);
+    if (plain.ends_with('/')) plain += "tcp";
+    CHECK(check_port_key(place, plain));
+    join(tidy[plain], std::move(value));
+  }
+  ports = std::move(tidy);
+  return {};
+}
+
 // Sections that belong to another type of mount are refused from 1.42 on, dropped before.
 Result<> check_mount(MountRequest& m, http::ApiVersion version) {
   const auto foreign = [&](bool there, const char* option, const char* type) -> Result<> {
@@ -62,8 +83,7 @@ Result<> check_mount(MountRequest& m, http::ApiVersion version) {
 }
 
 Result<> check_host(HostConfig& h, http::ApiVersion version) {
-  for (const auto& [key, bindings] : h.port_bindings)
-    CHECK(check_port_key("HostConfig.PortBindings", key));
+  CHECK(tidy_ports("HostConfig.PortBindings", h.port_bindings));
   if (!h.console_size.empty() && h.console_size.size() != 2)
     return fail(Errc::invalid_argument, "HostConfig.ConsoleSize: expected [height, width]");
   for (auto& m : h.mounts) CHECK(check_mount(m, version));
@@ -114,8 +134,7 @@ Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion ver
   if (!has_config(body))
     return fail(Errc::invalid_argument, "config cannot be empty in order to create a container");
   CHECK(check_host(nested.host, version));
-  for (const auto& [key, nothing] : out.config.exposed_ports)
-    CHECK(check_port_key("ExposedPorts", key));
+  CHECK(tidy_ports("ExposedPorts", out.config.exposed_ports));
   if (version < http::ApiVersion{1, 44} && nested.networking.endpoints.size() > 1) {
     std::string names;
     for (const auto& [name, settings] : nested.networking.endpoints)

@@ -204,9 +204,16 @@ json::Value disk_usage_json(const DiskUsage& usage, bool build_cache, bool verbo
   return o;
 }
 
-json::Value pruned_json(const char* what, const Pruned& pruned) {
+json::Value pruned_json(const Pruned& pruned) {
   object o;
-  o[what] = strings_or_null(pruned.deleted);
+  o["ContainersDeleted"] = strings_or_null(pruned.deleted);
+  o["SpaceReclaimed"] = pruned.reclaimed;
+  return o;
+}
+
+json::Value pruned_volumes_json(const Pruned& pruned) {
+  object o;
+  o["VolumesDeleted"] = json::to_json(pruned.deleted);
   o["SpaceReclaimed"] = pruned.reclaimed;
   return o;
 }

@@ -21,8 +21,10 @@ json::Value top_json(const ProcessList& list);
 json::Value disk_usage_json(const DiskUsage& usage, bool build_cache, bool verbose,
                             http::ApiVersion version, Time at);
 
-// {"<what>": [ids] or null, "SpaceReclaimed": n}
-json::Value pruned_json(const char* what, const Pruned& pruned);
+// {"ContainersDeleted": [ids], "SpaceReclaimed": n}. Where nothing went dockerd has null for
+// containers and images, and [] for volumes.
+json::Value pruned_json(const Pruned& pruned);
+json::Value pruned_volumes_json(const Pruned& pruned);
 json::Value pruned_images_json(const PrunedImages& pruned);
 
 }  // namespace coracle::wire

@@ -108,6 +108,13 @@ class Attach(Case):
         self.assertEqual(only.payload(), b"before\ngot one\n")
         only.close()
 
+    def test_resize_without_a_terminal_is_nothing(self):
+        self.ok("run", "-d", "--name", "plain", "busybox", "sleep", "1000")
+        self.assertEqual(self.daemon.request("POST", "/containers/plain/resize?h=24&w=80")[0], 200)
+        _, _, made = self.daemon.request("POST", "/containers/plain/exec", {"Cmd": ["sleep", "1000"]})
+        self.assertEqual(self.daemon.request("POST", f"/exec/{made['Id']}/start", {"Detach": True})[0], 200)
+        self.assertEqual(self.daemon.request("POST", f"/exec/{made['Id']}/resize?h=24&w=80")[0], 200)
+
     def test_detach_keys_that_are_none_are_refused_before_the_upgrade(self):
         self.ok("run", "-dit", "--name", "keyed", "busybox", "sh")
         upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",

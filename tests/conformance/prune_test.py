@@ -113,7 +113,7 @@ class Prune(Case):
         anonymous = self.inspect("c1")["Mounts"]
         anonymous = next(m["Name"] for m in anonymous if m["Destination"] == "/anon")
         self.assertEqual(self.done("/volumes/prune"),
-                         {"VolumesDeleted": None, "SpaceReclaimed": 0})
+                         {"VolumesDeleted": [], "SpaceReclaimed": 0})
         self.ok("rm", "c1")
         self.assertEqual(self.done("/volumes/prune"),
                          {"VolumesDeleted": [anonymous], "SpaceReclaimed": 1 << 20})

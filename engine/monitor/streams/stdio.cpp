@@ -82,7 +82,7 @@ Result<> Stdio::start() {
 }
 
 Result<> Stdio::resize(ConsoleSize size) {
-  if (!options_.terminal) return fail(Errc::invalid_argument, "resize: there is no terminal");
+  if (!options_.terminal) return {};  // clients resize what they attach to, whatever it is
   size_ = size;
   if (sources_.empty()) return {};
   winsize w{};

@@ -55,7 +55,7 @@ TEST(Validate, RefusesWithDockersTexts) {
          c.hostname = "a";
        }},
       {"invalid IPC mode: odd", [](auto&, auto& h) { h.ipc_mode = "odd"; }},
-      {"unknown capability", [](auto&, auto& h) { h.cap_add = {"ODD"}; }},
+      {"unknown capability", [](auto&, auto& h) { h.cap_add.items = {"ODD"}; }},
       {"it needs to be an absolute path", [](auto& c, auto&) { c.working_dir = "srv"; }},
   };
   for (const auto& r : refusals) {

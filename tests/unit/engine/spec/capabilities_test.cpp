@@ -21,15 +21,15 @@ TEST(ContainerCapabilities, DefaultIsDockersListOfFourteen) {
 
 TEST(ContainerCapabilities, DropAllLeavesOnlyWhatIsAdded) {
   HostConfig host;
-  host.cap_drop = {"all"};
-  host.cap_add = {"net_admin", "CAP_CHOWN"};
+  host.cap_drop.items = {"all"};
+  host.cap_add.items = {"net_admin", "CAP_CHOWN"};
   EXPECT_THAT(*container_capabilities(host), ElementsAre("CAP_NET_ADMIN", "CAP_CHOWN"));
 }
 
 TEST(ContainerCapabilities, AddAllButWhatIsDropped) {
   HostConfig host;
-  host.cap_add = {"ALL"};
-  host.cap_drop = {"SYS_ADMIN"};
+  host.cap_add.items = {"ALL"};
+  host.cap_drop.items = {"SYS_ADMIN"};
   const auto got = *container_capabilities(host);
   EXPECT_THAT(got, Not(Contains("CAP_SYS_ADMIN")));
   EXPECT_EQ(got.size(), all_capabilities().size() - 1);
@@ -37,7 +37,7 @@ TEST(ContainerCapabilities, AddAllButWhatIsDropped) {
 
 TEST(ContainerCapabilities, AnUnknownNameIsRefusedWithDockersText) {
   HostConfig host;
-  host.cap_add = {"FOO"};
+  host.cap_add.items = {"FOO"};
   const auto got = container_capabilities(host);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Errc::invalid_argument);
@@ -47,7 +47,7 @@ TEST(ContainerCapabilities, AnUnknownNameIsRefusedWithDockersText) {
 TEST(ContainerCapabilities, PrivilegedHasAll) {
   HostConfig host;
   host.privileged = true;
-  host.cap_drop = {"CHOWN"};
+  host.cap_drop.items = {"CHOWN"};
   EXPECT_EQ(*container_capabilities(host), all_capabilities());
 }
 

@@ -120,6 +120,33 @@ TEST_F(Streams, AnExecIsFramedAsItsStartAsks) {
   }
 }
 
+TEST_F(Streams, ASizeIsToldInDockersWords) {
+  for (const char* target : {"/containers/web/resize", "/exec/exec-ls/resize"}) {
+    for (const auto& [query, said] : std::initializer_list<std::pair<std::string, std::string>>{
+             {"", R"(height "": invalid syntax)"},
+             {"w=100", R"(height "": invalid syntax)"},
+             {"h=&w=100", R"(height "": invalid syntax)"},
+             {"h=100", R"(width "": invalid syntax)"},
+             {"h=not-a-number&w=100", R"(height "not-a-number": invalid syntax)"},
+             {"h=1.5&w=100", R"(height "1.5": invalid syntax)"},
+             {"h=0x10&w=100", R"(height "0x10": invalid syntax)"},
+             {"h=%2B10&w=100", R"(height "+10": invalid syntax)"},
+             {"h=%2010&w=100", R"(height " 10": invalid syntax)"},
+             {"h=-&w=100", R"(height "-": invalid syntax)"},
+             {"h=--1&w=100", R"(height "--1": invalid syntax)"},
+             {"h=100&w=-100", R"(width "-100": value out of range)"},
+             {"h=4294967296&w=1", R"(height "4294967296": value out of range)"},
+             {"h=1&w=99999999999999999999999",
+              R"(width "99999999999999999999999": value out of range)"}}) {
+      const auto answer = ask("POST", std::string(target) + "?" + query);
+      EXPECT_EQ(answer.status, 400) << query;
+      EXPECT_EQ(answer.message(), "invalid resize " + said) << query;
+    }
+  }
+  EXPECT_EQ(ask("POST", "/containers/web/resize?h=4294967295&w=0").status, 200);
+  EXPECT_EQ(engine().streams().last, "resize web 65535 0");
+}
+
 TEST_F(Streams, LogsAreFramedAndPrefixed) {
   engine().streams().log_entries = {{false, Time{1'000'000'005}, "out\n", {"a=1", "b=2"}},
                                     {true, Time{2'000'000'000}, "err\n", {}}};

@@ -96,7 +96,7 @@ TEST_F(Malformed, BodiesAndParameters) {
            Case{"POST", "/containers/web/wait?condition=never", ""},
            Case{"POST", "/containers/web/resize", ""},
            Case{"POST", "/containers/web/resize?h=10", ""},
-           Case{"POST", "/containers/web/resize?h=10&w=99999999", ""},
+           Case{"POST", "/containers/web/resize?h=10&w=4294967296", ""},
            Case{"GET", "/containers/web/logs", ""},
            Case{"GET", "/containers/web/logs?stdout=1&since=yesterday", ""},
            Case{"POST", "/containers/web/exec", "{}"},

@@ -82,6 +82,31 @@ TEST(ParseCreate, TakesTheWordsForNoLimitForNone) {
   EXPECT_FALSE(r->host.resources.pids_limit);
 }
 
+TEST(ParseCreate, AListOfCapabilitiesMayBeOneString) {
+  const auto r = parse(R"({"Image":"i","HostConfig":{"CapAdd":"NET_ADMIN","CapDrop":["ALL"]}})");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_EQ(r->host.cap_add.items, std::vector<std::string>{"NET_ADMIN"});
+  EXPECT_EQ(r->host.cap_drop.items, std::vector<std::string>{"ALL"});
+  EXPECT_EQ(parse(R"({"Image":"i","HostConfig":{"CapAdd":5}})").error().message,
+            "HostConfig.CapAdd: expected a string or a list of strings");
+}
+
+TEST(ParseCreate, TheProtocolOfAPortIsTakenInAnyCase) {
+  const auto r = parse(R"({"Image":"i","ExposedPorts":{"80/TCP":{},"53/":{},"7":{}},"HostConfig":{
+    "PortBindings":{"80/tcp":[{"HostPort":"1"}],"80/Tcp":[{"HostPort":"2"}],"53/UDP":[]}}})");
+  ASSERT_TRUE(r) << r.error().message;
+  EXPECT_TRUE(r->config.exposed_ports.contains("80/tcp"));
+  EXPECT_TRUE(r->config.exposed_ports.contains("53/tcp"));
+  EXPECT_TRUE(r->config.exposed_ports.contains("7"));
+  EXPECT_EQ(r->config.exposed_ports.size(), 3U);
+  EXPECT_EQ(r->host.port_bindings.at("80/tcp").size(), 2U);
+  EXPECT_TRUE(r->host.port_bindings.contains("53/udp"));
+  for (const char* bad : {"80/icmp", "80/tcp/", "/tcp", "", "a/tcp", "80//", "80/ tcp"})
+    EXPECT_FALSE(
+        parse((R"({"Image":"i","ExposedPorts":{")" + std::string(bad) + R"(":{}}})").c_str()))
+        << bad;
+}
+
 TEST(ParseCreate, MovesTheMacAddressToTheEndpoint) {
   const auto r = parse(
       R"({"MacAddress":"02:42:ac:11:00:09","NetworkingConfig":{"EndpointsConfig":{"n":{}}}})");

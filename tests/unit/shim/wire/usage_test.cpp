@@ -94,13 +94,14 @@ TEST(DiskUsageJson, IsSumsFrom152On) {
   EXPECT_FALSE(verbose.as_object().contains("Images"));
 }
 
-TEST(PrunedJson, IsNullWhenNothingWent) {
-  EXPECT_EQ(json::serialize(pruned_json("VolumesDeleted", {})),
-            R"({"VolumesDeleted":null,"SpaceReclaimed":0})");
+TEST(PrunedJson, IsNullWhenNoContainerWentAndEmptyWhenNoVolumeDid) {
+  EXPECT_EQ(json::serialize(pruned_json({})), R"({"ContainersDeleted":null,"SpaceReclaimed":0})");
+  EXPECT_EQ(json::serialize(pruned_volumes_json({})),
+            R"({"VolumesDeleted":[],"SpaceReclaimed":0})");
   Pruned one;
   one.deleted = {"a"};
   one.reclaimed = 3;
-  EXPECT_EQ(json::serialize(pruned_json("VolumesDeleted", one)),
+  EXPECT_EQ(json::serialize(pruned_volumes_json(one)),
             R"({"VolumesDeleted":["a"],"SpaceReclaimed":3})");
 }
 
