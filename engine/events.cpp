@@ -208,8 +208,9 @@ class Listener : public EventStream {
       }
       if (log_->closed_) co_return std::optional<Event>();
       if (until_.ns != 0) {
-        const auto left_ms = (until_.ns - now().ns + 999'999) / 1'000'000;
-        if (left_ms <= 0) co_return std::optional<Event>();
+        const auto at = now();
+        if (until_ <= at) co_return std::optional<Event>();
+        const auto left_ms = (until_.ns - at.ns + 999'999) / 1'000'000;
         co_await log_->changed_.wait_for(std::chrono::milliseconds(left_ms));
       } else {
         co_await log_->changed_.wait();

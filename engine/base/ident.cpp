@@ -185,10 +185,14 @@ Result<Time> parse_timestamp(std::string_view text) {
   const auto dot = text.find('.');
   const auto whole = text.substr(0, dot);
   const bool negative = whole.starts_with('-');
-  const auto digits = negative ? whole.substr(1) : whole;
-  if (!all_digits(digits) || digits.size() > 10) return from_rfc3339(text);
+  const auto digits = negative || whole.starts_with('+') ? whole.substr(1) : whole;
+  if (!all_digits(digits)) {
+    TRY(const auto time, from_rfc3339(text));
+    return time.ns == 0 && !text.starts_with("0001") ? Time{1} : time;
+  }
   std::int64_t seconds = 0;
-  std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
+  const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
+  if (ec != std::errc{}) return fail(Errc::invalid_argument, "time {} is out of range", text);
   constexpr std::int64_t kMostSeconds = std::numeric_limits<std::int64_t>::max() / kNsPerSecond - 1;
   std::int64_t ns = std::min(seconds, kMostSeconds) * kNsPerSecond;
   if (dot != std::string_view::npos) {
@@ -197,6 +201,7 @@ Result<Time> parse_timestamp(std::string_view text) {
       return fail(Errc::invalid_argument, "{} is not a time", text);
     ns += fraction_ns(fraction);
   }
+  if (ns == 0) return Time{1};
   return Time{negative ? -ns : ns};
 }
 

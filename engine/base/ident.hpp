@@ -30,7 +30,9 @@ std::string to_rfc3339(Time t);
 std::string to_rfc3339_fixed(Time t);
 // RFC 3339 with any offset, to nanoseconds. errors: invalid_argument
 Result<Time> from_rfc3339(std::string_view text);
-// Docker's time parameters: Unix seconds with optional fraction, or RFC 3339.
+// Docker's time parameters: Unix seconds with optional fraction, or RFC 3339. The epoch itself,
+// which clients name to mean the beginning, is the nanosecond behind it: 0 is "never".
+//   errors  invalid_argument; what is beyond Time but a number of 64 bits is Time's first or last
 Result<Time> parse_timestamp(std::string_view text);
 
 std::string to_hex(std::string_view bytes);

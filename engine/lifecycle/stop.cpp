@@ -1,6 +1,8 @@
 // stop, kill, restart: a signal under the container's lock, then a wait for its end without it.
 #include <signal.h>
 
+#include <algorithm>
+
 #include "engine/base/log.hpp"
 #include "engine/lifecycle/lifecycle.hpp"
 #include "engine/logs/logs.hpp"
@@ -10,6 +12,7 @@ namespace coracle {
 namespace {
 
 constexpr std::int64_t kDefaultGrace_ms = 10'000;
+constexpr std::int64_t kMostGrace_s = std::int64_t{10} * 365 * 24 * 3600;  // as good as for ever
 constexpr std::int64_t kStopKillLimit_ms = 10'000;  // after SIGKILL: then by force
 
 }  // namespace
@@ -81,7 +84,8 @@ Coro<void> Lifecycle::let_die(ContainerPtr c) {
 Task<> Lifecycle::stop_running(ContainerPtr c, StopOptions options) {
   const auto own = c->record.config.stop_timeout;
   std::int64_t grace_ms = own ? std::int64_t{*own} * 1000 : kDefaultGrace_ms;
-  if (options.timeout_s) grace_ms = *options.timeout_s * 1000;
+  if (options.timeout_s)
+    grace_ms = std::clamp<std::int64_t>(*options.timeout_s, -1, kMostGrace_s) * 1000;
   std::shared_ptr<MonitorLink> link;
   {
     const auto lock = co_await c->mutex.lock();

@@ -144,9 +144,10 @@ Coro<bool> LogReader::wait_for_change(std::uint64_t seen) {
   if (finished_ || directory_->changes != seen) co_return true;
   auto limit = directory_->watched ? kLongest : kLookAgain;
   if (until_.ns != 0) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        std::chrono::nanoseconds(until_.ns - now().ns));
-    if (left.count() <= 0) co_return false;
+    const auto at = now();
+    if (until_ <= at) co_return false;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(std::chrono::nanoseconds(until_.ns - at.ns));
     limit = std::min(limit, left);
   }
   co_await directory_->changed.wait_for(limit);

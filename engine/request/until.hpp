@@ -10,7 +10,7 @@
 namespace coracle {
 
 // A Go duration (1h30m, 1.5s, 10ms) back from `at`, Unix seconds, RFC 3339, or a date with or
-// without a time of day (UTC).   errors  invalid_argument
+// without a time of day and a zone; else the zone is this host's.   errors  invalid_argument
 Result<Time> parse_until(const std::string& text, Time at);
 
 }  // namespace coracle

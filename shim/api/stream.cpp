@@ -85,7 +85,8 @@ Task<Reply> attach_ws(Api& api, CallPtr call) {
 // A number, or everything: "all" and what is no number.
 std::optional<std::uint64_t> tail_of(const std::string& text) {
   std::uint64_t n = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const auto [end, ec] = std::from_chars(begin, text.data() + text.size(), n);
   if (text.empty() || ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return n;
 }
@@ -98,7 +99,10 @@ Result<LogOptions> log_options(const http::Request& request) {
   if (!o.out && !o.err)
     return fail(Errc::invalid_argument, "must specify at least one of 'stdout' or 'stderr'");
   TRY(o.since, time_of(request, "since"));
-  TRY(o.until, time_of(request, "until"));
+  // Of logs, unlike of events, 0 is no end.
+  if (request.query.text("until") != "0") {
+    TRY(o.until, time_of(request, "until"));
+  }
   o.tail = tail_of(request.query.text("tail"));
   return o;
 }

@@ -27,6 +27,14 @@ class Life(Case):
         status, _, _ = self.daemon.request("POST", "/containers/hard/stop")
         self.assertEqual(status, 304)
 
+    def test_a_grace_without_end(self):
+        for n, t in enumerate(("9223372036854775807", "9223372036854776", "-9223372036854775808", "-1")):
+            self.start(f"slow{n}", "sh", "-c", "trap 'sleep 0.5; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
+            self.says(f"slow{n}", "ready")
+            self.assertEqual(self.daemon.request("POST", f"/containers/slow{n}/stop?t={t}")[0], 204)
+            self.assertEqual(self.inspect(f"slow{n}", "State.ExitCode"), 5, t)
+        self.assertEqual(self.daemon.request("POST", "/containers/slow0/stop?t=9223372036854775808")[0], 400)
+
     def test_kill_and_wait(self):
         self.start("k1", "sleep", "1000")
         waiter = self.daemon.popen("wait", "k1")

@@ -60,6 +60,7 @@ class Prune(Case):
         self.ok("create", "--name", "b1", "--label", "keep", "busybox")
         self.ok("create", "--name", "c1", "busybox")
         self.ok("container", "prune", "-f", "--filter", "until=1h")
+        self.ok("container", "prune", "-f", "--filter", "until=0")  # the epoch, not "no time ago"
         self.ok("container", "prune", "-f", "--filter", "label=y")
         self.assertEqual(len(self.ok("ps", "-aq").split()), 3)
         self.assertIn("Total reclaimed space: 0B",

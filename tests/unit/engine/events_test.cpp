@@ -1,5 +1,7 @@
 #include "engine/events.hpp"
 
+#include <limits>
+
 #include <boost/asio/detached.hpp>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -76,6 +78,14 @@ TEST_F(EventFile, SinceWorksOverARestart) {
   EXPECT_EQ(replay(*log, Time{20}, Time{30}), (std::vector<std::string>{"start", "die"}));
   EXPECT_EQ(replay(*log, Time{1}, Time{15}), (std::vector<std::string>{"create"}));
   EXPECT_EQ(log->listeners(), 0U);
+}
+
+TEST_F(EventFile, AnEndBeforeAllTimeIsOne) {
+  auto log = EventLog::open(io_, root_);
+  log->add(event("create", 10));
+  for (const Time until : {Time{1}, Time{std::numeric_limits<std::int64_t>::min()}, Time{-1}})
+    for (const Time since : {Time{}, Time{1}})
+      EXPECT_TRUE(replay(*log, since, until).empty()) << until.ns << " " << since.ns;
 }
 
 TEST_F(EventFile, ManyEventsTakeBoundedRoomAndADamagedLineCostsItself) {

@@ -44,6 +44,17 @@ TEST(Timestamps, AreUnixSecondsOrRfc3339) {
   EXPECT_EQ(parse_timestamp("2023-11-14T22:13:20Z")->ns, 1'700'000'000'000'000'000);
   EXPECT_GT(parse_timestamp("9999999999")->ns, 0) << "the far future does not overflow";
   EXPECT_FALSE(parse_timestamp("soon"));
+  for (const char* far : {"99999999999", "9223372036854775807", "9223372036854775807.999999999"})
+    EXPECT_EQ(parse_timestamp(far)->ns / 1'000'000'000, 9'223'372'035) << far;
+  EXPECT_LT(parse_timestamp("-9223372036854775807")->ns, 0);
+  EXPECT_EQ(parse_timestamp("+5")->ns, 5'000'000'000);
+  for (const char* epoch :
+       {"0", "-0", "0.000", "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00"})
+    EXPECT_EQ(parse_timestamp(epoch)->ns, 1) << epoch << ": 0 would be never";
+  EXPECT_EQ(parse_timestamp("0001-01-01T00:00:00Z")->ns, 0);
+  for (const char* bad :
+       {"", "-", "+", ".", "+-5", "1.x", "1.-5", "1e9", "9223372036854775808", " 1"})
+    EXPECT_FALSE(parse_timestamp(bad)) << bad;
 }
 
 TEST(Ids, AreSixtyFourHexDigits) {

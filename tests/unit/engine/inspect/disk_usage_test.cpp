@@ -1,7 +1,10 @@
 // What the kernel and ps print, and what df and prune make of it: pure parts.
 #include "engine/inspect/disk_usage.hpp"
 
+#include <time.h>
+
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include "engine/inspect/sample.hpp"
 #include "engine/inspect/top.hpp"
@@ -87,7 +90,13 @@ TEST(Top, NeedsAColumnOfPids) {
   EXPECT_EQ(parse_ps("PID CMD\nx sh\n", {1}).error().message, "Unexpected pid 'x'");
 }
 
+void set_zone(const char* name) {
+  ::setenv("TZ", name, 1);
+  ::tzset();
+}
+
 TEST(Until, IsADurationBackOrAMoment) {
+  set_zone("UTC");
   const Time at{1'000'000'000'000'000'000};
   EXPECT_EQ(parse_until("1h30m", at)->ns, at.ns - 5'400'000'000'000);
   EXPECT_EQ(parse_until("1.5s", at)->ns, at.ns - 1'500'000'000);
@@ -96,10 +105,34 @@ TEST(Until, IsADurationBackOrAMoment) {
   EXPECT_EQ(parse_until("2023-11-14T22:13:20Z", at)->ns, 1'700'000'000'000'000'000);
   EXPECT_EQ(parse_until("2023-11-14T22:13:20", at)->ns, 1'700'000'000'000'000'000);
   EXPECT_EQ(parse_until("2023-11-14", at)->ns, 1'699'920'000'000'000'000);
-  for (const char* bad : {"", "soon", "5", "1h x", "-1h", "2023-13-14"}) {
-    if (std::string_view(bad) == "5") continue;  // seconds since 1970
+  EXPECT_EQ(parse_until("2023-11-14T22", at)->ns, 1'699'999'200'000'000'000);
+  EXPECT_EQ(parse_until("5", at)->ns, 5'000'000'000);
+  for (const char* bad : {"", "soon", "1h x", "-1h", "2023-13-14", "Z", "+02:00", "2023-11-14T",
+                          "99999999999999999999"})
     EXPECT_FALSE(parse_until(bad, at)) << bad;
+}
+
+TEST(Until, ZeroIsTheEpochAndTakesNothing) {
+  const Time at{1'000'000'000'000'000'000};
+  for (const char* epoch : {"0", "0.0", "-0", "1970-01-01T00:00:00Z"}) {
+    const auto rule = prune_rule({{"until", {epoch}}}, at);
+    ASSERT_TRUE(rule) << epoch;
+    EXPECT_FALSE(rule->takes(at, {})) << epoch;
   }
+  EXPECT_TRUE(prune_rule({{"until", {"0s"}}}, at)->takes(at, {}));
+}
+
+TEST(Until, WithoutAZoneItIsTheHosts) {
+  const Time at{1'700'000'000'000'000'000};
+  set_zone("XXX-05:30");
+  EXPECT_EQ(parse_until("2023-11-15T03:43:20", at)->ns, at.ns);
+  EXPECT_EQ(parse_until("2023-11-15T03:43", at)->ns, at.ns - 20'000'000'000);
+  EXPECT_EQ(parse_until("2023-11-14T22:13:20.5Z", at)->ns, at.ns + 500'000'000);
+  EXPECT_EQ(parse_until("2023-11-14T22:13Z", at)->ns, at.ns - 20'000'000'000);
+  EXPECT_EQ(parse_until("2023-11-14T20:13-02:00", at)->ns, at.ns - 20'000'000'000);
+  EXPECT_EQ(parse_until("2023-11-14Z", at)->ns, 1'699'920'000'000'000'000);
+  EXPECT_EQ(parse_until("2023-11-14+01:00", at)->ns, 1'699'916'400'000'000'000);
+  set_zone("UTC");
 }
 
 storage::Image image(std::vector<std::string> diff_ids, std::vector<std::int64_t> sizes) {

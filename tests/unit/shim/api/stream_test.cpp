@@ -165,6 +165,21 @@ TEST_F(Streams, LogsAreFramedAndPrefixed) {
   EXPECT_EQ(engine().streams().last_logs.tail, std::nullopt);
 }
 
+TEST_F(Streams, TheTimesOfLogsReachFromTheBeginningToTheEnd) {
+  const auto asked = [&](const std::string& query) {
+    EXPECT_EQ(ask("GET", "/containers/web/logs?stdout=1&" + query).status, 200) << query;
+    return engine().streams().last_logs;
+  };
+  EXPECT_EQ(asked("since=&until=").since.ns, 0);
+  EXPECT_EQ(asked("since=0&until=0").since.ns, 1);
+  EXPECT_EQ(asked("since=0&until=0").until.ns, 0);
+  EXPECT_GT(asked("until=99999999999999").until.ns, 9'000'000'000'000'000'000);
+  EXPECT_LT(asked("since=-9223372036854775808").since.ns, -9'000'000'000'000'000'000);
+  EXPECT_EQ(asked("tail=%2B5").tail, 5U);
+  EXPECT_EQ(asked("tail=-5").tail, std::nullopt);
+  EXPECT_EQ(asked("tail=99999999999999999999").tail, std::nullopt);
+}
+
 TEST_F(Streams, AFollowerThatDoesNotReadHoldsBackNobody) {
   engine().streams().log_entries =
       std::vector<LogEntry>(2000, LogEntry{false, Time{1}, std::string(1000, 'x') + "\n", {}});
