@@ -9,6 +9,7 @@
 #include "engine/inspect/disk_usage.hpp"
 #include "engine/inspect/list.hpp"
 #include "engine/request/filter.hpp"
+#include "engine/request/image_rules.hpp"
 #include "engine/request/until.hpp"
 
 namespace coracle {
@@ -28,6 +29,11 @@ Result<std::optional<bool>> switch_of(const Filters& filters, const std::string&
   auto on = parse_go_bool(v);
   if (!on) return fail(Errc::invalid_argument, "invalid filter '{}={}'", key, v);
   return on;
+}
+
+void append_removed(storage::Removed& to, const storage::Removed& more) {
+  to.untagged.insert(to.untagged.end(), more.untagged.begin(), more.untagged.end());
+  to.deleted.insert(to.deleted.end(), more.deleted.begin(), more.deleted.end());
 }
 
 }  // namespace
@@ -111,15 +117,17 @@ Task<PrunedImages> Prune::prune_images(Filters filters) {
     const auto is_child = [&](const auto& other) { return other.parent == image.id; };
     if (only_nameless && std::ranges::any_of(all, is_child)) continue;
     if (!rule.takes(image.created, image.config.labels)) continue;
-    if (images_.is_used(image.id)) continue;
-    auto gone = co_await images_.remove(image.id, true);
-    if (!gone) {
-      log::warn("image not pruned id={} reason={}", image.id, gone.error().message);
-      continue;
+    const bool used = images_.is_used(image.id);
+    for (const auto& name : pruned_names(image, used)) {
+      // It may be another image's by now.
+      const auto still = images_.find(name);
+      if (!still || still->id != image.id) continue;
+      auto gone = co_await images_.remove(name, !used);
+      if (gone)
+        append_removed(pruned.removed, *gone);
+      else
+        log::warn("image not pruned name={} reason={}", name, gone.error().message);
     }
-    auto& removed = pruned.removed;
-    removed.untagged.insert(removed.untagged.end(), gone->untagged.begin(), gone->untagged.end());
-    removed.deleted.insert(removed.deleted.end(), gone->deleted.begin(), gone->deleted.end());
   }
   pruned.reclaimed =
       std::max<std::int64_t>(0, before - sums_of(*context_.storage, context_.table).total());

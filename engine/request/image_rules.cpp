@@ -97,4 +97,16 @@ std::vector<std::string> tags_of_repository(const std::vector<storage::Image>& i
   return out;
 }
 
+std::vector<std::string> pruned_names(const storage::Image& image, bool used) {
+  if (!used) return {image.id};
+  auto out = image.repo_tags;
+  const auto in_full = [](const std::string& name) {
+    const auto reference = storage::parse_reference(name, true);
+    return reference ? storage::canonical(*reference) : name;
+  };
+  std::ranges::sort(out, {}, in_full);
+  if (!out.empty()) out.pop_back();
+  return out;
+}
+
 }  // namespace coracle

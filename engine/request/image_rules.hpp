@@ -35,4 +35,8 @@ bool reference_matches(const std::string& pattern, const std::string& name);
 std::vector<std::string> tags_of_repository(const std::vector<storage::Image>& images,
                                             const std::string& name);
 
+// What `image prune -a` removes of an image: all of it, by its id; of one in use the names but the
+// last in Docker's order, of names in full.
+std::vector<std::string> pruned_names(const storage::Image& image, bool used);
+
 }  // namespace coracle

@@ -5,6 +5,7 @@
 #include "engine/engine.hpp"
 #include "engine/face/images.hpp"
 #include "engine/face/system.hpp"
+#include "engine/face/usage.hpp"
 #include "shim/api/archive_reply.hpp"
 #include "shim/wire/system.hpp"
 #include "storage/images/platform.hpp"
@@ -12,16 +13,35 @@
 namespace coracle::api {
 namespace {
 
-Task<Reply> list_images(face::Images& images, CallPtr call) {
+// By id: bytes of layers that other images have too.
+Task<std::map<std::string, std::int64_t>> shared_sizes(face::Usage& usage) {
+  const DiskUsageParts images_alone{true, false, false};
+  CO_TRY(const auto used, co_await usage.disk_usage(images_alone));
+  std::map<std::string, std::int64_t> out;
+  if (!used.images) co_return out;
+  for (const auto& use : *used.images) out[use.image.id] = use.shared;
+  co_return out;
+}
+
+Task<Reply> list_images(Api& api, CallPtr call) {
+  auto& images = api.engine.images();
   CO_TRY(auto filters, filters_of(call->request, kImageFilterKeys));
   // The parameter of before filters.
   if (const auto name = call->request.query.text("filter"); !name.empty())
     filters["reference"].push_back(name);
   CO_TRY(const auto found, images.list(filters, call->request.query.flag("all")));
+  const bool with_shared =
+      call->request.version >= http::ApiVersion{1, 42} && call->request.query.flag("shared-size");
+  std::map<std::string, std::int64_t> shared;
+  if (with_shared) {
+    CO_TRY(shared, co_await shared_sizes(api.engine.usage()));
+  }
   boost::json::array out;
-  for (const auto& image : found)
-    out.push_back(
-        wire::image_summary(image, images.containers_of(image.id), call->request.version));
+  for (const auto& image : found) {
+    auto one = wire::image_summary(image, images.containers_of(image.id), call->request.version);
+    if (with_shared) one.get_object()["SharedSize"] = shared[image.id];
+    out.push_back(std::move(one));
+  }
   co_return http::json_reply(json::serialize(out));
 }
 
@@ -203,7 +223,7 @@ Task<Reply> remove_image(face::Images& images, CallPtr call) {
 
 void add_image_routes(http::Router& router, Api& api) {
   auto& images = api.engine.images();
-  route(router, images, "GET", "/images/json", list_images);
+  route(router, api, "GET", "/images/json", list_images);
   route(router, api, "GET", "/images/get", save_images);
   route(router, api, "GET", "/images/{*}/get", save_one);
   route(router, api, "GET", "/images/{*}/json", inspect_image);

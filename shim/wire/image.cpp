@@ -188,7 +188,9 @@ storage::RegistryAuth parse_registry_auth(const std::string& header) {
 }
 
 Result<storage::Platform> decode_platform(const std::string& text) {
-  auto p = json::from_text<PlatformBody>(text);
+  const auto value = json::parse(text);
+  auto p = value ? json::from_json_of_client<PlatformBody>(*value)
+                 : Result<PlatformBody>(std::unexpected(value.error()));
   if (!p) return fail(Errc::invalid_argument, "failed to parse platform: {}", p.error().message);
   const bool optional = !p->variant.empty() || !p->os_version.empty() || !p->os_features.empty();
   if (p->os.empty() && p->architecture.empty() && optional)

@@ -100,6 +100,30 @@ class Prune(Case):
         self.assertEqual(self.post("/images/prune", {"dangling": ["x"]})[0], 400)
         self.assertIsNone(self.done("/images/prune", {"until": ["1h"]})["ImagesDeleted"])
 
+    def test_an_image_in_use_keeps_its_last_name(self):
+        used = self.second_image("LABEL several=1")
+        for name in ("zz/c:1", "b:1", "a:2", "127.0.0.1:5000/x:1"):
+            self.ok("tag", used, name)
+        self.ok("create", "--name", "several", used, "true")
+        only = {"dangling": ["false"], "label": ["several"]}
+        body = self.done("/images/prune", only)
+        # In the order of names in full: 127.0.0.1:5000/x, docker.io/library/a, docker.io/library/b, docker.io/zz/c.
+        self.assertEqual(body["ImagesDeleted"],
+                         [{"Untagged": n} for n in ("127.0.0.1:5000/x:1", "a:2", "b:1")])
+        self.assertEqual(self.inspect(used, "RepoTags"), ["zz/c:1"])
+        self.assertIsNone(self.done("/images/prune", only)["ImagesDeleted"])
+        self.ok("rm", "several")
+        self.assertIn({"Deleted": used}, self.done("/images/prune", only)["ImagesDeleted"])
+
+    def test_shared_size(self):
+        self.ok("import", busybox_tar(), "shared:1")  # the same layer as busybox
+        for query, wanted in (("?shared-size=1", True), ("", False)):
+            status, _, images = self.daemon.request("GET", f"/v1.51/images/json{query}")
+            self.assertEqual(status, 200)
+            one = next(i for i in images if "shared:1" in i["RepoTags"])
+            self.assertEqual(one["SharedSize"], one["Size"] if wanted else -1)
+        self.ok("rmi", "shared:1")
+
     def test_image_space(self):
         r = self.ok("import", busybox_tar())  # the same layer as busybox: frees nothing
         body = self.done("/images/prune")

@@ -72,5 +72,15 @@ TEST(ImageRules, ANameWithoutATagIsAllTagsOfItsRepository) {
   EXPECT_THAT(tags_of_repository(images, "Box"), IsEmpty());
 }
 
+TEST(ImageRules, APruneLeavesAnImageInUseItsLastName) {
+  auto one = image({}, {"b:1", "me/a:2", "h:5000/x:1", "c:1"});
+  one.id = "sha256:1";
+  EXPECT_THAT(pruned_names(one, false), ElementsAre("sha256:1"));
+  // docker.io/library/b, docker.io/library/c, docker.io/me/a, h:5000/x
+  EXPECT_THAT(pruned_names(one, true), ElementsAre("b:1", "c:1", "me/a:2"));
+  EXPECT_THAT(pruned_names(image({}, {"b:1"}), true), IsEmpty());
+  EXPECT_THAT(pruned_names(image({}), true), IsEmpty());
+}
+
 }  // namespace
 }  // namespace coracle

@@ -42,6 +42,17 @@ TEST_F(Images, InspectAndListFollowTheVersion) {
   EXPECT_EQ(ask("GET", "/v1.50/images/json").json().at(0).at("Containers").as_int64(), -1);
 }
 
+TEST_F(Images, SharedSizesAreCountedWhenTheyAreAskedFor) {
+  engine().usage().image_uses = {{engine().images().all["busybox:1"], 2, 0}};
+  const auto size_at = [this](const std::string& path) {
+    return ask("GET", path).json().at(0).at("SharedSize").as_int64();
+  };
+  EXPECT_EQ(size_at("/v1.42/images/json?shared-size=1"), 2);
+  EXPECT_EQ(size_at("/v1.42/images/json?shared-size=0"), -1);
+  EXPECT_EQ(size_at("/v1.42/images/json"), -1);
+  EXPECT_EQ(size_at("/v1.41/images/json?shared-size=1"), -1);
+}
+
 TEST_F(Images, OldClientsReadTheConfigurationOfAContainer) {
   auto& box = engine().images().all["busybox:1"];
   box.config.volumes["/data"];
@@ -220,7 +231,6 @@ TEST_F(Images, SaveStreamsAnArchive) {
 }
 
 TEST_F(Images, SaveTakesAllTagsOfARepositoryOnBothRoutes) {
-  engine().images().save_bytes = 1;
   engine().images().repositories["box"] = {"box:1", "box:2"};
   EXPECT_EQ(ask("GET", "/images/box/get").status, 200);
   EXPECT_EQ(engine().images().last_saved, (std::vector<std::string>{"box:1", "box:2"}));
@@ -270,6 +280,7 @@ TEST_F(Images, AnotherPlatformIsNotFoundByVersionsThatKnowIt) {
 }
 
 TEST_F(Images, SaveAndLoadTakeAPlatform) {
+  engine().images().save_bytes = 100;
   const auto right = platform("linux", "amd64");
   const auto other = platform("linux", "arm64");
   for (const std::string path : {"/images/busybox:1/get?", "/images/get?names=busybox:1&"}) {

@@ -23,7 +23,7 @@ class FakeImages final : public face::Images {
   std::optional<Error> pull_error;
   bool pull_never_ends = false;
   std::optional<Error> load_error;
-  std::size_t save_bytes = 0;
+  std::size_t save_bytes = 1;
 
   std::vector<std::string> last_saved;
   std::string last;  // "rmi busybox:1 true"

@@ -13,6 +13,7 @@ namespace coracle::test {
 class FakeUsage final : public face::Usage {
  public:
   std::string last;  // "top web -ef"
+  std::vector<DiskUsage::ImageUse> image_uses;
 
   Result<std::unique_ptr<StatsStream>> stats(const std::string& name, StatsOptions) override {
     return fail(Errc::not_found, "No such container: {}", name);
@@ -32,7 +33,7 @@ class FakeUsage final : public face::Usage {
   }
   Task<DiskUsage> disk_usage(DiskUsageParts) override {
     DiskUsage usage;
-    usage.images.emplace();
+    usage.images = image_uses;
     usage.layers = 5;
     co_return usage;
   }
