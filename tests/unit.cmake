@@ -2,7 +2,7 @@
 find_package(ZLIB REQUIRED)
 
 coracle_test(base_test
-  SOURCES unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/tree/walk_test.cpp
+  SOURCES unit/engine/base/result_test.cpp unit/engine/base/path_test.cpp unit/engine/base/file_test.cpp unit/engine/base/tree/walk_test.cpp
     unit/engine/base/room_test.cpp unit/engine/base/ipc/channel_test.cpp unit/engine/base/epoll_loop_test.cpp unit/engine/base/json_test.cpp
     unit/engine/base/ipc/message_test.cpp
     unit/engine/base/utf8_test.cpp unit/engine/base/text_test.cpp unit/engine/base/c_text_test.cpp unit/engine/base/ident_test.cpp

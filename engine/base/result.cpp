@@ -2,7 +2,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include <string.h>
 
 namespace coracle {
 namespace {
@@ -68,8 +69,21 @@ Errc errc_from_errno(int sys) {
   }
 }
 
+// Go's table was made of glibc's: the first letter became a small one, but not that of "RFS …".
+std::string errno_text(int sys) {
+  const char* known = ::strerrordesc_np(sys);
+  if (known == nullptr) return fmt::format("errno {}", sys);
+  std::string text(known);
+  const auto is_between = [&](std::size_t i, char first, char last) {
+    return i < text.size() && text[i] >= first && text[i] <= last;
+  };
+  if (is_between(0, 'A', 'Z') && is_between(1, 'a', 'z'))
+    text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
+}
+
 Error make_sys_error(int sys, const std::string& text) {
-  return Error{errc_from_errno(sys), sys, text + ": " + std::strerror(sys)};
+  return Error{errc_from_errno(sys), sys, text + ": " + errno_text(sys)};
 }
 
 }  // namespace coracle

@@ -31,7 +31,7 @@ Errc errc_from_name(const std::string& name);
 struct Error {
   Errc code = Errc::internal;
   int sys = 0;          // errno when a system call failed, else 0
-  std::string message;  // outermost step first: "start web: mount /srv on /data: Permission denied"
+  std::string message;  // outermost step first: "start web: mount /srv on /data: permission denied"
 
   // Puts a step before the message: `return std::unexpected(e.within("pull {}", ref));`
   template <class... Args>
@@ -59,7 +59,10 @@ std::unexpected<Error> fail(Errc code, fmt::format_string<Args...> text, Args&&.
 // unsupported, EMFILE, ENFILE and ENOSPC unavailable, the rest internal.
 Errc errc_from_errno(int sys);
 
-// An error from an errno; the reason (strerror) is put behind the text.
+// "permission denied": in Go's words, which are those that clients and people look for.
+std::string errno_text(int sys);
+
+// An error from an errno; the reason (errno_text) is put behind the text.
 Error make_sys_error(int sys, const std::string& text);
 
 // From the errno of the call just made: `return sys_error("open {}", path);`

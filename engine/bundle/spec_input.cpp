@@ -78,15 +78,14 @@ Result<ResolvedMount> resolve(const EngineConfig& config, const storage::Storage
 
 // A link is followed; a directory stands for all nodes below it.
 Result<> add_device(const DeviceMapping& d, std::vector<ResolvedDevice>& out) {
-  const auto refuse = [&](const char* why, int sys = 0) {
+  const auto refuse = [&](const std::string& why, int sys = 0) {
     return std::unexpected(Error{
         Errc::internal, sys,
         fmt::format("error gathering device information while adding custom device \"{}\": {}",
                     d.path_on_host, why)});
   };
   struct stat st {};
-  if (::stat(d.path_on_host.c_str(), &st) != 0)
-    return refuse(errno == ENOENT ? "no such file or directory" : ::strerrordesc_np(errno), errno);
+  if (::stat(d.path_on_host.c_str(), &st) != 0) return refuse(errno_text(errno), errno);
   const auto inside =
       clean_path(d.path_in_container.empty() ? d.path_on_host : d.path_in_container);
   const auto permissions = d.cgroup_permissions.empty() ? "rwm" : d.cgroup_permissions;

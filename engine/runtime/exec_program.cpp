@@ -94,17 +94,9 @@ Result<> set_selinux(const std::string& label) {
 // A keyring of its own: the container does not see the keys of whoever started the engine.
 void join_keyring() { (void)::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr); }
 
-// Clients look for "no such file or directory" and "permission denied" as Go writes them.
-std::unexpected<Error> cwd_error(const std::string& cwd, int sys) {
-  std::string reason = std::strerror(sys);
-  reason[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(reason[0])));
-  return std::unexpected(
-      Error{errc_from_errno(sys), sys,
-            fmt::format("chdir to cwd (\"{}\") set in config.json failed: {}", cwd, reason)});
-}
-
 Result<> enter_cwd(const std::string& cwd) {
-  if (::chdir(cwd.c_str()) != 0) return cwd_error(cwd, errno);
+  if (::chdir(cwd.c_str()) != 0)
+    return sys_error("chdir to cwd (\"{}\") set in config.json failed", cwd);
   std::array<char, PATH_MAX> buffer{};
   // The system call tells what the library hides: a directory that is not below the root.
   if (::syscall(SYS_getcwd, buffer.data(), buffer.size()) < 0 || buffer[0] != '/')

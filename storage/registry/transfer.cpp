@@ -67,8 +67,7 @@ std::string words_for(CURLcode code, CURL* easy, const char* detail) {
                          host.substr(0, host.find_last_of(':')));
     case CURLE_COULDNT_RESOLVE_PROXY: return fmt::format("proxyconnect tcp: {}", detail);
     case CURLE_COULDNT_CONNECT: {
-      std::string why = reason != 0 ? lower(std::strerror(static_cast<int>(reason)))
-                                    : std::string("connection refused");
+      const auto why = errno_text(reason != 0 ? static_cast<int>(reason) : ECONNREFUSED);
       return fmt::format("dial tcp {}: connect: {}", address, why);
     }
     case CURLE_OPERATION_TIMEDOUT: return fmt::format("dial tcp {}: i/o timeout", address);

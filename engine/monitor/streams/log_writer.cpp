@@ -117,7 +117,7 @@ void LogWriter::write_to_journal(Stream stream, std::string_view text) {
 void LogWriter::lose(int reason) {
   if (!losing_)
     note(fmt::format("log cannot be written, its lines are lost path={} reason={}", path_,
-                     std::strerror(reason)));
+                     errno_text(reason)));
   losing_ = true;
   lost_ += batch_lines_;
   batch_.clear();
