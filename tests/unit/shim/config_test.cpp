@@ -143,7 +143,7 @@ TEST_F(Config, NamesWhatIsWrongInDaemonJson) {
                 "file: log-level: (from flag: info, from file: warn)");
   write_json("{");
   EXPECT_NE(error_of({}).find("invalid JSON"), std::string::npos);
-  EXPECT_NE(error_of({"--config-file", dir + "/none"}).find("No such file"), std::string::npos);
+  EXPECT_NE(error_of({"--config-file", dir + "/none"}).find("no such file"), std::string::npos);
 }
 
 TEST_F(Config, WarnsWhereThereIsNoRuntimeDirectory) {

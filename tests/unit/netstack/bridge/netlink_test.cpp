@@ -66,7 +66,7 @@ TEST(Netlink, NamesTheFirstRequestThatFailedAndGoesOnAfterIt) {
   requests.push_back(set_mtu(1 << 30, 1500));
   const auto done = netlink->run(std::move(requests));
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().message, "netlink request 1: Operation not permitted");
+  EXPECT_EQ(done.error().message, "netlink request 1: operation not permitted");
   EXPECT_EQ(done.error().sys, EPERM);
   EXPECT_TRUE(netlink->index_of("lo"));
 }
