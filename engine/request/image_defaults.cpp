@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "engine/base/path.hpp"
 #include "engine/spec/modes.hpp"
 
 namespace coracle {
@@ -40,7 +41,8 @@ void merge_command(ContainerConfig& c, const storage::ImageConfig& image) {
 
 Result<ContainerConfig> with_image_defaults(ContainerConfig c, const storage::ImageConfig& image) {
   if (c.user.empty()) c.user = image.user;
-  if (c.working_dir.empty()) c.working_dir = image.working_dir;
+  // The image's stays as it is written there, as at dockerd.
+  c.working_dir = c.working_dir.empty() ? image.working_dir : clean_path(c.working_dir);
   if (c.stop_signal.empty()) c.stop_signal = image.stop_signal;
   if (none(c.shell) && !image.shell.empty()) c.shell = StringList{image.shell};
   for (const auto& [port, nothing] : image.exposed_ports) c.exposed_ports[port];

@@ -25,6 +25,19 @@ storage::ImageConfig image() {
   return i;
 }
 
+TEST(Merge, AWorkingDirectoryIsWrittenWithoutDetours) {
+  ContainerConfig c;
+  for (const auto& [asked, kept] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"/tmp/", "/tmp"}, {"/", "/"}, {"//a/./b//../c/", "/a/c"}, {"/..", "/"}}) {
+    c.working_dir = asked;
+    EXPECT_EQ(with_image_defaults(c, image())->working_dir, kept) << asked;
+  }
+  storage::ImageConfig odd = image();
+  odd.working_dir = "/srv/";
+  c.working_dir.clear();
+  EXPECT_EQ(with_image_defaults(c, odd)->working_dir, "/srv/");
+}
+
 TEST(Merge, TheRequestWinsAndTheImageFillsIn) {
   ContainerConfig c;
   c.env = {"A=own", "B=own"};
