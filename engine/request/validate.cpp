@@ -64,6 +64,8 @@ Result<> check_memory(const Resources& r) {
 }
 
 Result<> check_cpu(const Resources& r, std::int32_t cpus) {
+  if (r.cpu_shares < 0)
+    return bad("invalid CPU shares ({}): value must be a positive integer", r.cpu_shares);
   if (r.nano_cpus > 0 && r.cpu_period > 0)
     return bad("Conflicting options: Nano CPUs and CPU Period cannot both be set");
   if (r.nano_cpus > 0 && r.cpu_quota > 0)
@@ -170,9 +172,6 @@ Result<> check_modes(const ContainerConfig& c, const HostConfig& h) {
   if (!parse_ipc_mode(h.ipc_mode)) return bad("invalid IPC mode: {}", h.ipc_mode);
   if (!is_one_of(h.runtime, {"", "coracle", "runc", "crun", "io.containerd.runc.v2"}))
     return bad("unknown or invalid runtime name: {}", h.runtime);
-  if (!is_one_of(h.volume_driver, {"", "local"}))
-    return bad("error looking up volume plugin {}: plugin \"{}\" not found", h.volume_driver,
-               h.volume_driver);
   if (!h.storage_opt.empty())
     return fail(Errc::unsupported,
                 "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, "
@@ -189,6 +188,8 @@ Result<> validate(const ContainerConfig& c, const HostConfig& h, std::int32_t cp
   CHECK(check_log(h.log_config));
   CHECK(check_network(c, h));
   CHECK(check_modes(c, h));
+  if (h.annotations.contains(""))
+    return bad("invalid Annotations: the empty string is not permitted as an annotation key");
   if (h.shm_size < 0) return bad("SHM size can not be less than 0");
   if (h.oom_score_adj < -1000 || h.oom_score_adj > 1000)
     return bad("Invalid value {}, range for oom score adj is [-1000, 1000]", h.oom_score_adj);
@@ -244,7 +245,6 @@ std::vector<std::string> discard_limits(HostConfig& host) {
     r.write_iops.clear();
   }
   if (r.oom_kill_disable.value_or(false)) drop(r.oom_kill_disable, "OomKillDisable is");
-  drop(r.device_cgroup_rules, "the device cgroup rules are");
   if (!r.cgroup_parent.empty()) drop(r.cgroup_parent, "the cgroup parent is");
   return warnings;
 }
@@ -254,6 +254,8 @@ std::vector<std::string> other_warnings(const ContainerConfig& /*config*/, const
   const bool published = !host.port_bindings.empty() || host.publish_all_ports;
   if (network_mode(host).is_host() && published)
     warnings.emplace_back("Published ports are discarded when using host network mode");
+  if (!host.resources.device_cgroup_rules.empty())
+    warnings.emplace_back("The device cgroup rules have no effect: they need root");
   const auto& devices = host.resources.devices;
   if (std::ranges::any_of(devices, [](const auto& d) {
         return !d.cgroup_permissions.empty() &&

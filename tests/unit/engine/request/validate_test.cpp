@@ -56,6 +56,12 @@ TEST(Validate, RefusesWithDockersTexts) {
        }},
       {"invalid IPC mode: odd", [](auto&, auto& h) { h.ipc_mode = "odd"; }},
       {"unknown capability", [](auto&, auto& h) { h.cap_add.items = {"ODD"}; }},
+      {"invalid Annotations: the empty string is not permitted as an annotation key",
+       [](auto&, auto& h) {
+         h.annotations = {{"", "a"}};
+       }},
+      {"invalid CPU shares (-1): value must be a positive integer",
+       [](auto&, auto& h) { h.resources.cpu_shares = -1; }},
       {"it needs to be an absolute path", [](auto& c, auto&) { c.working_dir = "srv"; }},
   };
   for (const auto& r : refusals) {
@@ -68,6 +74,20 @@ TEST(Validate, RefusesWithDockersTexts) {
     EXPECT_EQ(answer.error().code, Errc::invalid_argument) << r.part;
     EXPECT_NE(answer.error().message.find(r.part), std::string::npos) << answer.error().message;
   }
+}
+
+TEST(Validate, AVolumeDriverIsLookedUpByTheVolumeThatNeedsIt) {
+  HostConfig h;
+  h.volume_driver = "foodriver";
+  EXPECT_TRUE(validate({}, h, 2));
+}
+
+TEST(Validate, DeviceCgroupRulesAreKeptAndToldToHaveNoEffect) {
+  HostConfig h;
+  h.resources.device_cgroup_rules = {"c 7:128 rwm"};
+  EXPECT_TRUE(discard_limits(h).empty());
+  EXPECT_EQ(h.resources.device_cgroup_rules, std::vector<std::string>{"c 7:128 rwm"});
+  EXPECT_EQ(other_warnings({}, h).size(), 1U);
 }
 
 TEST(Validate, NoLimitIsDroppedInSilence) {
