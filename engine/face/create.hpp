@@ -16,6 +16,7 @@ struct CreateRequest {
   ContainerConfig config;
   HostConfig host;
   Endpoints endpoints;
+  bool shallow_read_only = false;  // read-only binds: what is mounted below them stays writable
 };
 struct Created {
   std::string id;

@@ -190,6 +190,10 @@ Result<Planned> plan(const CreateRequest& request, const PlanWorld& world) {
   TRY(r.endpoints, plan_endpoints(*world.network_ids, request, r.host));
   TRY(auto inherited, volumes_from(world.container, r.host.volumes_from));
   TRY(r.mounts, plan_mounts(r.host, r.config, std::move(inherited)));
+  for (auto& m : r.mounts) {
+    if (request.shallow_read_only && m.type == MountType::bind && !m.rw)
+      m.recursive_read_only = false;
+  }
   CHECK(plan_image_mounts(world, r));
   CHECK(let_mounts_go(world.data_root, r.mounts));
   warn_of_propagation(r.mounts, out.warnings);

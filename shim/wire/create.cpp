@@ -99,6 +99,35 @@ Result<> check_host(HostConfig& h, http::ApiVersion version) {
   return {};
 }
 
+Result<> check_mount_version(MountRequest& m, http::ApiVersion version) {
+  if (m.bind) {
+    if (version < http::ApiVersion{1, 40}) m.bind->non_recursive = false;
+    if (version < http::ApiVersion{1, 42}) m.bind->create_mountpoint = false;
+    // Not dropped: who asks for it relies on it.
+    if (version < http::ApiVersion{1, 44} && m.bind->read_only_force_recursive)
+      return fail(Errc::invalid_argument,
+                  "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+  }
+  if (version < http::ApiVersion{1, 45} && m.volume && !m.volume->subpath.empty())
+    return fail(Errc::invalid_argument, "VolumeOptions.Subpath needs API v1.45 or newer");
+  if (version < http::ApiVersion{1, 48} && m.type == "image")
+    return fail(Errc::invalid_argument, "Mount type \"Image\" needs API v1.48 or newer");
+  return {};
+}
+
+// What a version did not know yet means in it what it meant before.
+Result<> apply_version(CreateRequest& request, http::ApiVersion version) {
+  for (auto& m : request.host.mounts) CHECK(check_mount_version(m, version));
+  request.shallow_read_only = version < http::ApiVersion{1, 44};
+  if (version < http::ApiVersion{1, 25}) request.host.auto_remove = false;
+  if (version < http::ApiVersion{1, 44} && request.config.healthcheck)
+    request.config.healthcheck->start_interval_ns = 0;
+  for (auto& [name, endpoint] : request.endpoints) {
+    if (version < http::ApiVersion{1, 48}) endpoint.gw_priority = 0;
+  }
+  return {};
+}
+
 struct UpdateBody {
   Resources resources;
   std::optional<RestartPolicy> restart_policy;
@@ -149,6 +178,7 @@ Result<CreateRequest> parse_create(const json::Value& body, http::ApiVersion ver
   }
   out.host = std::move(nested.host);
   out.endpoints = std::move(nested.networking.endpoints);
+  CHECK(apply_version(out, version));
   return out;
 }
 

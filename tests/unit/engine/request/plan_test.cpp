@@ -52,6 +52,19 @@ class Plan : public ::testing::Test {
   CreateRequest request_;
 };
 
+TEST_F(Plan, ReadOnlyBindsAreShallowWhereAnOldClientAsks) {
+  request_.host.binds = {"/a:/a:ro", "/b:/b"};
+  for (const bool shallow : {false, true}) {
+    request_.shallow_read_only = shallow;
+    const auto planned = plan();
+    ASSERT_TRUE(planned) << planned.error().message;
+    for (const auto& m : planned->record.mounts) {
+      const bool deep = m.destination != "/a" || !shallow;
+      EXPECT_EQ(m.recursive_read_only, deep) << m.destination;
+    }
+  }
+}
+
 TEST_F(Plan, DecidesToTheLastDefault) {
   const auto planned = plan();
   ASSERT_TRUE(planned) << planned.error().message;

@@ -75,6 +75,32 @@ TEST(ParseCreate, HonoursWhatVersionsKnew) {
   EXPECT_TRUE(parse(sized, {1, 41})->host.console_size.empty());
 }
 
+TEST(ParseCreate, WhatAVersionDidNotKnowMeansWhatItMeantBefore) {
+  const char* ro = R"({"Image":"i","Healthcheck":{"StartInterval":5000000},
+    "HostConfig":{"AutoRemove":true,"Binds":["/a:/b:ro"],
+      "Mounts":[{"Type":"bind","Source":"/c","Target":"/d","BindOptions":{"NonRecursive":true}}]}})";
+  EXPECT_TRUE(parse(ro, {1, 43})->shallow_read_only);
+  EXPECT_FALSE(parse(ro, {1, 44})->shallow_read_only);
+  EXPECT_EQ(parse(ro, {1, 43})->config.healthcheck->start_interval_ns, 0);
+  EXPECT_NE(parse(ro, {1, 44})->config.healthcheck->start_interval_ns, 0);
+  EXPECT_FALSE(parse(ro, {1, 24})->host.auto_remove);
+  EXPECT_TRUE(parse(ro, {1, 25})->host.auto_remove);
+  EXPECT_FALSE(parse(ro, {1, 39})->host.mounts[0].bind->non_recursive);
+  EXPECT_TRUE(parse(ro, {1, 40})->host.mounts[0].bind->non_recursive);
+  const auto refused = [](const char* mount, http::ApiVersion before, http::ApiVersion from) {
+    const auto body = std::string(R"({"Image":"i","HostConfig":{"Mounts":[)") + mount + "]}}";
+    EXPECT_TRUE(parse(body.c_str(), from)) << mount;
+    return parse(body.c_str(), before).error().message;
+  };
+  EXPECT_EQ(
+      refused(R"({"Type":"bind","BindOptions":{"ReadOnlyForceRecursive":true}})", {1, 43}, {1, 44}),
+      "BindOptions.ReadOnlyForceRecursive needs API v1.44 or newer");
+  EXPECT_EQ(refused(R"({"Type":"volume","VolumeOptions":{"Subpath":"a"}})", {1, 44}, {1, 45}),
+            "VolumeOptions.Subpath needs API v1.45 or newer");
+  EXPECT_EQ(refused(R"({"Type":"image","Source":"i"})", {1, 47}, {1, 48}),
+            "Mount type \"Image\" needs API v1.48 or newer");
+}
+
 TEST(ParseCreate, TakesTheWordsForNoLimitForNone) {
   const auto r = parse(R"({"Image":"i","HostConfig":{"MemorySwappiness":-1,"PidsLimit":0}})");
   ASSERT_TRUE(r);
