@@ -56,6 +56,10 @@ object host_json(const HostConfig& host) {
   o["IOMaximumIOps"] = 0;
   o["IOMaximumBandwidth"] = 0;
   if (host.privileged) null_if_empty(o, {"MaskedPaths", "ReadonlyPaths"});
+  if (auto* requests = o["DeviceRequests"].if_array()) {
+    for (auto& r : *requests)
+      null_if_empty(r.as_object(), {"DeviceIDs", "Capabilities", "Options"});
+  }
   // Sections of a mount that were not given are left out by the writer already; these are not.
   if (auto* mounts = o.if_contains("Mounts")) {
     for (auto& m : mounts->as_array())

@@ -42,6 +42,21 @@ TEST(ContainerJson, ShowsStateMountsAndTheCopiesOfTheBridge) {
   EXPECT_TRUE(j.at("ExecIDs").is_null());
 }
 
+TEST(ContainerJson, ShowsOfARequestForDevicesWhatItHeld) {
+  auto view = sample();
+  DeviceRequest request;
+  request.driver = "cdi";
+  request.device_ids = {"vendor.com/class=name"};
+  view.host.resources.device_requests = {request};
+  view.host.resources.device_cgroup_rules = {"c 7:128 rwm"};
+  const auto host = container_json(view, http::kMaxVersion).at("HostConfig");
+  const auto& shown = host.at("DeviceRequests").at(0);
+  EXPECT_EQ(shown.at("DeviceIDs").at(0).as_string(), "vendor.com/class=name");
+  EXPECT_TRUE(shown.at("Capabilities").is_null());
+  EXPECT_TRUE(shown.at("Options").is_null());
+  EXPECT_EQ(host.at("DeviceCgroupRules").at(0).as_string(), "c 7:128 rwm");
+}
+
 TEST(ContainerJson, GoesBackIntoCreate) {
   auto body = container_json(sample(), http::kMaxVersion).at("Config").as_object();
   body["HostConfig"] = container_json(sample(), http::kMaxVersion).at("HostConfig");
