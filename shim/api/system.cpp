@@ -26,9 +26,9 @@ Task<Reply> version(face::System& system, CallPtr /*call*/) {
   co_return http::json_reply(json::serialize(wire::version_json(system.info())));
 }
 
-Task<Reply> info(Api& api, CallPtr /*call*/) {
-  co_return http::json_reply(
-      json::serialize(wire::info_json(api.engine.system().info(), now(), api.debug)));
+Task<Reply> info(Api& api, CallPtr call) {
+  co_return http::json_reply(json::serialize(
+      wire::info_json(api.engine.system().info(), now(), api.debug, call->request.version)));
 }
 
 Task<Reply> auth(face::Images& images, CallPtr call) {

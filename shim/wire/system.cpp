@@ -32,12 +32,18 @@ std::string environment(const char* upper, const char* lower) {
   return value == nullptr ? "" : value;
 }
 
+// dockerd shows them with a slash at their end, however they were given.
+array mirrors_json(const SystemInfo& info) {
+  array out;
+  for (const auto& mirror : info.mirrors)
+    out.push_back(json::Value(mirror.ends_with('/') ? mirror : mirror + "/"));
+  return out;
+}
+
 // Loopback is always among the insecure registries.
 object registry_json(const SystemInfo& info) {
-  object hub{{"Name", "docker.io"},
-             {"Mirrors", json::to_json(info.mirrors)},
-             {"Secure", true},
-             {"Official", true}};
+  object hub{
+      {"Name", "docker.io"}, {"Mirrors", mirrors_json(info)}, {"Secure", true}, {"Official", true}};
   object indexes;
   indexes["docker.io"] = std::move(hub);
   array cidrs{"::1/128", "127.0.0.0/8"};
@@ -49,11 +55,29 @@ object registry_json(const SystemInfo& info) {
     indexes[registry] =
         object{{"Name", registry}, {"Mirrors", array{}}, {"Secure", false}, {"Official", false}};
   }
-  return {{"AllowNondistributableArtifactsCIDRs", nullptr},
-          {"AllowNondistributableArtifactsHostnames", nullptr},
-          {"InsecureRegistryCIDRs", std::move(cidrs)},
+  return {{"InsecureRegistryCIDRs", std::move(cidrs)},
           {"IndexConfigs", std::move(indexes)},
-          {"Mirrors", json::to_json(info.mirrors)}};
+          {"Mirrors", mirrors_json(info)}};
+}
+
+// What versions showed that are no longer the newest, and what they did not show yet.
+void follow_version(object& o, http::ApiVersion version) {
+  if (version < http::ApiVersion{1, 47}) {
+    auto& registries = o["RegistryConfig"].as_object();
+    registries["AllowNondistributableArtifactsCIDRs"] = nullptr;
+    registries["AllowNondistributableArtifactsHostnames"] = nullptr;
+  }
+  if (version < http::ApiVersion{1, 49}) {
+    o.erase("FirewallBackend");
+    for (const char* name : {"ContainerdCommit", "RuncCommit", "InitCommit"}) {
+      auto& commit = o[name].as_object();
+      commit["Expected"] = commit["ID"];
+    }
+  }
+  if (version < http::ApiVersion{1, 50}) {
+    o["BridgeNfIptables"] = false;
+    o["BridgeNfIp6tables"] = false;
+  }
 }
 
 void put_limits(object& o, const SystemInfo& info) {
@@ -119,7 +143,7 @@ json::Value version_json(const SystemInfo& info) {
   return o;
 }
 
-json::Value info_json(const SystemInfo& info, Time at, bool debug) {
+json::Value info_json(const SystemInfo& info, Time at, bool debug, http::ApiVersion version) {
   object o;
   o["ID"] = info.id;
   put_counts(o, info);
@@ -179,6 +203,7 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug) {
   o["CDISpecDirs"] = json::to_json(info.cdi_spec_dirs);
   o["FirewallBackend"] = object{{"Driver", "nftables"}};
   o["Warnings"] = json::to_json(info.warnings);
+  follow_version(o, version);
   return o;
 }
 

@@ -16,7 +16,7 @@ namespace coracle::wire {
 std::string server_version();
 
 json::Value version_json(const SystemInfo& info);
-json::Value info_json(const SystemInfo& info, Time at, bool debug);
+json::Value info_json(const SystemInfo& info, Time at, bool debug, http::ApiVersion version);
 json::Value event_json(const Event& event, http::ApiVersion version);
 
 // One line of pull, load, import.

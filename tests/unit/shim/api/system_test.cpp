@@ -14,6 +14,31 @@ TEST_F(System, TellsItsVersion) {
   EXPECT_EQ(v.at("Components").at(0).at("Name").as_string(), "Engine");
 }
 
+TEST_F(System, InfoFollowsTheVersion) {
+  const auto shown = [&](const char* version) {
+    return ask("GET", std::string("/v") + version + "/info").json().as_object();
+  };
+  EXPECT_TRUE(shown("1.48").at("InitCommit").as_object().contains("Expected"));
+  EXPECT_FALSE(shown("1.48").contains("FirewallBackend"));
+  EXPECT_FALSE(shown("1.49").at("RuncCommit").as_object().contains("Expected"));
+  EXPECT_TRUE(shown("1.49").contains("FirewallBackend"));
+  EXPECT_FALSE(shown("1.49").at("BridgeNfIptables").as_bool());
+  EXPECT_FALSE(shown("1.49").at("BridgeNfIp6tables").as_bool());
+  EXPECT_FALSE(shown("1.50").contains("BridgeNfIptables"));
+  const auto* key = "AllowNondistributableArtifactsCIDRs";
+  EXPECT_TRUE(shown("1.46").at("RegistryConfig").as_object().contains(key));
+  EXPECT_FALSE(shown("1.47").at("RegistryConfig").as_object().contains(key));
+}
+
+TEST_F(System, MirrorsEndWithASlash) {
+  const auto registries = ask("GET", "/info").json().at("RegistryConfig");
+  for (const auto& mirrors :
+       {registries.at("Mirrors"), registries.at("IndexConfigs").at("docker.io").at("Mirrors")}) {
+    EXPECT_EQ(mirrors.at(0).as_string(), "https://one.example/");
+    EXPECT_EQ(mirrors.at(1).as_string(), "https://two.example/");
+  }
+}
+
 TEST_F(System, GivesInfoWithoutNullsWhereListsAreNormal) {
   const auto i = ask("GET", "/v1.41/info").json();
   EXPECT_EQ(i.at("OSType").as_string(), "linux");

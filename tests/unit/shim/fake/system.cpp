@@ -39,6 +39,7 @@ SystemInfo FakeSystem::info() const {
   i.cpus = 2;
   i.memory = std::int64_t{4} << 30;
   i.driver = "overlay";
+  i.mirrors = {"https://one.example", "https://two.example/"};
   i.security_options = {"name=seccomp,profile=builtin", "name=rootless"};
   i.warnings = {"WARNING: No cpuset support"};
   return i;
