@@ -108,8 +108,8 @@ void network_files(std::string_view input) {
   HostConfig host;
   host.extra_hosts = {std::string(extra)};
   for (const bool of_host : {true, false}) {
-    const NetworkFacts facts{"172.17.0.2", "172.17.0.1", of_host, std::string(hosts),
-                             std::string(conf)};
+    const NetworkFacts facts{"172.17.0.2", "172.17.0.1",       "",
+                             of_host,      std::string(hosts), std::string(conf)};
     (void)hosts_text(config, host, facts);
     (void)resolv_conf_text(host, facts);
   }
