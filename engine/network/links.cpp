@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <mutex>
 #include <tuple>
 
 #include "engine/base/file.hpp"
@@ -141,6 +142,8 @@ std::vector<HostsLine> lines_about(const Store& store, const ContainerTable& con
 }
 
 Result<> write_line(const HostsLine& line) {
+  static std::mutex one_at_a_time;  // two that start at once may be linked to by one
+  const std::lock_guard lock(one_at_a_time);
   TRY(const auto before, read_file(line.path, kHostsLimit));
   const std::string now = line.address + "\t" + line.names;
   std::string after;
@@ -152,6 +155,7 @@ Result<> write_line(const HostsLine& line) {
     after.append(is_it ? std::string_view(now) : text).append("\n");
   }
   after.pop_back();  // what stands behind the last line's end is no line
+  if (!found && !after.empty() && after.back() != '\n') after += '\n';
   if (!found) after += now + "\n";
   if (after == before) return {};
   const UniqueFd file(::open(line.path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
