@@ -55,7 +55,7 @@ TEST(Netlink, FindsAnInterfaceByItsName) {
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Errc::not_found);
   EXPECT_EQ(none.error().message,
-            "look up the interface no-such-link: netlink dump: No such device");
+            "look up the interface no-such-link: netlink dump: no such device");
 }
 
 TEST(Netlink, NamesTheFirstRequestThatFailedAndGoesOnAfterIt) {
