@@ -493,7 +493,7 @@ class Client(Case):
             self.assertEqual(self.ok("image", "inspect", "--platform", "linux/amd64", "-f", "{{.Id}}", "busybox"), whole)
             self.assertRegex(self.ok("image", "history", "-q", "--no-trunc", "--platform", "linux/amd64", "busybox"), whole)
             self.assertIn("again:1", self.ok("image", "ls", "--tree"))
-            self.assertIn("No such image", self.docker("image", "rm", "--platform", "linux/arm64", "again:1").err)
+            self.assertIn("does not match the specified platform", self.docker("image", "rm", "--platform", "linux/arm64", "again:1").err)
         self.assertEqual(self.ok("image", "rm", "--no-prune", "again:1"), "Untagged: again:1")
         self.ok("create", "--name", "uses", "busybox")
         self.assertIn("is using its referenced image", self.docker("image", "rm", "busybox").err)
