@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <malloc.h>
+
 #include "engine/base/epoll_loop.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/monitor/oci_command.hpp"
@@ -62,6 +64,9 @@ Result<> run(const std::string& number, char* option) {
 int main(int argc, char** argv) {
   try {
     ignore_sigpipe();
+    // Without fast bins, which are merged in a walk over the whole heap: a child of a start or an exec
+    // would copy each page that the walk touches.
+    ::mallopt(M_MXFAST, 0);
     // By a descriptor it is executed under a number (base/process/sealed_program).
     ::prctl(PR_SET_NAME, "coracle-monitor", 0, 0, 0);
     const std::vector<std::string> arguments(argv + 1, argv + argc);
