@@ -19,9 +19,13 @@ Result<> check_container_name(const std::string& name) {
 Result<ContainerPtr> ContainerTable::find(const std::string& ref) const {
   if (const auto exact = by_id_.find(ref); exact != by_id_.end()) return exact->second;
   const std::string name = ref.starts_with('/') ? ref.substr(1) : ref;
-  if (const auto named = names_.find(name); named != names_.end()) {
-    const auto found = by_id_.find(named->second);
-    if (found != by_id_.end()) return found->second;
+  if (const auto named = by_name(name); named != by_id_.end()) return named->second;
+  if (const auto slash = name.find('/'); slash != std::string::npos) {
+    const auto parent = by_name(name.substr(0, slash));
+    if (parent != by_id_.end()) {
+      const auto linked = by_alias(*parent->second, name.substr(slash + 1));
+      if (linked != by_id_.end()) return linked->second;
+    }
   }
   const auto first = ref.empty() ? by_id_.end() : by_id_.lower_bound(ref);
   if (first == by_id_.end() || !first->first.starts_with(ref))
@@ -30,6 +34,22 @@ Result<ContainerPtr> ContainerTable::find(const std::string& ref) const {
   if (second != by_id_.end() && second->first.starts_with(ref))
     return fail(Errc::invalid_argument, "multiple IDs found with provided prefix: {}", ref);
   return first->second;
+}
+
+ContainerTable::ById::const_iterator ContainerTable::by_name(const std::string& name) const {
+  const auto named = names_.find(name);
+  return named == names_.end() ? by_id_.end() : by_id_.find(named->second);
+}
+
+ContainerTable::ById::const_iterator ContainerTable::by_alias(const Container& parent,
+                                                              const std::string& alias) const {
+  // As create has written them: "ID:alias".
+  for (const auto& text : parent.record.host.links) {
+    const auto colon = text.find(':');
+    if (colon != std::string::npos && text.substr(colon + 1) == alias)
+      return by_id_.find(text.substr(0, colon));
+  }
+  return by_id_.end();
 }
 
 Result<> ContainerTable::take_name(const std::string& name, const std::string& id) {

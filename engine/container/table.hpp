@@ -16,10 +16,11 @@ Result<> check_container_name(const std::string& name);
 
 class ContainerTable {
  public:
-  // Full id, name with or without "/", unique prefix of an id.
+  using ById = std::map<std::string, ContainerPtr>;
+  // Full id, name with or without "/", "NAME/ALIAS" of a legacy link, unique prefix of an id.
   //   errors  not_found "No such container: X"; invalid_argument: several have that prefix
   [[nodiscard]] Result<ContainerPtr> find(const std::string& ref) const;
-  [[nodiscard]] const std::map<std::string, ContainerPtr>& all() const { return by_id_; }
+  [[nodiscard]] const ById& all() const { return by_id_; }
 
   // errors  conflict with Docker's text
   Result<> take_name(const std::string& name, const std::string& id);
@@ -35,7 +36,11 @@ class ContainerTable {
   void note_links(const Container& container);
 
  private:
-  std::map<std::string, ContainerPtr> by_id_;
+  [[nodiscard]] ById::const_iterator by_name(const std::string& name) const;
+  [[nodiscard]] ById::const_iterator by_alias(const Container& parent,
+                                              const std::string& alias) const;
+
+  ById by_id_;
   std::map<std::string, std::string> names_;  // name -> id
   // id -> who links to it: id and alias
   std::map<std::string, std::set<std::pair<std::string, std::string>>> links_;

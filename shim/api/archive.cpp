@@ -144,11 +144,11 @@ Task<Reply> commit(face::Files& files, CallPtr call) {
 
 void add_archive_routes(http::Router& router, Api& api) {
   auto& files = api.engine.files();
-  route(router, files, "HEAD", "/containers/{}/archive", head_archive);
-  route(router, api, "GET", "/containers/{}/archive", get_archive);
-  route(router, files, "PUT", "/containers/{}/archive", put_archive);
-  route(router, files, "GET", "/containers/{}/changes", changes);
-  route(router, api, "GET", "/containers/{}/export", export_one);
+  route(router, files, "HEAD", "/containers/{*}/archive", head_archive);
+  route(router, api, "GET", "/containers/{*}/archive", get_archive);
+  route(router, files, "PUT", "/containers/{*}/archive", put_archive);
+  route(router, files, "GET", "/containers/{*}/changes", changes);
+  route(router, api, "GET", "/containers/{*}/export", export_one);
   route(router, files, "POST", "/commit", commit);
 }
 

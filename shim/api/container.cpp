@@ -166,15 +166,9 @@ Task<Reply> rename_container(face::Containers& containers, CallPtr call) {
 Task<Reply> remove_container(face::Containers& containers, CallPtr call) {
   const auto& query = call->request.query;
   if (query.flag("link")) {
-    std::string name = call->request.params[0];
-    if (call->request.params.size() > 1) name += "/" + call->request.params[1];
-    CO_CHECK(co_await containers.remove_link(std::move(name)));
+    CO_CHECK(co_await containers.remove_link(call->request.params[0]));
     co_return http::empty_reply(204);
   }
-  // A name with an alias behind it is one of a link.
-  if (call->request.params.size() > 1)
-    co_return fail(Errc::not_found, "No such container: {}/{}", call->request.params[0],
-                   call->request.params[1]);
   CO_CHECK(
       co_await containers.remove(call->request.params[0], query.flag("force"), query.flag("v")));
   co_return http::empty_reply(204);
@@ -186,17 +180,16 @@ void add_container_routes(http::Router& router, Api& api) {
   auto& containers = api.engine.containers();
   route(router, containers, "POST", "/containers/create", create_container);
   route(router, api, "GET", "/containers/json", list_containers);
-  route(router, api, "GET", "/containers/{}/json", inspect_container);
-  route(router, containers, "POST", "/containers/{}/start", start_container);
-  route(router, containers, "POST", "/containers/{}/stop", stop_container);
-  route(router, containers, "POST", "/containers/{}/restart", restart_container);
-  route(router, containers, "POST", "/containers/{}/kill", kill_container);
-  route(router, containers, "POST", "/containers/{}/pause", pause_container);
-  route(router, containers, "POST", "/containers/{}/unpause", unpause_container);
-  route(router, containers, "POST", "/containers/{}/update", update_container);
-  route(router, containers, "POST", "/containers/{}/rename", rename_container);
-  route(router, containers, "DELETE", "/containers/{}", remove_container);
-  route(router, containers, "DELETE", "/containers/{}/{}", remove_container);
+  route(router, api, "GET", "/containers/{*}/json", inspect_container);
+  route(router, containers, "POST", "/containers/{*}/start", start_container);
+  route(router, containers, "POST", "/containers/{*}/stop", stop_container);
+  route(router, containers, "POST", "/containers/{*}/restart", restart_container);
+  route(router, containers, "POST", "/containers/{*}/kill", kill_container);
+  route(router, containers, "POST", "/containers/{*}/pause", pause_container);
+  route(router, containers, "POST", "/containers/{*}/unpause", unpause_container);
+  route(router, containers, "POST", "/containers/{*}/update", update_container);
+  route(router, containers, "POST", "/containers/{*}/rename", rename_container);
+  route(router, containers, "DELETE", "/containers/{*}", remove_container);
 }
 
 }  // namespace coracle::api

@@ -67,7 +67,7 @@ Task<Reply> inspect_exec(face::Execs& execs, CallPtr call) {
 }  // namespace
 
 void add_exec_routes(http::Router& router, face::Execs& execs) {
-  route(router, execs, "POST", "/containers/{}/exec", create_exec);
+  route(router, execs, "POST", "/containers/{*}/exec", create_exec);
   route(router, execs, "POST", "/exec/{}/start", start_exec);
   route(router, execs, "POST", "/exec/{}/resize", resize_exec);
   route(router, execs, "GET", "/exec/{}/json", inspect_exec);

@@ -187,11 +187,11 @@ Task<Reply> resize(face::Streams& streams, CallPtr call) {
 
 void add_stream_routes(http::Router& router, Api& api) {
   auto& streams = api.engine.streams();
-  route(router, api.engine.containers(), "POST", "/containers/{}/wait", wait);
-  route(router, streams, "POST", "/containers/{}/attach", attach);
-  route(router, api, "GET", "/containers/{}/attach/ws", attach_ws);
-  route(router, streams, "GET", "/containers/{}/logs", logs);
-  route(router, streams, "POST", "/containers/{}/resize", resize);
+  route(router, api.engine.containers(), "POST", "/containers/{*}/wait", wait);
+  route(router, streams, "POST", "/containers/{*}/attach", attach);
+  route(router, api, "GET", "/containers/{*}/attach/ws", attach_ws);
+  route(router, streams, "GET", "/containers/{*}/logs", logs);
+  route(router, streams, "POST", "/containers/{*}/resize", resize);
 }
 
 }  // namespace coracle::api

@@ -110,8 +110,8 @@ Task<Reply> prune_builds(CallPtr call) {
 }  // namespace
 
 void add_usage_routes(http::Router& router, face::Usage& usage) {
-  route(router, usage, "GET", "/containers/{}/stats", stats);
-  route(router, usage, "GET", "/containers/{}/top", top);
+  route(router, usage, "GET", "/containers/{*}/stats", stats);
+  route(router, usage, "GET", "/containers/{*}/top", top);
   route(router, usage, "GET", "/system/df", disk_usage);
 }
 

@@ -13,7 +13,7 @@ namespace coracle::http {
 
 class Router {
  public:
-  // pattern  "/containers/{}/start"
+  // pattern  "/containers/{*}/start"
   void add(std::string method, std::string_view pattern, Handler handler);
 
   // Negotiates the version, finds the handler, runs it; errors and exceptions have become replies.

@@ -152,6 +152,10 @@ class Namespaces(Case):
                        "THE_DB_NAME=/web/the-db", "THE_DB_ENV_SECRET=x"):
             self.assertIn(wanted, env)
         self.assertEqual(self.inspect("web", "HostConfig.Links"), ["/db:/web/the-db"])
+        self.assertEqual(self.inspect("web/the-db", "Id"), self.inspect("db", "Id"))
+        self.assertEqual(self.ok("exec", "web/the-db", "echo", "here"), "here")
+        for name in ("web/db", "db/the-db", "web/the-db/x", "web/"):
+            self.assertEqual(self.daemon.request("GET", f"/containers/{name}/json")[0], 404, name)
         self.assertIn("db,web/the-db", self.ok("ps", "--no-trunc", "--format", "{{.Names}}").split("\n"))
         # What inspect shows is taken again.
         status, _, body = self.daemon.request("POST", "/containers/create?name=again", {
