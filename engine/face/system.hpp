@@ -4,7 +4,9 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "engine/base/async/async.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/result.hpp"
 #include "engine/face/filters.hpp"
@@ -18,6 +20,8 @@ class System {
   virtual ~System() = default;
 
   [[nodiscard]] virtual SystemInfo info() const = 0;
+  // The devices that this host's CDI specifications name now, "vendor.com/class=name", in order.
+  virtual Task<std::vector<std::string>> cdi_devices() = 0;
   //   filters  type, event, container, image, volume, network, label, scope, daemon
   virtual Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) = 0;
   // Told after the settings were read again (SIGHUP), with what they are now: the event `reload`.

@@ -25,6 +25,7 @@ struct SystemInfo {
   std::vector<std::string> labels;
   std::vector<std::string> mirrors, insecure_registries;
   std::vector<std::string> cdi_spec_dirs;
+  std::vector<std::string> cdi_devices;  // System::cdi_devices(), where they are asked for
   std::size_t event_listeners = 0;
 };
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "engine/base/file.hpp"
+#include "engine/bundle/cdi_files.hpp"
 #include "engine/keeper_watch.hpp"
 #include "engine/request/log_options.hpp"
 
@@ -168,6 +169,13 @@ SystemInfo System::info() const {
   s.cdi_spec_dirs = context_.config.cdi_spec_dirs;
   s.event_listeners = context_.events->listeners();
   return s;
+}
+
+Task<std::vector<std::string>> System::cdi_devices() {
+  auto read = [directories = context_.config.cdi_spec_dirs]() -> Result<std::vector<std::string>> {
+    return cdi::qualified_names(cdi::read_specs(directories));
+  };
+  co_return co_await context_.workers.run(std::move(read));
 }
 
 Result<std::unique_ptr<EventStream>> System::events(Time since, Time until, Filters filters) {

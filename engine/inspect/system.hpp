@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/context.hpp"
 #include "engine/face/system.hpp"
@@ -18,6 +19,7 @@ class System final : public face::System {
   explicit System(Context& context) : context_(context) {}
 
   [[nodiscard]] SystemInfo info() const override;
+  Task<std::vector<std::string>> cdi_devices() override;
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
   void reloaded(std::map<std::string, std::string> settings) override;
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
+#include <utility>
 
 #include "engine/base/path.hpp"
 
@@ -65,6 +67,17 @@ bool is_qualified_name(const std::string& name) {
   return is_word(name.substr(0, slash), ".-_") &&
          is_word(name.substr(slash + 1, equal - slash - 1), "-_") &&
          is_word(name.substr(equal + 1), "-_.:");
+}
+
+std::vector<std::string> qualified_names(const std::vector<Spec>& specs) {
+  std::set<std::string> out;
+  for (const auto& spec : specs) {
+    for (const auto& device : spec.devices) {
+      std::string name = spec.kind + "=" + device.name;
+      if (is_qualified_name(name)) out.insert(std::move(name));
+    }
+  }
+  return {out.begin(), out.end()};
 }
 
 Result<> inject(const std::vector<Spec>& specs, const std::vector<std::string>& names,

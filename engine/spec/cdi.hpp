@@ -71,6 +71,9 @@ void describe(auto& field, Spec& s) {
 // Is it "vendor.com/class=name"?
 bool is_qualified_name(const std::string& name);
 
+// Of all devices, each once, in order.
+std::vector<std::string> qualified_names(const std::vector<Spec>& specs);
+
 // Finds the devices (a later spec wins over an earlier one of the same name: directories are read
 // in their order) and puts what they need into the input of spec/generate.
 //   errors  internal, Docker's text: `CDI device injection failed: unresolvable CDI devices A, B`;

@@ -27,8 +27,12 @@ Task<Reply> version(face::System& system, CallPtr /*call*/) {
 }
 
 Task<Reply> info(Api& api, CallPtr call) {
-  co_return http::json_reply(json::serialize(
-      wire::info_json(api.engine.system().info(), now(), api.debug, call->request.version)));
+  auto& system = api.engine.system();
+  CO_TRY(auto devices, co_await system.cdi_devices());
+  SystemInfo told = system.info();
+  told.cdi_devices = std::move(devices);
+  co_return http::json_reply(
+      json::serialize(wire::info_json(told, now(), api.debug, call->request.version)));
 }
 
 Task<Reply> auth(face::Images& images, CallPtr call) {

@@ -77,6 +77,7 @@ void follow_version(object& o, http::ApiVersion version) {
   if (version < http::ApiVersion{1, 50}) {
     o["BridgeNfIptables"] = false;
     o["BridgeNfIp6tables"] = false;
+    o.erase("DiscoveredDevices");
   }
 }
 
@@ -201,6 +202,10 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug, http::ApiVers
   o["ProductLicense"] = "";
   o["DefaultAddressPools"] = array{};
   o["CDISpecDirs"] = json::to_json(info.cdi_spec_dirs);
+  array devices;
+  for (const auto& device : info.cdi_devices)
+    devices.emplace_back(object{{"Source", "cdi"}, {"ID", device}});
+  if (!devices.empty()) o["DiscoveredDevices"] = std::move(devices);
   o["FirewallBackend"] = object{{"Driver", "nftables"}};
   o["Warnings"] = json::to_json(info.warnings);
   follow_version(o, version);

@@ -93,6 +93,8 @@ containerEdits:
         self.assertIn("GPU_ALL=yes", out)
         self.ok("create", "--name", "c1", "--device", "vendor.com/gpu=all", "busybox")
         self.assertEqual(self.inspect("c1", "HostConfig.DeviceRequests")[0]["DeviceIDs"], ["vendor.com/gpu=all"])
+        self.assertEqual(self.daemon.request("GET", "/v1.50/info")[2]["DiscoveredDevices"],
+                         [{"Source": "cdi", "ID": f"vendor.com/gpu={name}"} for name in ("0", "all")])
 
     def test_json(self):
         self.write("other.json", json.dumps({

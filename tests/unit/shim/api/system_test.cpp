@@ -25,6 +25,9 @@ TEST_F(System, InfoFollowsTheVersion) {
   EXPECT_FALSE(shown("1.49").at("BridgeNfIptables").as_bool());
   EXPECT_FALSE(shown("1.49").at("BridgeNfIp6tables").as_bool());
   EXPECT_FALSE(shown("1.50").contains("BridgeNfIptables"));
+  EXPECT_FALSE(shown("1.49").contains("DiscoveredDevices"));
+  EXPECT_EQ(json::serialize(shown("1.50").at("DiscoveredDevices")),
+            R"([{"Source":"cdi","ID":"example.org/net=tap"}])");
   const auto* key = "AllowNondistributableArtifactsCIDRs";
   EXPECT_TRUE(shown("1.46").at("RegistryConfig").as_object().contains(key));
   EXPECT_FALSE(shown("1.47").at("RegistryConfig").as_object().contains(key));

@@ -45,6 +45,10 @@ SystemInfo FakeSystem::info() const {
   return i;
 }
 
+Task<std::vector<std::string>> FakeSystem::cdi_devices() {
+  co_return std::vector<std::string>{"example.org/net=tap"};
+}
+
 Result<std::unique_ptr<EventStream>> FakeSystem::events(Time, Time, Filters filters) {
   last_filters = std::move(filters);
   return std::make_unique<FakeEvents>(happenings_);

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/face/system.hpp"
 #include "tests/unit/shim/fake/happenings.hpp"
@@ -17,6 +18,7 @@ class FakeSystem final : public face::System {
   Filters last_filters;
 
   [[nodiscard]] SystemInfo info() const override;
+  Task<std::vector<std::string>> cdi_devices() override;
   Result<std::unique_ptr<EventStream>> events(Time since, Time until, Filters filters) override;
   void reloaded(std::map<std::string, std::string> /*settings*/) override {}
 
