@@ -86,10 +86,22 @@ Task<std::vector<storage::Image>> Images::load(UniqueFd from,
 
 Task<storage::Image> Images::import(UniqueFd from, storage::ImportOptions options) {
   CO_TRY(auto image, co_await context_.storage->import(std::move(from), std::move(options)));
+  announce_imported(image);
+  co_return image;
+}
+
+Task<storage::Image> Images::import_remote(storage::ImportOptions options,
+                                           storage::ProgressSink progress) {
+  CO_TRY(auto image,
+         co_await context_.storage->import_remote(std::move(options), std::move(progress)));
+  announce_imported(image);
+  co_return image;
+}
+
+void Images::announce_imported(const storage::Image& image) {
   auto attributes = image.config.labels;
   attributes["name"] = image.repo_tags.empty() ? image.id : image.repo_tags[0];
   announce(*context_.events, "image", "import", image.id, std::move(attributes));
-  co_return image;
 }
 
 Result<std::vector<std::string>> Images::names_to_save(

@@ -24,6 +24,8 @@ class Images final : public face::Images {
   Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
                                          storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
+  Task<storage::Image> import_remote(storage::ImportOptions options,
+                                     storage::ProgressSink progress) override;
   [[nodiscard]] Result<std::vector<std::string>> names_to_save(
       const std::vector<std::string>& asked) const override;
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
@@ -32,6 +34,7 @@ class Images final : public face::Images {
   Task<> login(storage::RegistryAuth auth) override;
 
  private:
+  void announce_imported(const storage::Image& image);
   struct Users {
     const Container* running = nullptr;
     const Container* stopped = nullptr;

@@ -40,6 +40,7 @@
 #include "storage/images/save.hpp"
 #include "storage/images/store.hpp"
 #include "storage/registry/registry.hpp"
+#include "storage/registry/remote_file.hpp"
 #include "storage/snapshots/diff.hpp"
 #include "storage/snapshots/layer_store.hpp"
 #include "storage/snapshots/snapshot.hpp"
@@ -170,6 +171,18 @@ class Store final : public Storage {
     };
     ThreadOwner owner(Lane::peers, "import");
     auto imported = co_await run_on_thread(io_, std::move(job), std::move(owner));
+    trash_.empty();
+    co_return imported;
+  }
+
+  Task<Image> import_remote(ImportOptions options, ProgressSink progress) override {
+    CO_TRY(auto url, remote_file_url(options.source));
+    RemoteFileUse use = [this, options = std::move(options)](ByteSource& source,
+                                                             const StopFlag& stop) {
+      return import_image(source, options, stores(), stop);
+    };
+    auto imported = co_await use_remote_file(io_, registry_.transfer(), std::move(url),
+                                             std::move(use), std::move(progress));
     trash_.empty();
     co_return imported;
   }

@@ -67,6 +67,9 @@ class Storage {
                                         ProgressSink progress) = 0;
   // A tar, any compression.
   virtual Task<Image> import(UniqueFd from, ImportOptions options) = 0;
+  // The one that options.source, a URL, names.
+  //   errors  invalid_argument (no URL; its server refuses), not_found (404 there)
+  virtual Task<Image> import_remote(ImportOptions options, ProgressSink progress) = 0;
   // Writes a tar that is OCI layout and docker-archive in one; ends by closing `to`.
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
 

@@ -33,6 +33,9 @@ class Images {
                                                  std::optional<storage::Platform> wanted,
                                                  storage::ProgressSink progress) = 0;
   virtual Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) = 0;
+  // The archive that options.source, a URL, names.
+  virtual Task<storage::Image> import_remote(storage::ImportOptions options,
+                                             storage::ProgressSink progress) = 0;
   // What save() is to be given for what a client names: the name of a repository without a tag means
   // all its tags.   errors  not_found
   [[nodiscard]] virtual Result<std::vector<std::string>> names_to_save(

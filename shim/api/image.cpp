@@ -114,26 +114,39 @@ Task<Reply> pull_image(Api& api, CallPtr call) {
   co_return co_await stream_progress(call, api.io, std::move(operation));
 }
 
+std::string imported_line(const storage::Image& image) {
+  boost::json::object o;
+  o["status"] = image.id;
+  return json::serialize(o) + "\r\n";
+}
+
 Task<std::string> run_import(face::Images& images, std::shared_ptr<UniqueFd> from,
                              storage::ImportOptions options) {
   CO_TRY(const auto image, co_await images.import(std::move(*from), std::move(options)));
-  boost::json::object o;
-  o["status"] = image.id;
-  co_return json::serialize(o) + "\r\n";
+  co_return imported_line(image);
+}
+
+Task<std::string> run_remote_import(face::Images& images, storage::ImportOptions options,
+                                    storage::ProgressSink sink) {
+  CO_TRY(const auto image, co_await images.import_remote(std::move(options), std::move(sink)));
+  co_return imported_line(image);
 }
 
 Task<Reply> import_image(Api& api, CallPtr call) {
   const auto& query = call->request.query;
-  if (query.text("fromSrc") != "-")
-    co_return fail(Errc::unsupported,
-                   "importing from a URL is not supported by coracle yet; send the archive itself "
-                   "(docker import - NAME)");
   storage::ImportOptions options;
+  options.source = query.text("fromSrc");
   options.message = query.text("message");
   options.changes = query.list("changes");
   CO_TRY(options.platform, storage::parse_platform(query.text("platform")));
   if (const auto repo = query.text("repo"); !repo.empty()) {
     CO_TRY(options.tag, storage::parse_tag(repo, query.text("tag")));
+  }
+  if (options.source != "-") {
+    Operation remote = [&images = api.engine.images(), options](storage::ProgressSink sink) {
+      return run_remote_import(images, options, std::move(sink));
+    };
+    co_return co_await stream_progress(call, api.io, std::move(remote));
   }
   CO_TRY(auto body, call->body_as_pipe());
   auto from = std::make_shared<UniqueFd>(std::move(body));

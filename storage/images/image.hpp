@@ -82,7 +82,8 @@ struct Removed {
 // A tar that becomes a one-layer image.
 struct ImportOptions {
   std::optional<Reference> tag;
-  std::string message;
+  std::string source = "-";          // where it comes from, for the history
+  std::string message;               // "": "Imported from SOURCE"
   std::vector<std::string> changes;  // Dockerfile instructions (CMD, ENV, …)
   Platform platform;
 };

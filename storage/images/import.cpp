@@ -20,7 +20,7 @@ Result<Image> import_image(ByteSource& source, const ImportOptions& options, Sto
 
   const Platform platform = resolve_platform(options.platform);
   config.created = now();
-  config.comment = options.message.empty() ? "Imported from -" : options.message;
+  config.comment = options.message.empty() ? "Imported from " + options.source : options.message;
   config.os = platform.os;
   config.architecture = platform.architecture;
   config.variant = platform.variant;

@@ -175,7 +175,7 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
     if (!auth.username.empty()) request.authorization = basic(auth);
   }
   auto answer = co_await transfer_.request(std::move(request));
-  if (!answer) co_return std::unexpected(answer.error().within("Get \"{}\"", realm));
+  if (!answer) co_return std::unexpected(answer.error().as(Errc::unavailable).within("Get \"{}\"", realm));
   if (answer->status == 401 || answer->status == 403) {
     const auto said = registry_message(*answer);
     co_return fail(Errc::unauthorized, "unauthorized: {}",

@@ -36,6 +36,7 @@ class Registry {
 
   // As Storage::pull().
   Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink);
+  Transfer& transfer() { return transfer_; }
   // Are these credentials good?   errors  unauthorized, in the registry's words
   Task<> login(RegistryAuth auth) { return client_.login(std::move(auth)); }
 

@@ -431,8 +431,10 @@ Task<HttpResponse> Transfer::perform(std::shared_ptr<Op> op) {
   if (op->too_many_headers)
     co_return fail(Errc::invalid_argument, "the answer's headers are longer than {} bytes",
                    kMostHeaders);
-  if (const auto code = op->done.value(); code != CURLE_OK)
-    co_return fail(Errc::unavailable, "{}", words_for(code, op->easy, op->detail.data()));
+  if (const auto code = op->done.value(); code != CURLE_OK) {
+    const auto errc = code == CURLE_COULDNT_RESOLVE_HOST ? Errc::not_found : Errc::unavailable;
+    co_return fail(errc, "{}", words_for(code, op->easy, op->detail.data()));
+  }
   const char* last = nullptr;
   curl_easy_getinfo(op->easy, CURLINFO_EFFECTIVE_URL, &last);
   op->response.foreign = last == nullptr || origin_of(last) != op->origin;

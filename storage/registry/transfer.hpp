@@ -62,7 +62,7 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   // Any status is an answer; a POST's may be a redirect, which is not followed.
-  //   errors  unavailable: no answer, with Go's and so Docker's words ("dial tcp 127.0.0.1:5000:
+  //   errors  not_found: no such host; unavailable: no answer, with Go's and so Docker's words ("dial tcp 127.0.0.1:5000:
   //   connect: connection refused"), or cancelled; invalid_argument: a body above `limit`, or too
   //   long headers
   Task<HttpResponse> request(HttpRequest request, std::size_t limit = std::size_t{4} << 20);

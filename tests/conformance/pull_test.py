@@ -176,6 +176,48 @@ class Pulls(Case):
         self.assertEqual(clients[1].returncode, 0, err)
         self.assertEqual(self.images(), [name + ":2"])
 
+    def test_import_of_a_url(self):
+        """A layer's blob is an archive like others."""
+        address = self.serve("nothing").split("/")[0]
+        archive = f"{address}/blobs/{self.registry.layers[0]}"
+        out = self.ok("import", "-c", "CMD /big", f"http://{archive}", "by-url:1")
+        self.assertIn(f"Downloading from http://{archive}", out)
+        image = self.inspect("by-url:1", "Id")
+        self.assertEqual(out.split("\n")[-1], image)
+        self.assertEqual(self.inspect("by-url:1", "Comment"), f"Imported from http://{archive}")
+        self.ok("rmi", "by-url:1")
+        # Without a scheme it is http.
+        status, _, body = self.daemon.request("POST", f"/images/create?fromSrc={archive}&repo=by-url&tag=2")
+        self.assertEqual(status, 200, body)
+        self.ok("rmi", "by-url:2")
+
+        def refusal(source):
+            status, _, body = self.daemon.request("POST", f"/images/create?fromSrc={source}&repo=none")
+            return status, body.get("message")
+        status, message = refusal(f"http://{address}/none.tar")
+        self.assertEqual(status, 404)
+        self.assertRegex(message, f"failed to GET http://{address}/none.tar with status 404")
+        for source in ("file:///etc/passwd", "%2Fdata%2Ffile.tar", "ftp://x/y", "http://", ""):
+            status, message = refusal(source)
+            self.assertEqual(status, 400, message)
+            self.assertIn("invalid source", message)
+        self.assertEqual(refusal("http://nowhere.invalid/x.tar")[0], 404)
+        status, message = refusal("http://127.0.0.1:1/x.tar")
+        self.assertEqual((status, "connect: connection refused" in message), (500, True), message)
+        # What comes is no archive: a manifest.
+        status, message = refusal(f"http://{address}/manifests/1")
+        self.assertEqual(status, 400, message)
+        self.assertNotIn("none:latest", self.ok("images", "--format", "{{.Repository}}:{{.Tag}}"))
+
+    def test_an_import_whose_client_was_killed_ends_and_leaves_nothing(self):
+        before = self.traces()
+        address = self.serve("layer").split("/")[0]
+        client = self.daemon.popen("import", f"http://{address}/blobs/{self.registry.layers[-1]}", "gone:1")
+        wait_until(lambda: self.registry.halted == 1, 10, "it is in the middle")
+        self.kill(client)
+        wait_until(lambda: self.registry.left == 1, what="the download ends", bound=10)
+        wait_until(lambda: self.traces() == before, what="nothing is left", bound=10)
+
 
 if __name__ == "__main__":
     main()

@@ -217,7 +217,15 @@ TEST_F(Images, ImportNamesTheImage) {
   EXPECT_EQ(answer.status, 200);
   EXPECT_EQ(answer.body, "{\"status\":\"sha256:" + std::string(64, 'a') + "\"}\r\n");
   EXPECT_EQ(engine().images().last, "box:2");
-  EXPECT_EQ(ask("POST", "/images/create?fromSrc=http://x").status, 501);
+}
+
+TEST_F(Images, ImportOfAUrlIsToldWhereAndGivesProgress) {
+  const auto answer = ask("POST", "/images/create?fromSrc=http://x/y.tar&repo=box&tag=3");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(answer.body,
+            "{\"status\":\"Downloading from http://x/y.tar\"}\r\n{\"status\":\"sha256:" +
+                std::string(64, 'a') + "\"}\r\n");
+  EXPECT_EQ(engine().images().last, "box:3");
 }
 
 TEST_F(Images, SaveStreamsAnArchive) {

@@ -42,6 +42,8 @@ class FakeImages final : public face::Images {
   Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
                                          storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
+  Task<storage::Image> import_remote(storage::ImportOptions options,
+                                     storage::ProgressSink progress) override;
   [[nodiscard]] Result<std::vector<std::string>> names_to_save(
       const std::vector<std::string>& asked) const override;
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
