@@ -36,7 +36,7 @@ set(RULES
   "engine/bundle/ -> engine/(bundle|network)/.* ${CONTEXT} ${FLOOR}"
   "engine/keeper_watch -> engine/keeper_watch[.]hpp engine/network/.* ${CONTEXT} ${FLOOR}"
   "engine/exec/ -> engine/(exec|logs)/.* ${CONTEXT} ${FLOOR}"
-  "engine/inspect/ -> engine/(inspect|network)/.* engine/keeper_watch[.]hpp ${CONTEXT} ${FLOOR}"
+  "engine/inspect/ -> engine/(inspect|network)/.* engine/bundle/cdi_files[.]hpp engine/keeper_watch[.]hpp ${CONTEXT} ${FLOOR}"
   "engine/lifecycle/ -> engine/(lifecycle|exec|bundle|network|logs|volumes)/.* engine/keeper_watch[.]hpp ${CONTEXT} ${FLOOR}"
   "engine/files/ -> engine/(files|lifecycle|bundle)/.* ${CONTEXT} ${FLOOR}"
   "engine/images -> engine/images[.]hpp ${CONTEXT} ${FLOOR}"
