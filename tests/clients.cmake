@@ -15,7 +15,9 @@ endfunction()
 
 foreach(version 20.10 26.1 28.5)
   coracle_client(docker-${version} client ENVIRONMENT "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
-  # What is run with this host's own docker CLI anyway, with the others too.
+endforeach()
+# What is run with this host's own docker CLI anyway, with the oldest and the newest too.
+foreach(version 20.10 28.5)
   foreach(subject life run tty)
     coracle_client(docker-${version}_${subject} ${subject} ENVIRONMENT
       "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")

@@ -28,6 +28,7 @@ add_library(fuzz_parsers OBJECT ${FUZZ_PARSERS}
   fuzz/base_targets.cpp fuzz/archive_targets.cpp fuzz/load_targets.cpp fuzz/image_targets.cpp
   fuzz/netstack_targets.cpp fuzz/engine_targets.cpp fuzz/log_targets.cpp
   fuzz/message_targets.cpp fuzz/http_targets.cpp fuzz/request_targets.cpp)
+set_target_properties(fuzz_parsers PROPERTIES CORACLE_FUZZED ON)
 target_compile_options(fuzz_parsers PRIVATE -O1 -fno-sanitize-recover=all -fsanitize-coverage=trace-pc,trace-cmp)
 target_compile_definitions(fuzz_parsers PRIVATE _GLIBCXX_ASSERTIONS)
 target_link_libraries(fuzz_parsers PRIVATE engine shim storage netstack_core base)
