@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "engine/request/image_rules.hpp"
+#include "engine/request/search_rules.hpp"
+#include "storage/images/platform.hpp"
 
 namespace coracle {
 namespace {
@@ -191,6 +193,49 @@ Task<storage::Removed> Images::remove(std::string name, bool force) {
   const bool gone = std::ranges::find(removed.deleted, image.id) != removed.deleted.end();
   if (gone) announce(*context_.events, "image", "delete", image.id, {{"name", image.id}});
   co_return removed;
+}
+
+Task<> Images::push(storage::Reference name, storage::RegistryAuth auth,
+                    std::optional<storage::Platform> platform, storage::ProgressSink progress) {
+  storage::Progress first;
+  first.status = "The push refers to repository [" + storage::canonical_name(name) + "]";
+  progress(first);
+  auto tags = tags_of_repository(context_.storage->images(), name.familiar_name());
+  if (tags.empty())
+    co_return fail(Errc::not_found, "An image does not exist locally with the tag: {}",
+                   name.familiar_name());
+  if (!name.tag.empty()) {
+    if (std::ranges::find(tags, name.familiar()) == tags.end())
+      co_return fail(Errc::not_found, "tag does not exist: {}", name.familiar());
+    tags = {name.familiar()};
+  }
+  std::ranges::sort(tags);
+  for (const auto& tag : tags) {
+    if (platform) {
+      CO_TRY(const auto image, find(tag));
+      CO_CHECK(storage::check_platform(image, tag, *platform));
+    }
+    CO_TRY(auto reference, storage::parse_reference(tag, false));
+    CO_CHECK(co_await context_.storage->push(std::move(reference), auth, progress));
+  }
+  announce(*context_.events, "image", "push", name.familiar(), {{"name", name.familiar_name()}});
+  co_return Result<>{};
+}
+
+Task<storage::RemoteImage> Images::look_up(storage::Reference name, storage::RegistryAuth auth) {
+  return context_.storage->look_up(std::move(name), std::move(auth));
+}
+
+Task<std::vector<storage::SearchResult>> Images::search(std::string term, int limit,
+                                                        Filters filters,
+                                                        storage::RegistryAuth auth) {
+  CO_CHECK(check_filter_keys(filters, kSearchFilterKeys));
+  CO_TRY(const auto wanted, search_rules(filters));
+  // Docker Hub has had no automated builds since they were abolished.
+  if (wanted.automated == true) co_return std::vector<storage::SearchResult>();
+  CO_TRY(auto found, co_await context_.storage->search(std::move(term), limit, std::move(auth)));
+  std::erase_if(found, [&wanted](const auto& one) { return !wanted.takes(one); });
+  co_return found;
 }
 
 Task<> Images::login(storage::RegistryAuth auth) {

@@ -31,6 +31,11 @@ class Images final : public face::Images {
   Task<> save(std::vector<std::string> names, UniqueFd to) override;
   Task<> tag(std::string name, std::string repo, std::string tag) override;
   Task<storage::Removed> remove(std::string name, bool force) override;
+  Task<> push(storage::Reference name, storage::RegistryAuth auth,
+              std::optional<storage::Platform> platform, storage::ProgressSink progress) override;
+  Task<storage::RemoteImage> look_up(storage::Reference name, storage::RegistryAuth auth) override;
+  Task<std::vector<storage::SearchResult>> search(std::string term, int limit, Filters filters,
+                                                  storage::RegistryAuth auth) override;
   Task<> login(storage::RegistryAuth auth) override;
 
  private:

@@ -389,6 +389,10 @@ Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
       c.cdi_spec_dirs.push_back(dir + "/cdi");
   }
   c.insecure_registries = all(v, "insecure-registry");
+  // As rootless Docker's, and then the host's.
+  if (const auto own = xdg(around, "XDG_CONFIG_HOME", ".config"))
+    c.certificate_folders.push_back(*own + "/docker/certs.d");
+  c.certificate_folders.emplace_back("/etc/docker/certs.d");
   c.log_driver = first(v, "log-driver");
   for (const auto& pair : all(v, "log-opt")) {
     const auto equals = pair.find('=');

@@ -16,8 +16,9 @@ struct DaemonConfig {
   std::string data_root, exec_root, pidfile;
   std::string storage_driver, log_level = "info";
   std::vector<std::string> mirrors, insecure_registries;
-  std::vector<std::string> cdi_spec_dirs;  // never empty after load()
-  std::string log_driver;                  // of containers that name none; "": json-file
+  std::vector<std::string> certificate_folders;  // certs.d: what registries are trusted by
+  std::vector<std::string> cdi_spec_dirs;        // never empty after load()
+  std::string log_driver;                        // of containers that name none; "": json-file
   std::map<std::string, std::string> log_options;
   ContainerDefaults defaults;
   std::vector<std::string> labels;  // shown in /info

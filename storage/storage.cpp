@@ -66,8 +66,10 @@ class Store final : public Storage {
         writable_(workers, trash_, choice_.driver, config_.root + "/containers",
                   config_.root + "/layers"),
         volumes_(io, workers, trash_, config_.volumes),
-        registry_(io, workers, RegistryConfig{config_.mirrors, config_.insecure_registries}, blobs_,
-                  layers_, images_, [this] { return sweep_and_tell(); }),
+        registry_(io, workers,
+                  RegistryConfig{config_.mirrors, config_.insecure_registries,
+                                 config_.certificate_folders},
+                  blobs_, layers_, images_, [this] { return sweep_and_tell(); }),
         sweeping_(io),
         unpacking_(io),
         scope_(io) {}
@@ -144,6 +146,15 @@ class Store final : public Storage {
                                           std::move(progress));
     trash_.empty();  // layers that another pull had first, or that came to nothing
     co_return pulled;
+  }
+  Task<> push(Reference name, RegistryAuth auth, ProgressSink progress) override {
+    return registry_.push(std::move(name), std::move(auth), std::move(progress));
+  }
+  Task<RemoteImage> look_up(Reference ref, RegistryAuth auth) override {
+    return registry_.look_up(std::move(ref), std::move(auth));
+  }
+  Task<std::vector<SearchResult>> search(std::string term, int limit, RegistryAuth auth) override {
+    return registry_.search(std::move(term), limit, std::move(auth));
   }
   Task<> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
 

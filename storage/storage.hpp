@@ -20,6 +20,8 @@
 #include "storage/content/progress.hpp"
 #include "storage/images/image.hpp"
 #include "storage/registry/credentials.hpp"
+#include "storage/registry/remote_image.hpp"
+#include "storage/registry/search_result.hpp"
 #include "storage/snapshots/mount_plan.hpp"
 #include "storage/volumes/volume.hpp"
 
@@ -57,6 +59,15 @@ class Storage {
   // codes
   virtual Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform,
                            ProgressSink progress) = 0;
+  // Sends it under this name, which has a tag; its digest there becomes one of the image's.
+  // Progress: Docker's, the last with what was pushed.
+  //   errors  not_found; the registry's, in its words
+  virtual Task<> push(Reference name, RegistryAuth auth, ProgressSink progress) = 0;
+  // What a registry has under a name.   errors  as pull()
+  virtual Task<RemoteImage> look_up(Reference ref, RegistryAuth auth) = 0;
+  // What a registry finds for "term", or "host:5000/term".
+  virtual Task<std::vector<SearchResult>> search(std::string term, int limit,
+                                                 RegistryAuth auth) = 0;
   // Are these credentials good at their server_address ("": the default registry)? Nothing is kept.
   //   errors  unauthorized, in the registry's words
   virtual Task<> login(RegistryAuth auth) = 0;

@@ -7,7 +7,7 @@ cmake_minimum_required(VERSION 3.25)
 
 set(BASE "engine/base/.*")
 # What storage speaks in: values, without class Storage.
-set(VALUES "storage/(content/(config|damaged|descriptor|progress)|images/(image|platform|reference)|registry/credentials|snapshots/mount_plan|volumes/volume)[.]hpp")
+set(VALUES "storage/(content/(config|damaged|descriptor|progress)|images/(image|platform|reference)|registry/(credentials|remote_image|search_result)|snapshots/mount_plan|volumes/volume)[.]hpp")
 set(FACE "engine/face/.* ${VALUES}")
 # What the daemon's rooms stand on.
 set(FLOOR "${FACE} engine/(spec|runtime)/.* engine/monitor/protocol[.]hpp engine/rootless/(keeper|protocol)[.]hpp storage/(storage|files|check)[.]hpp netstack/(client|protocol|takeover)[.]hpp ${BASE}")

@@ -22,6 +22,8 @@ inline constexpr std::array<std::string_view, 15> kContainerFilterKeys = {
     "label",    "name",   "network", "publish", "since",  "status", "volume"};
 inline constexpr std::array<std::string_view, 7> kImageFilterKeys = {
     "before", "dangling", "label", "label!", "reference", "since", "until"};
+inline constexpr std::array<std::string_view, 3> kSearchFilterKeys = {"is-automated", "is-official",
+                                                                      "stars"};
 inline constexpr std::array<std::string_view, 4> kVolumeFilterKeys = {"dangling", "driver", "label",
                                                                       "name"};
 inline constexpr std::array<std::string_view, 7> kNetworkFilterKeys = {

@@ -13,6 +13,8 @@
 #include "storage/content/progress.hpp"
 #include "storage/images/image.hpp"
 #include "storage/registry/credentials.hpp"
+#include "storage/registry/remote_image.hpp"
+#include "storage/registry/search_result.hpp"
 
 namespace coracle::face {
 
@@ -43,6 +45,19 @@ class Images {
   virtual Task<> save(std::vector<std::string> names, UniqueFd to) = 0;
   virtual Task<> tag(std::string name, std::string repo, std::string tag) = 0;
   virtual Task<storage::Removed> remove(std::string name, bool force) = 0;
+  // All tags of a repository that are here, or the one that the name has.
+  //   platform  what the image has to be of
+  //   errors    internal, Docker's texts: no such tag here; the registry's, in its words
+  virtual Task<> push(storage::Reference name, storage::RegistryAuth auth,
+                      std::optional<storage::Platform> platform,
+                      storage::ProgressSink progress) = 0;
+  // What a registry has under a name.
+  virtual Task<storage::RemoteImage> look_up(storage::Reference name,
+                                             storage::RegistryAuth auth) = 0;
+  //   filters  is-official, is-automated, stars
+  virtual Task<std::vector<storage::SearchResult>> search(std::string term, int limit,
+                                                          Filters filters,
+                                                          storage::RegistryAuth auth) = 0;
   // Tries a login at a registry.
   //   errors  unauthorized, with the registry's text
   virtual Task<> login(storage::RegistryAuth auth) = 0;

@@ -120,6 +120,57 @@ std::string imported_line(const storage::Image& image) {
   return json::serialize(o) + "\r\n";
 }
 
+Task<std::string> run_push(face::Images& images, storage::Reference name,
+                           storage::RegistryAuth auth, std::optional<storage::Platform> platform,
+                           storage::ProgressSink sink) {
+  CO_CHECK(
+      co_await images.push(std::move(name), std::move(auth), std::move(platform), std::move(sink)));
+  co_return std::string();
+}
+
+// Without a tag in the name and in the query all tags are meant.
+Task<Reply> push_image(Api& api, CallPtr call) {
+  const auto& request = call->request;
+  CO_TRY(auto name, storage::parse_reference(request.params[0], false));
+  if (const auto tag = request.query.text("tag"); !tag.empty()) {
+    CO_TRY(name, storage::parse_tag(name.familiar_name(), tag));
+  }
+  if (!name.digest.empty())
+    co_return fail(Errc::invalid_argument, "cannot push a digest reference");
+  CO_TRY(const auto wanted, platform_asked(request, {1, 46}));
+  auto auth = wire::parse_registry_auth(request.header("x-registry-auth"));
+  Operation operation = [&images = api.engine.images(), name, auth,
+                         wanted](storage::ProgressSink sink) {
+    return run_push(images, name, auth, wanted, std::move(sink));
+  };
+  co_return co_await stream_progress(call, api.io, std::move(operation));
+}
+
+Task<Reply> look_up_image(face::Images& images, CallPtr call) {
+  CO_TRY(auto name, storage::parse_reference(call->request.params[0], true));
+  auto auth = wire::parse_registry_auth(call->request.header("x-registry-auth"));
+  CO_TRY(const auto found, co_await images.look_up(std::move(name), std::move(auth)));
+  co_return http::json_reply(json::serialize(wire::remote_image_json(found)));
+}
+
+constexpr int kSearchLimit = 25;
+constexpr int kMostFound = 100;
+
+Task<Reply> search_images(face::Images& images, CallPtr call) {
+  const auto& request = call->request;
+  CO_TRY(auto filters, filters_of(request, kSearchFilterKeys));
+  CO_TRY(const auto asked, request.query.number("limit"));
+  const auto limit = asked.value_or(kSearchLimit);
+  if (limit < 1 || limit > kMostFound)
+    co_return fail(Errc::invalid_argument, "limit {} is outside the range of [1, {}]", limit,
+                   kMostFound);
+  auto auth = wire::parse_registry_auth(request.header("x-registry-auth"));
+  CO_TRY(const auto found,
+         co_await images.search(request.query.text("term"), static_cast<int>(limit),
+                                std::move(filters), std::move(auth)));
+  co_return http::json_reply(json::to_text(found));
+}
+
 Task<std::string> run_import(face::Images& images, std::shared_ptr<UniqueFd> from,
                              storage::ImportOptions options) {
   CO_TRY(const auto image, co_await images.import(std::move(*from), std::move(options)));
@@ -244,6 +295,9 @@ void add_image_routes(http::Router& router, Api& api) {
   route(router, api, "POST", "/images/create", create_image);
   route(router, api, "POST", "/images/load", load_images);
   route(router, images, "POST", "/images/{*}/tag", tag_image);
+  route(router, api, "POST", "/images/{*}/push", push_image);
+  route(router, images, "GET", "/images/search", search_images);
+  route(router, images, "GET", "/distribution/{*}/json", look_up_image);
   route(router, images, "DELETE", "/images/{*}", remove_image);
 }
 

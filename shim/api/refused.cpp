@@ -14,10 +14,7 @@ struct Refusal {
   const char* what;
 };
 constexpr Refusal kNotYet[] = {
-    {"POST", "/images/{*}/push", "pushing an image"},
-    {"GET", "/images/search", "searching for images"},
     {"GET", "/images/{*}/attestations", "showing attestations"},
-    {"GET", "/distribution/{*}/json", "looking an image up in its registry"},
     {"POST", "/build", "building"},
     {"POST", "/build/cancel", "cancelling a build"},
     {"POST", "/session", "build sessions"},

@@ -169,6 +169,21 @@ json::Value history_json(const storage::Image& image) {
   return out;
 }
 
+json::Value remote_image_json(const storage::RemoteImage& image) {
+  boost::json::array platforms;
+  for (const auto& platform : image.platforms) {
+    boost::json::object o{{"architecture", platform.architecture}, {"os", platform.os}};
+    if (!platform.variant.empty()) o["variant"] = platform.variant;
+    platforms.emplace_back(std::move(o));
+  }
+  boost::json::object out;
+  out["Descriptor"] = boost::json::object{{"mediaType", image.descriptor.media_type},
+                                          {"digest", image.descriptor.digest},
+                                          {"size", image.descriptor.size}};
+  out["Platforms"] = std::move(platforms);
+  return out;
+}
+
 json::Value removed_json(const storage::Removed& removed) {
   array out;
   for (const auto& name : removed.untagged) out.push_back(object{{"Untagged", name}});

@@ -9,6 +9,7 @@
 #include "shim/http/message.hpp"
 #include "storage/images/image.hpp"
 #include "storage/registry/credentials.hpp"
+#include "storage/registry/remote_image.hpp"
 
 namespace coracle::wire {
 
@@ -20,6 +21,8 @@ json::Value image_summary(const storage::Image& image, std::size_t containers,
                           http::ApiVersion version);
 // GET /images/{i}/history
 json::Value history_json(const storage::Image& image);
+// The answer of /distribution.
+json::Value remote_image_json(const storage::RemoteImage& image);
 json::Value removed_json(const storage::Removed& removed);
 
 // The header X-Registry-Auth: base64 of JSON. Garbage is no credentials, not an error.

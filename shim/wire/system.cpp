@@ -233,7 +233,12 @@ json::Value event_json(const Event& event, http::ApiVersion version) {
 
 std::string progress_line(const storage::Progress& progress) {
   object o;
-  if (!progress.stream.empty()) {
+  if (progress.pushed) {
+    o["progressDetail"] = object{};
+    o["aux"] = object{{"Tag", progress.pushed->tag},
+                      {"Digest", progress.pushed->digest},
+                      {"Size", progress.pushed->size}};
+  } else if (!progress.stream.empty()) {
     o["stream"] = progress.stream;
   } else {
     o["status"] = progress.status;

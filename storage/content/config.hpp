@@ -15,7 +15,8 @@ struct Config {
       mirrors;  // registry mirrors for the default registry: "http://127.0.0.1:5000"
   std::vector<std::string>
       insecure_registries;  // host[:port] or CIDR; loopback is always among them
-  bool one_id = false;      // no id range: every owner in a layer becomes ours
+  std::vector<std::string> certificate_folders;  // certs.d, the user's first
+  bool one_id = false;                           // no id range: every owner in a layer becomes ours
 };
 
 }  // namespace coracle::storage

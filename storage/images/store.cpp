@@ -306,6 +306,25 @@ Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
   return strike(canonical(name), image_id);
 }
 
+Result<> ImageStore::add_digest(const std::string& image_id, const Reference& there) {
+  const std::lock_guard one(writing_);
+  Entry entry;
+  {
+    const std::lock_guard lock(data_);
+    const auto found = entries_.find(image_id);
+    if (found == entries_.end()) return no_such_image(image_id);
+    entry = found->second;
+  }
+  const auto digest = canonical(there);
+  if (std::ranges::find(entry.record.digests, digest) != entry.record.digests.end()) return {};
+  entry.record.digests.push_back(digest);
+  entry.image.repo_digests.push_back(there.familiar());
+  std::ranges::sort(entry.image.repo_digests);
+  CHECK(write(entry.record));
+  publish(std::move(entry));
+  return {};
+}
+
 Result<Removed> ImageStore::remove(const std::string& name, bool force, bool keep) {
   const std::lock_guard one(writing_);
   Entry entry;

@@ -71,6 +71,8 @@ class ImageStore {
   //   errors  invalid_argument (manifest and configuration do not fit), not_found (a layer)
   Result<Image> add(const NewImage& image);
   Result<> tag(const std::string& image_id, const Reference& to);
+  // A repository has it under this digest.
+  Result<> add_digest(const std::string& image_id, const Reference& there);
   // As Storage::remove(), without the sweeping of layers and blobs.
   Result<Removed> remove(const std::string& name, bool force, bool keep);
 

@@ -113,7 +113,8 @@ std::vector<Challenge> challenges_of(const HttpResponse& response) {
 
 Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> challenges,
                                                        RegistryAuth auth, std::string scope,
-                                                       bool verify_tls) {
+                                                       bool verify_tls,
+                                                       CertificatesPtr certificates) {
   const auto of_scheme = [&challenges](const char* scheme) {
     return std::ranges::find_if(challenges,
                                 [scheme](const Challenge& c) { return c.scheme == scheme; });
@@ -126,7 +127,8 @@ Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> ch
     const auto kept = tokens_.find(key);
     if (kept != tokens_.end() && kept->second.until > std::chrono::steady_clock::now())
       co_return "Bearer " + kept->second.value;
-    CO_TRY(auto token, co_await fetch_token(*bearer, auth, scope, verify_tls));
+    CO_TRY(auto token,
+           co_await fetch_token(*bearer, auth, scope, verify_tls, std::move(certificates)));
     std::erase_if(tokens_, [](const auto& entry) {
       return entry.second.until <= std::chrono::steady_clock::now();
     });
@@ -139,10 +141,9 @@ Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> ch
   co_return std::string{};
 }
 
-Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge challenge,
-                                                                      RegistryAuth auth,
-                                                                      std::string scope,
-                                                                      bool verify_tls) {
+Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(
+    Challenge challenge, RegistryAuth auth, std::string scope, bool verify_tls,
+    CertificatesPtr certificates) {
   const std::string realm = param(challenge, "realm");
   const std::string service = param(challenge, "service");
   if (verify_tls && !origin_of(realm).starts_with("https://")) {
@@ -153,14 +154,15 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
   }
   HttpRequest request;
   request.verify_tls = verify_tls;
+  request.certificates = std::move(certificates);
   request.url = realm;
   if (!auth.identity_token.empty()) {
     request.method = "POST";
     request.headers.emplace_back("Content-Type: application/x-www-form-urlencoded");
-    request.form = "grant_type=refresh_token&client_id=" + std::string(kClientId) +
+    request.body = "grant_type=refresh_token&client_id=" + std::string(kClientId) +
                    "&service=" + url_escape(service) +
                    "&refresh_token=" + url_escape(auth.identity_token);
-    if (!scope.empty()) request.form += "&scope=" + url_escape(scope);
+    if (!scope.empty()) request.body += "&scope=" + url_escape(scope);
   } else {
     char separator = realm.find('?') == std::string::npos ? '?' : '&';
     const auto add = [&](const char* name, const std::string& value) {
@@ -175,7 +177,8 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(Challenge 
     if (!auth.username.empty()) request.authorization = basic(auth);
   }
   auto answer = co_await transfer_.request(std::move(request));
-  if (!answer) co_return std::unexpected(answer.error().as(Errc::unavailable).within("Get \"{}\"", realm));
+  if (!answer)
+    co_return std::unexpected(answer.error().as(Errc::unavailable).within("Get \"{}\"", realm));
   if (answer->status == 401 || answer->status == 403) {
     const auto said = registry_message(*answer);
     co_return fail(Errc::unauthorized, "unauthorized: {}",

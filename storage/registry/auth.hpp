@@ -46,7 +46,8 @@ class RegistryAuthenticator {
   //   errors  unauthorized, in the registry's words; unavailable: the realm does not answer;
   //   forbidden: the realm is no https URL where the registry is verified
   Task<std::string> authorization(std::vector<Challenge> challenges, RegistryAuth auth,
-                                  std::string scope, bool verify_tls);
+                                  std::string scope, bool verify_tls,
+                                  CertificatesPtr certificates = nullptr);
   // A token that was refused is not used again.
   void forget(const std::string& authorization);
 
@@ -56,7 +57,7 @@ class RegistryAuthenticator {
     std::chrono::steady_clock::time_point until;
   };
   Task<Token> fetch_token(Challenge challenge, RegistryAuth auth, std::string scope,
-                          bool verify_tls);
+                          bool verify_tls, CertificatesPtr certificates);
 
   Transfer& transfer_;
   std::map<std::string, Token> tokens_;  // by realm, service, scope and who

@@ -9,6 +9,7 @@
 
 #include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
+#include "engine/base/text.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -89,6 +90,11 @@ std::string domain_of(const std::string& server_address) {
   return host;
 }
 
+// As Go names it in its errors: "Get", "Put".
+std::string verb(const HttpRequest& request) {
+  return request.method.substr(0, 1) + lower(request.method.substr(1));
+}
+
 Error ping_error(const Error& why, const Endpoint& endpoint) {
   Error error = why.as(Errc::internal).within("Get \"{}/v2/\"", endpoint.base);
   if (endpoint.verify_tls && why.message.starts_with("http: server gave HTTP response")) {
@@ -133,6 +139,15 @@ std::string registry_code(const HttpResponse& response) {
   return all.errors.empty() ? std::string{} : all.errors.front().code;
 }
 
+Error registry_error(const HttpResponse& response) {
+  const std::string code = registry_code(response);
+  const std::string said = registry_message(response);
+  std::string text = fmt::format("received unexpected HTTP status: {}{}{}", response.status,
+                                 said.empty() ? "" : ": ", said);
+  if (!code.empty()) text = fmt::format("{}: {}", spelled_out(code), said);
+  return {response.status == 401 ? Errc::unauthorized : Errc::internal, 0, std::move(text)};
+}
+
 Error pull_error(const HttpResponse& response, const Reference& ref, bool with_credentials) {
   const std::string code = registry_code(response);
   std::string said = registry_message(response);
@@ -175,9 +190,15 @@ Error pull_error(const HttpResponse& response, const Reference& ref, bool with_c
                               code.empty() ? "manifest unknown" : spelled_out(code),
                               said.empty() ? "manifest unknown" : said));
   }
-  if (!code.empty()) return answer(Errc::internal, fmt::format("{}: {}", spelled_out(code), said));
-  return answer(Errc::internal, fmt::format("received unexpected HTTP status: {}{}{}",
-                                            response.status, said.empty() ? "" : ": ", said));
+  return registry_error(response);
+}
+
+Task<CertificatesPtr> RegistryClient::certificates_of(std::string base) {
+  if (!base.starts_with("https://")) co_return CertificatesPtr();
+  auto read = [folders = config_.certificate_folders, host = base.substr(base.find("://") + 3)] {
+    return read_certificates(folders, host);
+  };
+  co_return co_await workers_.run(std::move(read));
 }
 
 Task<RegistryClient::Known> RegistryClient::ping(Endpoint endpoint) {
@@ -187,6 +208,7 @@ Task<RegistryClient::Known> RegistryClient::ping(Endpoint endpoint) {
   HttpRequest request;
   request.url = endpoint.base + "/v2/";
   request.verify_tls = endpoint.verify_tls;
+  request.certificates = endpoint.certificates;
   auto answer = co_await transfer_.request(std::move(request));
   if (!answer) co_return std::unexpected(ping_error(answer.error(), endpoint));
   Known known;
@@ -202,14 +224,15 @@ Task<RegistryClient::Session> RegistryClient::connect(Reference ref, RegistryAut
   const auto endpoints = endpoints_for(ref.domain, config_);
   Error last{Errc::internal, 0, fmt::format("no registry for {}", ref.familiar_name())};
   for (; *after < endpoints.size(); ++*after) {
-    const Endpoint endpoint = endpoints[*after];
+    Endpoint endpoint = endpoints[*after];
+    CO_TRY(endpoint.certificates, co_await certificates_of(endpoint.base));
     auto known = co_await ping(endpoint);
     if (known) {
       ++*after;
       Session session;
-      session.endpoint = endpoint;
-      session.challenges = std::move(known->challenges);
       if (!endpoint.mirror) session.auth = std::move(auth);
+      session.endpoint = std::move(endpoint);
+      session.challenges = std::move(known->challenges);
       session.repository = ref.path;
       co_return session;
     }
@@ -221,43 +244,66 @@ Task<RegistryClient::Session> RegistryClient::connect(Reference ref, RegistryAut
   co_return std::unexpected(last);
 }
 
-Task<HttpRequest> RegistryClient::authorized(const Session& session, std::string path) {
-  HttpRequest request;
-  request.url = session.endpoint.base + "/v2/" + session.repository + "/" + path;
+Task<std::string> RegistryClient::authorization(const Session& session, const std::string& url) {
+  if (origin_of(url) != origin_of(session.endpoint.base)) co_return std::string{};
+  std::string scope =
+      session.scope.empty() ? "repository:" + session.repository + ":pull" : session.scope;
+  co_return co_await auth_.authorization(session.challenges, session.auth, std::move(scope),
+                                         session.endpoint.verify_tls,
+                                         session.endpoint.certificates);
+}
+
+Task<HttpResponse> RegistryClient::send(Session session, HttpRequest request) {
   request.verify_tls = session.endpoint.verify_tls;
-  std::string scope = "repository:" + session.repository + ":pull";
-  CO_TRY(request.authorization,
-         co_await auth_.authorization(session.challenges, session.auth, std::move(scope),
-                                      session.endpoint.verify_tls));
-  co_return request;
+  request.certificates = session.endpoint.certificates;
+  for (int round = 0;; ++round) {
+    CO_TRY(request.authorization, co_await authorization(session, request.url));
+    HttpRequest sent = request;
+    auto answer = co_await transfer_.request(std::move(sent), kMostDocument);
+    if (!answer) {
+      co_return std::unexpected(
+          answer.error().as(Errc::internal).within("{} \"{}\"", verb(request), request.url));
+    }
+    if (answer->status != 401 || answer->foreign || round > 0) co_return answer;
+    // A token that has expired meanwhile, or a challenge that /v2/ did not make.
+    auth_.forget(request.authorization);
+    auto asked = challenges_of(*answer);
+    if (request.authorization.empty() && asked.empty()) co_return answer;
+    if (!asked.empty()) session.challenges = std::move(asked);
+  }
+}
+
+Task<HttpResponse> RegistryClient::upload(Session session, HttpRequest request,
+                                          std::shared_ptr<UploadQueue> from, std::int64_t length,
+                                          std::function<void(std::size_t)> sent) {
+  request.verify_tls = session.endpoint.verify_tls;
+  request.certificates = session.endpoint.certificates;
+  CO_TRY(request.authorization, co_await authorization(session, request.url));
+  const std::string used = request.authorization;
+  auto answer =
+      co_await transfer_.upload(std::move(request), std::move(from), length, std::move(sent));
+  if (answer && answer->status == 401) auth_.forget(used);
+  co_return answer;
 }
 
 Task<HttpResponse> RegistryClient::get(Session session, std::string path,
                                        std::vector<std::string> accept, std::string method) {
-  for (int round = 0;; ++round) {
-    CO_TRY(auto request, co_await authorized(session, path));
-    request.method = method;
-    for (const auto& type : accept) request.headers.push_back("Accept: " + type);
-    const std::string used = request.authorization;
-    const std::string url = request.url;
-    auto answer = co_await transfer_.request(std::move(request), kMostDocument);
-    if (!answer)
-      co_return std::unexpected(answer.error().as(Errc::internal).within("Get \"{}\"", url));
-    if (answer->status != 401 || answer->foreign || round > 0) co_return answer;
-    // A token that has expired meanwhile, or a challenge that /v2/ did not make.
-    auth_.forget(used);
-    auto asked = challenges_of(*answer);
-    if (used.empty() && asked.empty()) co_return answer;
-    if (!asked.empty()) session.challenges = std::move(asked);
-  }
+  HttpRequest request;
+  request.method = std::move(method);
+  request.url = session.url(path);
+  for (const auto& type : accept) request.headers.push_back("Accept: " + type);
+  return send(std::move(session), std::move(request));
 }
 
 Task<HttpResponse> RegistryClient::get_blob(Session session, std::string digest,
                                             std::int64_t offset, std::shared_ptr<ByteQueue> into,
                                             std::function<void(std::size_t)> received) {
   for (int round = 0;; ++round) {
-    std::string path = "blobs/" + digest;
-    CO_TRY(auto request, co_await authorized(session, std::move(path)));
+    HttpRequest request;
+    request.url = session.url("blobs/" + digest);
+    request.verify_tls = session.endpoint.verify_tls;
+    request.certificates = session.endpoint.certificates;
+    CO_TRY(request.authorization, co_await authorization(session, request.url));
     const std::string used = request.authorization;
     auto answer = co_await transfer_.stream(std::move(request), offset, into, received);
     if (!answer || answer->status != 401 || answer->foreign || round > 0) co_return answer;
@@ -273,7 +319,8 @@ Task<> RegistryClient::login(RegistryAuth auth) {
   RegistryConfig no_mirrors = config_;
   no_mirrors.mirrors.clear();
   Error last{Errc::internal, 0, "no registry"};
-  for (const Endpoint& endpoint : endpoints_for(domain, no_mirrors)) {
+  for (Endpoint endpoint : endpoints_for(domain, no_mirrors)) {
+    CO_TRY(endpoint.certificates, co_await certificates_of(endpoint.base));
     const auto known = co_await ping(endpoint);
     if (!known) {
       last = known.error();
@@ -291,8 +338,9 @@ Task<> RegistryClient::login(RegistryAuth auth) {
     }
     if (known->challenges.empty()) co_return Result<>{};  // asks nobody
     request.verify_tls = endpoint.verify_tls;
-    auto value =
-        co_await auth_.authorization(known->challenges, auth, std::string{}, endpoint.verify_tls);
+    request.certificates = endpoint.certificates;
+    auto value = co_await auth_.authorization(known->challenges, auth, std::string{},
+                                              endpoint.verify_tls, endpoint.certificates);
     if (!value) co_return std::unexpected(value.error().within("Get \"{}\"", request.url));
     request.authorization = *std::move(value);
     const std::string url = request.url;

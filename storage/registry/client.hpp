@@ -1,5 +1,5 @@
-// One registry as a pull sees it: which addresses to try for a name's domain, in which order, what
-// /v2/ answers there, and GETs below it with the right authorization. What a registry answers
+// One registry as pulls and pushes see it: which addresses to try for a name's domain, in which order, what
+// /v2/ answers there, and requests below it with the right authorization. What a registry answers
 // becomes an Error in Docker's words.
 #pragma once
 
@@ -24,9 +24,10 @@
 namespace coracle::storage {
 
 struct RegistryConfig {
-  std::vector<std::string> mirrors;   // of docker.io: "http://127.0.0.1:5000"
-  std::vector<std::string> insecure;  // host[:port] or CIDR
-  int retry_ms = 1000;                // the first wait after a cut; doubled each time
+  std::vector<std::string> mirrors;              // of docker.io: "http://127.0.0.1:5000"
+  std::vector<std::string> insecure;             // host[:port] or CIDR
+  std::vector<std::string> certificate_folders;  // certs.d
+  int retry_ms = 1000;                           // the first wait after a cut; doubled each time
 };
 
 // One address to try.
@@ -34,6 +35,7 @@ struct Endpoint {
   std::string base;  // "https://registry-1.docker.io", without a slash at its end
   bool verify_tls = true;
   bool mirror = false;  // gets no credentials
+  CertificatesPtr certificates = nullptr;
   bool operator==(const Endpoint&) const = default;
 };
 // In the order of trying: for docker.io its mirrors, then itself; for an insecure registry
@@ -44,13 +46,16 @@ std::vector<Endpoint> endpoints_for(const std::string& domain, const RegistryCon
 std::string registry_message(const HttpResponse& response);
 // The first error's code ("MANIFEST_UNKNOWN"); "".
 std::string registry_code(const HttpResponse& response);
+// "denied: requested access to the resource is denied": what a registry says of a request that it
+// refuses, by its code.
+Error registry_error(const HttpResponse& response);
 // What a refused request of a manifest or blob means for the user.
 Error pull_error(const HttpResponse& response, const Reference& ref, bool with_credentials);
 
 class RegistryClient {
  public:
-  RegistryClient(Transfer& transfer, RegistryConfig config)
-      : transfer_(transfer), auth_(transfer), config_(std::move(config)) {}
+  RegistryClient(Transfer& transfer, Workers& workers, RegistryConfig config)
+      : transfer_(transfer), workers_(workers), auth_(transfer), config_(std::move(config)) {}
 
   // An endpoint that answers /v2/, and what it asks for.
   struct Session {
@@ -58,6 +63,11 @@ class RegistryClient {
     std::vector<Challenge> challenges;
     RegistryAuth auth;
     std::string repository;  // "library/alpine"
+    std::string scope;       // what tokens are asked for, several by spaces; "": to pull from it
+
+    [[nodiscard]] std::string url(const std::string& path) const {
+      return endpoint.base + "/v2/" + repository + "/" + path;
+    }
   };
   // The sessions that can be tried for a repository: those whose /v2/ answers, in order. Asked
   // lazily: `after` is how many endpoints were tried already and is moved on.
@@ -67,6 +77,12 @@ class RegistryClient {
   // GET (or HEAD) BASE/v2/REPOSITORY/PATH; a token that is refused is fetched anew once.
   Task<HttpResponse> get(Session session, std::string path, std::vector<std::string> accept,
                          std::string method = "GET");
+  // Any request whose body is small; one to another origin than the session's goes without its
+  // authorization. A token that is refused is fetched anew once.
+  Task<HttpResponse> send(Session session, HttpRequest request);
+  // An upload, once: its body cannot be sent again.
+  Task<HttpResponse> upload(Session session, HttpRequest request, std::shared_ptr<UploadQueue> from,
+                            std::int64_t length, std::function<void(std::size_t)> sent);
   // The same for a blob, from `offset` on, into a queue.
   Task<HttpResponse> get_blob(Session session, std::string digest, std::int64_t offset,
                               std::shared_ptr<ByteQueue> into,
@@ -82,10 +98,12 @@ class RegistryClient {
     bool foreign = false;  // another origin asked for credentials there: it gets none
     std::chrono::steady_clock::time_point until;
   };
+  Task<CertificatesPtr> certificates_of(std::string base);
   Task<Known> ping(Endpoint endpoint);
-  Task<HttpRequest> authorized(const Session& session, std::string path);
+  Task<std::string> authorization(const Session& session, const std::string& url);
 
   Transfer& transfer_;
+  Workers& workers_;
   RegistryAuthenticator auth_;
   RegistryConfig config_;
   std::map<std::string, Known> known_;  // by endpoint

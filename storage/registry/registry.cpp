@@ -48,6 +48,11 @@ struct Registry::Found {
   ConfigFile config;
 };
 
+struct Registry::Answered {
+  std::string bytes, type, digest;
+  std::variant<Manifest, Index> parsed;
+};
+
 struct Registry::Order {
   Reference ref;
   RegistryAuth auth;
@@ -73,8 +78,9 @@ Registry::Registry(asio::io_context& io, Workers& workers, RegistryConfig config
       images_(images),
       sweep_(std::move(sweep)),
       transfer_(io),
-      client_(transfer_, config),
-      fetcher_(io, client_, config, blobs, layers) {}
+      client_(transfer_, workers, config),
+      fetcher_(io, client_, config, blobs, layers),
+      pusher_(io, workers, client_, config, blobs, layers, images) {}
 
 Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink) {
   const auto order = std::make_shared<Order>();
@@ -151,40 +157,87 @@ Task<Registry::Found> Registry::find(Reference ref, RegistryAuth auth, Platform 
   }
 }
 
+//   name  a tag or a digest
+Task<Registry::Answered> Registry::ask(RegistryClient::Session session, Reference ref,
+                                       std::string name) {
+  std::string path = "manifests/" + name;
+  CO_TRY(auto answer, co_await client_.get(session, std::move(path), kManifestTypes));
+  if (answer.status != 200)
+    co_return std::unexpected(pull_error(answer, ref, !session.auth.username.empty()));
+  Answered out;
+  out.digest = sha256_of(answer.body);
+  if (is_digest(name) && out.digest != name) {
+    co_return fail(Errc::internal, "manifest verification failed for digest {}: it has {}", name,
+                   out.digest);
+  }
+  out.type = content_type(answer);
+  auto parsed = parse_manifest(answer.body, out.type);
+  if (!parsed) co_return std::unexpected(parsed.error().within("{}", ref.familiar()));
+  out.parsed = *std::move(parsed);
+  const auto said = std::visit([](const auto& p) { return p.media_type; }, out.parsed);
+  if (!said.empty()) out.type = said;
+  out.bytes = std::move(answer.body);
+  co_return out;
+}
+
+Task<RemoteImage> Registry::look_up(Reference ref, RegistryAuth auth) {
+  std::size_t tried = 0;
+  for (;;) {
+    CO_TRY(auto session, co_await client_.connect(ref, auth, &tried));
+    const bool mirror = session.endpoint.mirror;
+    auto found = co_await look_up_there(std::move(session), ref);
+    if (found || !mirror) co_return found;
+  }
+}
+
+Task<RemoteImage> Registry::look_up_there(RegistryClient::Session session, Reference ref) {
+  std::string name = ref.digest.empty() ? ref.tag : ref.digest;
+  CO_TRY(auto there, co_await ask(session, ref, std::move(name)));
+  RemoteImage out;
+  out.descriptor.media_type = there.type;
+  out.descriptor.digest = there.digest;
+  out.descriptor.size = static_cast<std::int64_t>(there.bytes.size());
+  if (const auto* index = std::get_if<Index>(&there.parsed)) {
+    for (const auto& entry : index->manifests) {
+      if (entry.platform) out.platforms.push_back(*entry.platform);
+    }
+    co_return out;
+  }
+  const auto found = std::make_shared<Found>();
+  found->session = std::move(session);
+  found->manifest = std::get<Manifest>(there.parsed);
+  CO_CHECK(co_await read_config(found, ref));
+  Platform of;
+  of.os = found->config.os;
+  of.architecture = found->config.architecture;
+  of.variant = found->config.variant;
+  out.platforms.push_back(std::move(of));
+  co_return out;
+}
+
 Task<Registry::Found> Registry::find_there(RegistryClient::Session session, Reference ref,
                                            Platform platform) {
   Found found;
   std::string name = ref.digest.empty() ? ref.tag : ref.digest;
   for (int depth = 0; depth < 3; ++depth) {
-    std::string path = "manifests/" + name;
-    CO_TRY(auto answer, co_await client_.get(session, std::move(path), kManifestTypes));
-    if (answer.status != 200)
-      co_return std::unexpected(pull_error(answer, ref, !session.auth.username.empty()));
-    const std::string digest = sha256_of(answer.body);
-    if (is_digest(name) && digest != name) {
-      co_return fail(Errc::internal, "manifest verification failed for digest {}: it has {}", name,
-                     digest);
-    }
-    if (found.digest.empty()) found.digest = digest;
-    const std::string type = content_type(answer);
-    auto parsed = parse_manifest(answer.body, type);
-    if (!parsed) co_return std::unexpected(parsed.error().within("{}", ref.familiar()));
-    if (auto* manifest = std::get_if<Manifest>(&*parsed)) {
+    CO_TRY(auto there, co_await ask(session, ref, name));
+    if (found.digest.empty()) found.digest = there.digest;
+    if (auto* manifest = std::get_if<Manifest>(&there.parsed)) {
       found.session = std::move(session);
       found.manifest = std::move(*manifest);
-      found.manifest_digest = digest;
-      found.manifest_bytes = std::move(answer.body);
-      found.manifest_type = found.manifest.media_type.empty() ? type : found.manifest.media_type;
+      found.manifest_digest = there.digest;
+      found.manifest_bytes = std::move(there.bytes);
+      found.manifest_type = there.type;
       co_return found;
     }
-    CO_TRY(const auto chosen, choose(std::get<Index>(*parsed), platform));
+    CO_TRY(const auto chosen, choose(std::get<Index>(there.parsed), platform));
     name = chosen.digest;
   }
   co_return fail(Errc::invalid_argument, "{}: indexes of indexes are nested too deep",
                  ref.familiar());
 }
 
-Task<> Registry::get_config(std::shared_ptr<Found> found, Reference ref, Platform platform) {
+Task<> Registry::read_config(std::shared_ptr<Found> found, Reference ref) {
   const std::string digest = found->manifest.config.digest;
   std::string path = "blobs/" + digest;
   CO_TRY(auto answer, co_await client_.get(found->session, std::move(path), {}));
@@ -194,6 +247,11 @@ Task<> Registry::get_config(std::shared_ptr<Found> found, Reference ref, Platfor
     co_return fail(Errc::internal, "image config verification failed for digest {}", digest);
   CO_TRY(found->config, parse_config(answer.body));
   found->config_bytes = std::move(answer.body);
+  co_return Result<>{};
+}
+
+Task<> Registry::get_config(std::shared_ptr<Found> found, Reference ref, Platform platform) {
+  CO_CHECK(co_await read_config(found, ref));
   CO_CHECK(check_platform(found->config, platform, ref));
   if (found->config.rootfs.diff_ids.size() != found->manifest.layers.size()) {
     co_return fail(Errc::invalid_argument,

@@ -110,6 +110,18 @@ bool is_loopback(const std::string& host) {
   return name.starts_with("127.") && name.find_first_not_of("0123456789.") == std::string::npos;
 }
 
+std::string resolve_url(const std::string& base, const std::string& location) {
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> parsed(curl_url(), curl_url_cleanup);
+  if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, base.c_str(), 0) != CURLUE_OK ||
+      curl_url_set(parsed.get(), CURLUPART_URL, location.c_str(), 0) != CURLUE_OK)
+    return {};
+  char* text = nullptr;
+  if (curl_url_get(parsed.get(), CURLUPART_URL, &text, 0) != CURLUE_OK) return {};
+  std::string out(text);
+  curl_free(text);
+  return out;
+}
+
 std::string origin_of(const std::string& url) {
   const std::unique_ptr<CURLU, void (*)(CURLU*)> parsed(curl_url(), curl_url_cleanup);
   if (!parsed || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK) return {};
@@ -136,7 +148,7 @@ struct Transfer::Op {
   std::array<char, CURL_ERROR_SIZE> detail{};
   OneShot<CURLcode> done;
   HttpResponse response;
-  std::string form, origin;
+  std::string body, origin;
   std::size_t limit = kErrorBody;
   std::size_t header_bytes = 0;
   bool too_much = false, too_many_headers = false;
@@ -144,6 +156,9 @@ struct Transfer::Op {
   std::shared_ptr<ByteQueue> into;
   std::function<void(std::size_t)> received;
   std::int64_t offset = 0, to_skip = 0;
+  // upload()
+  std::shared_ptr<UploadQueue> from;
+  std::function<void(std::size_t)> sent;
 
   std::size_t header(std::string_view line) {
     header_bytes += line.size();
@@ -185,6 +200,21 @@ struct Transfer::Op {
     return all;
   }
 
+  std::size_t read(std::span<char> buffer) {
+    std::size_t taken = 0;
+    switch (from->take(buffer, &taken)) {
+      case UploadQueue::Take::none_yet: return CURL_READFUNC_PAUSE;
+      case UploadQueue::Take::failed: return CURL_READFUNC_ABORT;
+      case UploadQueue::Take::end:
+      case UploadQueue::Take::some: break;
+    }
+    if (taken > 0 && sent) sent(taken);
+    return taken;
+  }
+
+  static std::size_t on_read(char* data, std::size_t one, std::size_t n, void* op) {
+    return static_cast<Op*>(op)->read({data, one * n});
+  }
   static std::size_t on_header(char* data, std::size_t one, std::size_t n, void* op) {
     return static_cast<Op*>(op)->header({data, one * n});
   }
@@ -332,6 +362,12 @@ Transfer::~Transfer() { loop_->close(); }
 
 namespace {
 
+void set_pem(CURL* easy, CURLoption option, const std::string& pem) {
+  if (pem.empty()) return;
+  curl_blob blob{const_cast<char*>(pem.data()), pem.size(), CURL_BLOB_COPY};
+  curl_easy_setopt(easy, option, &blob);
+}
+
 // The options that every request has.
 void set_common(CURL* easy, const HttpRequest& request) {
   const bool verified = request.verify_tls && origin_of(request.url).starts_with("https:");
@@ -354,6 +390,11 @@ void set_common(CURL* easy, const HttpRequest& request) {
     curl_easy_setopt(easy, CURLOPT_CAINFO, file);
   if (const char* dir = std::getenv("SSL_CERT_DIR"); dir != nullptr)
     curl_easy_setopt(easy, CURLOPT_CAPATH, dir);
+  if (request.certificates) {
+    set_pem(easy, CURLOPT_CAINFO_BLOB, request.certificates->authorities);
+    set_pem(easy, CURLOPT_SSLCERT_BLOB, request.certificates->certificate);
+    set_pem(easy, CURLOPT_SSLKEY_BLOB, request.certificates->key);
+  }
   if (is_loopback(host_of(request.url))) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
   } else if (const std::string proxy = upper_case_proxy(request.url); !proxy.empty()) {
@@ -372,13 +413,16 @@ Task<HttpResponse> Transfer::request(HttpRequest request, std::size_t limit) {
   curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   curl_easy_setopt(op->easy, CURLOPT_TIMEOUT, kSmallBody_s);
   if (request.method == "HEAD") curl_easy_setopt(op->easy, CURLOPT_NOBODY, 1L);
-  if (request.method == "POST") {
-    // 307 and 308 would send the form, which holds a secret, to whatever host they name.
+  if (request.method != "GET" && request.method != "HEAD") {
+    // 307 and 308 would send the body, which may hold a secret, to whatever host they name.
     curl_easy_setopt(op->easy, CURLOPT_FOLLOWLOCATION, 0L);
-    op->form = std::move(request.form);
+    curl_easy_setopt(op->easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  }
+  if (request.method == "POST" || request.method == "PUT") {
+    op->body = std::move(request.body);
     curl_easy_setopt(op->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     static_cast<curl_off_t>(op->form.size()));
-    curl_easy_setopt(op->easy, CURLOPT_POSTFIELDS, op->form.c_str());
+                     static_cast<curl_off_t>(op->body.size()));
+    curl_easy_setopt(op->easy, CURLOPT_POSTFIELDS, op->body.c_str());
   }
   for (const auto& h : request.headers) op->list = curl_slist_append(op->list, h.c_str());
   if (!request.authorization.empty())
@@ -411,6 +455,42 @@ Task<HttpResponse> Transfer::stream(HttpRequest request, std::int64_t offset,
   if (!request.authorization.empty())
     op->list = curl_slist_append(op->list, ("Authorization: " + request.authorization).c_str());
   return perform(std::move(op));
+}
+
+Task<HttpResponse> Transfer::upload(HttpRequest request, std::shared_ptr<UploadQueue> from,
+                                    std::int64_t length, std::function<void(std::size_t)> sent) {
+  auto op = std::make_shared<Op>(io_);
+  op->easy = curl_easy_init();
+  op->origin = origin_of(request.url);
+  op->sent = std::move(sent);
+  from->on_more([&io = io_, loop = std::weak_ptr(loop_), weak = std::weak_ptr(op)] {
+    asio::post(io, [loop, weak] {
+      const auto l = loop.lock();
+      const auto o = weak.lock();
+      if (l && o) l->resume(o);
+    });
+  });
+  op->from = from;
+  set_common(op->easy, request);
+  curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  curl_easy_setopt(op->easy, CURLOPT_FOLLOWLOCATION, 0L);
+  // On a connection that was used before, and that the server has closed meanwhile, libcurl would
+  // send again what it has left of the body.
+  curl_easy_setopt(op->easy, CURLOPT_FRESH_CONNECT, 1L);
+  curl_easy_setopt(op->easy, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(op->easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  curl_easy_setopt(op->easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(length));
+  curl_easy_setopt(op->easy, CURLOPT_UPLOAD_BUFFERSIZE, kBufferSize);
+  curl_easy_setopt(op->easy, CURLOPT_READFUNCTION, &Op::on_read);
+  curl_easy_setopt(op->easy, CURLOPT_READDATA, op.get());
+  request.headers.emplace_back("Expect:");  // nobody is asked whether the body may come
+  for (const auto& h : request.headers) op->list = curl_slist_append(op->list, h.c_str());
+  if (!request.authorization.empty())
+    op->list = curl_slist_append(op->list, ("Authorization: " + request.authorization).c_str());
+  auto answer = co_await perform(std::move(op));
+  // A body that failed is the reason why its request did.
+  if (!answer && from->has_failed()) co_return std::unexpected(from->why());
+  co_return answer;
 }
 
 Task<HttpResponse> Transfer::perform(std::shared_ptr<Op> op) {

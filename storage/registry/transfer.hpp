@@ -1,7 +1,8 @@
 // HTTP for registries: libcurl's multi interface driven by our io_context, so that nothing blocks
 // the loop (names are looked up on libcurl's own thread). Proxies come from the environment as with
 // other clients (HTTP_PROXY, HTTPS_PROXY, NO_PROXY, in either case; never for loopback). Redirects
-// are followed; Authorization goes to the first origin only, and a form goes to its own URL alone.
+// are followed by GET and HEAD; Authorization goes to the first origin only, and what else is sent
+// goes to its own URL alone.
 // What the last of them said is not the word of whom we asked: HttpResponse::foreign tells.
 //
 // What a server may make us hold or do is bounded: headers, bodies, redirects, time without a byte,
@@ -22,16 +23,19 @@
 #include "engine/base/async/async.hpp"
 #include "engine/base/result.hpp"
 #include "storage/content/byte_queue.hpp"
+#include "storage/content/upload_queue.hpp"
+#include "storage/registry/certificates.hpp"
 
 namespace coracle::storage {
 
 struct HttpRequest {
-  std::string method = "GET";  // GET, HEAD, POST
+  std::string method = "GET";  // GET, HEAD, POST, PUT, PATCH, DELETE
   std::string url;
   std::vector<std::string> headers;  // "Accept: …"
   std::string authorization;         // value of the header, "" for none; never logged
-  std::string form;                  // POST: an urlencoded body; never logged
+  std::string body;                  // of POST and PUT; never logged
   bool verify_tls = true;            // false: any certificate will do, and redirects to http
+  CertificatesPtr certificates = nullptr;
 };
 
 struct HttpResponse {
@@ -49,6 +53,8 @@ struct HttpResponse {
 std::string url_escape(const std::string& text);
 // localhost, 127.0.0.0/8, ::1; with or without port.
 bool is_loopback(const std::string& host);
+// What a Location of an answer to `base` means (RFC 3986 §5); "" for what is no URL.
+std::string resolve_url(const std::string& base, const std::string& location);
 // "https://host:443", in lower case and with the port, so that two can be compared; "" for what is
 // no URL. See RFC 6454 §4.
 std::string origin_of(const std::string& url);
@@ -61,7 +67,8 @@ class Transfer {
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
 
-  // Any status is an answer; a POST's may be a redirect, which is not followed.
+  // Any status is an answer; that of what is neither GET nor HEAD may be a redirect, which is not
+  // followed.
   //   errors  not_found: no such host; unavailable: no answer, with Go's and so Docker's words ("dial tcp 127.0.0.1:5000:
   //   connect: connection refused"), or cancelled; invalid_argument: a body above `limit`, or too
   //   long headers
@@ -74,6 +81,12 @@ class Transfer {
   Task<HttpResponse> stream(HttpRequest request, std::int64_t offset,
                             std::shared_ptr<ByteQueue> into,
                             std::function<void(std::size_t)> received);
+
+  // Sends what comes out of the queue as the request's body; `sent` is told of each piece.
+  //   length  of the body; -1: not known before its end
+  //   errors  as request(); the queue's own
+  Task<HttpResponse> upload(HttpRequest request, std::shared_ptr<UploadQueue> from,
+                            std::int64_t length, std::function<void(std::size_t)> sent);
 
  private:
   struct Loop;

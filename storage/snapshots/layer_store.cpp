@@ -450,6 +450,18 @@ Result<> LayerStore::unpack_blob_only(const std::string& chain_id, const std::at
   return {};
 }
 
+Result<> LayerStore::note_pushed(const std::string& chain_id, PushedBlob blob) {
+  const std::lock_guard one(naming_);
+  auto info = find(chain_id);
+  if (!info) return fail(Errc::not_found, "layer {} is gone", chain_id);
+  info->pushed = std::move(blob);
+  const auto record = root_ + "/layers/" + hex_of(chain_id) + "/layer.json";
+  CHECK(write_file_atomic(record, json::to_text(*info)));
+  const std::lock_guard lock(mutex_);
+  if (const auto found = layers_.find(chain_id); found != layers_.end()) found->second = *info;
+  return {};
+}
+
 Result<> LayerStore::remove(const std::string& chain_id) {
   {
     const std::lock_guard lock(mutex_);

@@ -37,6 +37,13 @@ namespace coracle::storage {
 // returns (so that is how it is cancelled). Not always called on the thread of ingest().
 using LayerSource = ByteSource;
 
+// What a layer is in a registry, where it was compressed for.
+struct PushedBlob {
+  std::string digest;
+  std::int64_t size = 0;
+};
+void describe(auto& field, PushedBlob& p) { field("digest", p.digest)("size", p.size); }
+
 // layer.json
 struct LayerInfo {
   std::string chain_id, parent;  // parent: chain id of the layer below, "" for the lowest
@@ -45,10 +52,11 @@ struct LayerInfo {
   std::string media_type;        // of the blob
   std::int64_t size = 0;         // bytes of the files, unpacked
   std::int64_t blob_size = 0;
+  std::optional<PushedBlob> pushed;  // of a layer whose blob is not compressed
 };
 void describe(auto& field, LayerInfo& l) {
   field("chain_id", l.chain_id)("parent", l.parent)("diff_id", l.diff_id)("blob", l.blob)(
-      "media_type", l.media_type)("size", l.size)("blob_size", l.blob_size);
+      "media_type", l.media_type)("size", l.size)("blob_size", l.blob_size)("pushed", l.pushed);
 }
 
 struct LayerRequest {
@@ -113,6 +121,9 @@ class LayerStore {
   //   stop    true: ends soon, with an error
   //   errors  not_found (no such layer, or no longer), those of ingest()
   Result<> unpack_blob_only(const std::string& chain_id, const std::atomic<bool>& stop);
+
+  // Kept, so that the next push asks for it instead of compressing again.
+  Result<> note_pushed(const std::string& chain_id, PushedBlob blob);
 
   Result<> remove(const std::string& chain_id);  // into the trash
 

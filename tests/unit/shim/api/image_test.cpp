@@ -228,6 +228,51 @@ TEST_F(Images, ImportOfAUrlIsToldWhereAndGivesProgress) {
   EXPECT_EQ(engine().images().last, "box:3");
 }
 
+TEST_F(Images, APushNamesOneTagOrAll) {
+  const auto one = ask("POST", "/images/127.0.0.1:5000/x/push?tag=2");
+  EXPECT_EQ(one.status, 200);
+  EXPECT_EQ(one.body, "{\"progressDetail\":{},\"aux\":{\"Tag\":\"2\",\"Digest\":\"sha256:" +
+                          std::string(64, 'b') + "\",\"Size\":7}}\r\n");
+  EXPECT_EQ(engine().images().last_reference.familiar(), "127.0.0.1:5000/x:2");
+  ask("POST", "/images/127.0.0.1:5000/x:3/push");
+  EXPECT_EQ(engine().images().last_reference.tag, "3");
+  ask("POST", "/images/127.0.0.1:5000/x/push");
+  EXPECT_EQ(engine().images().last_reference.tag, "");
+  EXPECT_EQ(ask("POST", "/images/x@sha256:" + std::string(64, 'a') + "/push").status, 400);
+  EXPECT_EQ(ask("POST", "/images/X/push").status, 400);
+  EXPECT_EQ(ask("POST", "/images/x/push?tag=a@b").status, 400);
+  // From the version on that knows it.
+  const std::string platform =
+      "/push?tag=1&platform=%7B%22os%22:%22linux%22,%22architecture%22:%22arm%22%7D";
+  ask("POST", "/v1.45/images/x" + platform);
+  EXPECT_FALSE(engine().images().last_platform);
+  ask("POST", "/v1.46/images/x" + platform);
+  EXPECT_EQ(engine().images().last_platform->architecture, "arm");
+}
+
+TEST_F(Images, ARegistryIsAskedForAnImage) {
+  const auto answer = ask("GET", "/distribution/alpine/json");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_EQ(json::serialize(answer.json()),
+            "{\"Descriptor\":{\"mediaType\":\"application/x\",\"digest\":\"sha256:" +
+                std::string(64, 'c') +
+                "\",\"size\":9},\"Platforms\":[{\"architecture\":\"arm64\",\"os\":\"linux\","
+                "\"variant\":\"v8\"},{\"architecture\":\"amd64\",\"os\":\"linux\"}]}");
+  EXPECT_EQ(engine().images().last_reference.tag, "latest");
+}
+
+TEST_F(Images, SearchHasALimitAndFilters) {
+  EXPECT_EQ(json::serialize(ask("GET", "/images/search?term=alp").json()),
+            R"([{"name":"alpine","description":"","star_count":3,"is_official":true,)"
+            R"("is_automated":false}])");
+  EXPECT_EQ(engine().images().last, "alp 25 0");
+  ask("GET", "/images/search?term=alp&limit=100&filters=%7B%22stars%22:%5B%223%22%5D%7D");
+  EXPECT_EQ(engine().images().last, "alp 100 1");
+  for (const char* bad :
+       {"limit=0", "limit=101", "limit=x", "filters=%7B%22size%22:%5B%223%22%5D%7D"})
+    EXPECT_EQ(ask("GET", std::string("/images/search?term=a&") + bad).status, 400) << bad;
+}
+
 TEST_F(Images, SaveStreamsAnArchive) {
   engine().images().save_bytes = 3'000'000;
   const auto answer = ask("GET", "/images/get?names=busybox:1");

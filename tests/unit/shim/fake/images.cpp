@@ -75,6 +75,44 @@ Task<storage::Image> FakeImages::import_remote(storage::ImportOptions options,
   co_return image;
 }
 
+Task<> FakeImages::push(storage::Reference name, storage::RegistryAuth auth,
+                        std::optional<storage::Platform> platform, storage::ProgressSink progress) {
+  last_reference = std::move(name);
+  last_auth = std::move(auth);
+  last_platform = std::move(platform);
+  storage::Progress p;
+  p.pushed.emplace();
+  p.pushed->tag = last_reference.tag;
+  p.pushed->digest = "sha256:" + std::string(64, 'b');
+  p.pushed->size = 7;
+  progress(p);
+  co_return Result<>{};
+}
+
+Task<storage::RemoteImage> FakeImages::look_up(storage::Reference name,
+                                               storage::RegistryAuth auth) {
+  last_reference = std::move(name);
+  last_auth = std::move(auth);
+  storage::RemoteImage out;
+  out.descriptor.media_type = "application/x";
+  out.descriptor.digest = "sha256:" + std::string(64, 'c');
+  out.descriptor.size = 9;
+  out.platforms = {{"linux", "arm64", "v8"}, {"linux", "amd64", ""}};
+  co_return out;
+}
+
+Task<std::vector<storage::SearchResult>> FakeImages::search(std::string term, int limit,
+                                                            Filters filters,
+                                                            storage::RegistryAuth auth) {
+  last = fmt::format("{} {} {}", term, limit, filters.size());
+  last_auth = std::move(auth);
+  storage::SearchResult one;
+  one.name = "alpine";
+  one.star_count = 3;
+  one.is_official = true;
+  co_return std::vector<storage::SearchResult>{one};
+}
+
 Result<std::vector<std::string>> FakeImages::names_to_save(
     const std::vector<std::string>& asked) const {
   std::vector<std::string> out;

@@ -1,0 +1,470 @@
+"""Pushes: into docker-registry on loopback (open, and with TLS and passwords), and into a small registry of our own
+that cuts, halts and mounts as it is told."""
+import crypt
+import gzip
+import hashlib
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+
+from harness import Case, busybox_tar, free_port, main, wait_until
+from image_test import Registry, layer
+
+
+def digest_of(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+class SmallRegistry:
+    """Keeps what is pushed in memory. `cuts`: so many uploads end in their middle, and what came is kept; `halts`: an
+    upload stands still until its client goes; `busy`: so many uploads are answered by 429; `refuses`: a media type of
+    manifests that it does not take."""
+
+    def __init__(self, cuts=0, halts=False, busy=0, refuses=None):
+        self.cuts, self.halts, self.busy, self.refuses = cuts, halts, busy, refuses
+        self.uploads, self.blobs, self.manifests = {}, {}, {}
+        self.offsets = []  # where each upload went on
+        self.halted = self.left = 0
+        self.lock = threading.Lock()
+        registry = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                pass
+
+            def do(self):
+                registry.answer(self)
+            do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def send(self, h, status, headers=(), body=b""):
+        h.send_response(status)
+        for name, value in headers:
+            h.send_header(name, value)
+        h.send_header("Content-Length", str(len(body)))
+        h.end_headers()
+        if h.command != "HEAD":
+            h.wfile.write(body)
+
+    def error(self, h, status, code, headers=()):
+        self.send(h, status, headers, json.dumps({"errors": [{"code": code, "message": f"it is {code}"}]}).encode())
+
+    def pieces(self, h):
+        """Of a body, with its length said or in chunks."""
+        if h.headers.get("Transfer-Encoding") == "chunked":
+            while True:
+                size = int(h.rfile.readline(), 16)
+                data = h.rfile.read(size)
+                h.rfile.readline()
+                if size == 0:
+                    return
+                yield data
+        left = int(h.headers.get("Content-Length") or 0)
+        while left > 0:
+            data = h.rfile.read(min(left, 65536))
+            if not data:
+                raise OSError
+            left -= len(data)
+            yield data
+
+    def answer(self, h):
+        path, _, query = h.path.partition("?")
+        query = dict(urllib.parse.parse_qsl(query))
+        name = path.rsplit("/", 1)[-1]
+        try:
+            if h.command in ("GET", "HEAD"):
+                self.read(h, path, name)
+            elif h.command == "POST":
+                self.uploads[f"u{len(self.uploads)}"] = b""
+                self.send(h, 202, [("Location", f"/v2/x/blobs/uploads/u{len(self.uploads) - 1}?state=1")])
+            elif h.command == "PATCH":
+                self.patch(h, name)
+            elif "/manifests/" in path:
+                body = b"".join(self.pieces(h))
+                if h.headers["Content-Type"] == self.refuses:
+                    self.error(h, 415, "MANIFEST_INVALID")
+                else:
+                    self.manifests[name] = (h.headers["Content-Type"], body)
+                    self.send(h, 201)
+            else:
+                body = self.uploads.pop(name) + b"".join(self.pieces(h))
+                if digest_of(body) != query["digest"]:
+                    self.error(h, 400, "DIGEST_INVALID")
+                else:
+                    self.blobs[query["digest"]] = body
+                    self.send(h, 201)
+        except OSError:
+            h.close_connection = True
+            with self.lock:
+                self.left += 1
+
+    def read(self, h, path, name):
+        if path == "/v2/":
+            self.send(h, 200)
+        elif "/uploads/" in path and name in self.uploads:
+            self.send(h, 204, [("Range", f"0-{max(len(self.uploads[name]) - 1, 0)}"), ("Location", path)])
+        elif name in self.blobs:
+            self.send(h, 200, body=self.blobs[name])
+        elif name in self.manifests:
+            kind, body = self.manifests[name]
+            self.send(h, 200, [("Content-Type", kind)], body)
+        else:
+            self.error(h, 404, "BLOB_UNKNOWN")
+
+    def patch(self, h, name):
+        with self.lock:
+            busy, self.busy = self.busy > 0, self.busy - 1
+        if busy:
+            for _ in self.pieces(h):
+                pass
+            return self.error(h, 429, "TOOMANYREQUESTS", [("Retry-After", "1")])
+        with self.lock:
+            cut, self.cuts = self.cuts > 0, self.cuts - 1
+        self.offsets.append(len(self.uploads[name]))
+        came = 0
+        for data in self.pieces(h):
+            self.uploads[name] += data
+            came += len(data)
+            if came < 1 << 20:
+                continue
+            if cut:
+                h.connection.shutdown(socket.SHUT_RDWR)
+                raise OSError
+            if self.halts:
+                with self.lock:
+                    self.halted += 1
+                while h.connection.recv(1 << 20):
+                    pass
+                raise OSError
+        self.send(h, 202, [("Location", f"/v2/x/blobs/uploads/{name}?state=2")])
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Pushes(Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.registry = Registry(cls.folder.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.registry.close()
+        cls.folder.cleanup()
+        super().tearDownClass()
+
+    def small(self, **how):
+        registry = SmallRegistry(**how)
+        self.addCleanup(registry.close)
+        return registry
+
+    def image(self, name, *layers):
+        """An image that is made here, of these layers (tars)."""
+        archive = f"{self.folder.name}/image.tar"
+        with open(archive, "wb") as f:
+            f.write(layers[0])
+        self.ok("import", "-c", "CMD sh", archive, name)
+        self.addCleanup(self.docker, "rmi", "-f", name)
+        return name
+
+    def manifest(self, repo, tag, kind=f"{DOCKER_MANIFEST}, {OCI_MANIFEST}"):
+        status, headers, body = self.registry.call("GET", f"/v2/{repo}/manifests/{tag}", headers={"Accept": kind})
+        self.assertEqual(status, 200, body)
+        return headers["Content-Type"], body
+
+    def pushed_digest(self, out):
+        return re.search(r"digest: (sha256:[0-9a-f]{64}) size: \d+$", out).group(1)
+
+    def test_what_is_made_here_is_pushed_and_pulled(self):
+        address = self.registry.address
+        name = self.image(f"{address}/made:1", layer({"etc/": None, "etc/x": "text\n" * 1000}))
+        out = self.ok("push", name)
+        lines = out.split("\n")
+        self.assertEqual(lines[0], f"The push refers to repository [{address}/made]")
+        self.assertRegex(out, "(?m)^[0-9a-f]{12}: Pushed$")
+        digest = self.pushed_digest(out)
+        self.assertTrue(lines[-1].startswith("1: digest: "), out)
+        kind, body = self.manifest("made", "1")
+        self.assertEqual((kind, digest_of(body)), (DOCKER_MANIFEST, digest))
+        manifest = json.loads(body)
+        self.assertEqual(manifest["layers"][0]["mediaType"], "application/vnd.docker.image.rootfs.diff.tar.gzip")
+        # What was a tar is gzip there, and unpacks to the layer.
+        _, _, blob = self.registry.call("GET", f"/v2/made/blobs/{manifest['layers'][0]['digest']}")
+        self.assertEqual([digest_of(gzip.decompress(blob))], self.inspect(name, "RootFS.Layers"))
+        self.assertEqual(self.inspect(name, "RepoDigests"), [f"{address}/made@{digest}"])
+        self.assertIn(f"push {name}", self.ok("events", "--since", "1", "--until", str(int(time.time()) + 1), "--filter",
+                                              "type=image", "--filter", "event=push", "--format",
+                                              "{{.Action}} {{.Actor.ID}}"))
+        image = self.inspect(name, "Id")
+        # Once more: nothing is sent, the digest is the same.
+        again = self.ok("push", name)
+        self.assertRegex(again, "(?m)^[0-9a-f]{12}: Layer already exists$")
+        self.assertEqual(self.pushed_digest(again), digest)
+        self.ok("rmi", name)
+        self.assertIn(f"Digest: {digest}", self.ok("pull", name))
+        self.assertEqual(self.inspect(name, "Id"), image)
+        # What came with a manifest goes with it.
+        self.ok("tag", name, f"{address}/again:2")
+        out = self.ok("push", f"{address}/again:2")
+        self.assertIn("Mounted from made", out)
+        self.assertEqual(self.pushed_digest(out), digest)
+        self.ok("rmi", f"{address}/again:2", name)
+
+    def test_manifests_go_as_they_came(self):
+        """Whatever its author wrote into it: other fields, spaces, plain layers."""
+        address, layers = self.registry.address, [layer({"a": "1"}), layer({"b": "2"})]
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+                             "rootfs": {"type": "layers", "diff_ids": [digest_of(x) for x in layers]}}).encode()
+        stored = [(gzip.compress(layers[0]), "+gzip"), (layers[1], "")]
+        manifest = json.dumps({
+            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "annotations": {"by": "hand"},
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "size": len(config),
+                       "digest": self.registry.push_blob("hand", config)},
+            "layers": [{"mediaType": f"application/vnd.oci.image.layer.v1.tar{kind}", "size": len(x),
+                        "digest": self.registry.push_blob("hand", x)} for x, kind in stored]}, indent=5).encode()
+        status, _, text = self.registry.call("PUT", "/v2/hand/manifests/1", manifest, {"Content-Type": OCI_MANIFEST})
+        self.assertEqual(status, 201, text)
+        self.ok("pull", f"{address}/hand:1")
+        small = self.small()
+        for target in (f"{address}/copy:1", f"{small.address}/copy:1"):
+            self.ok("tag", f"{address}/hand:1", target)
+            self.assertEqual(self.pushed_digest(self.ok("push", target)), digest_of(manifest))
+        self.assertEqual(self.manifest("copy", "1"), (OCI_MANIFEST, manifest))
+        self.assertEqual(small.manifests["1"], (OCI_MANIFEST, manifest))
+        self.assertEqual(set(small.blobs), {digest_of(config)} | {digest_of(x) for x, _ in stored})
+        # Through save and load it is still the same.
+        self.ok("save", "-o", f"{self.folder.name}/saved.tar", f"{address}/copy:1")
+        self.ok("rmi", f"{address}/hand:1", f"{address}/copy:1", f"{small.address}/copy:1")
+        self.ok("load", "-i", f"{self.folder.name}/saved.tar")
+        self.assertEqual(self.pushed_digest(self.ok("push", f"{address}/copy:1")), digest_of(manifest))
+        self.ok("rmi", f"{address}/copy:1")
+
+    def test_all_tags(self):
+        name = self.image(f"{self.registry.address}/all:one", layer({"x": "y"}))
+        self.ok("tag", name, f"{self.registry.address}/all:two")
+        self.addCleanup(self.docker, "rmi", f"{self.registry.address}/all:two")
+        out = self.ok("push", "-a", f"{self.registry.address}/all")
+        for tag in ("one", "two"):
+            self.assertRegex(out, f"(?m)^{tag}: digest: sha256:")
+            self.manifest("all", tag)
+
+    def test_what_is_not_there(self):
+        address = self.registry.address
+        self.assertIn(f"An image does not exist locally with the tag: {address}/none",
+                      self.fails(1, "push", f"{address}/none:1"))
+        name = self.image(f"{address}/some:1", layer({"x": "y"}))
+        self.assertIn(f"tag does not exist: {address}/some:2", self.fails(1, "push", f"{address}/some:2"))
+        self.assertIn("invalid reference format", self.fails(1, "push", f"{address}/Some:2"))
+        status, _, body = self.daemon.request(
+            "POST", f"/v1.46/images/{address}/some/push?tag=1&platform=" +
+            urllib.parse.quote('{"os":"linux","architecture":"s390x"}'))
+        self.assertIn("does not match the specified platform", str(body), status)
+        self.ok("tag", name, f"127.0.0.1:{free_port()}/x:1")
+        self.addCleanup(self.docker, "rmi", *[x for x in self.inspect(name, "RepoTags") if x != name])
+        unreachable = next(x for x in self.inspect(name, "RepoTags") if x != name)
+        self.assertIn("connect: connection refused", self.fails(1, "push", unreachable))
+
+    def test_the_registry_says_which_schema(self):
+        small = self.small(refuses=DOCKER_MANIFEST)
+        name = self.image(f"{small.address}/oci:1", layer({"x": "y"}))
+        digest = self.pushed_digest(self.ok("push", name))
+        kind, body = small.manifests["1"]
+        self.assertEqual((kind, digest_of(body)), (OCI_MANIFEST, digest))
+        self.assertEqual(json.loads(body)["layers"][0]["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip")
+        none = self.small(refuses=OCI_MANIFEST)
+        none.refuses = None
+        self.ok("tag", name, f"{none.address}/oci:1")
+        self.ok("push", f"{none.address}/oci:1")
+        self.assertEqual(none.manifests["1"][0], DOCKER_MANIFEST)
+        self.ok("rmi", f"{none.address}/oci:1")
+
+    def test_a_cut_upload_goes_on_where_it_stopped(self):
+        tar = layer({"big": os.urandom(3 << 20).hex()})
+        for what in ("a tar that is compressed", "a blob as it came"):
+            with self.subTest(what=what):
+                small = self.small(cuts=2, busy=1)
+                name = f"{small.address}/cut:1"
+                if what.startswith("a tar"):
+                    self.image(name, tar)
+                else:
+                    self.registry.push("cut", "1", [tar])
+                    self.ok("pull", f"{self.registry.address}/cut:1")
+                    self.ok("tag", f"{self.registry.address}/cut:1", name)
+                    self.addCleanup(self.docker, "rmi", "-f", f"{self.registry.address}/cut:1", name)
+                out = self.ok("push", name)
+                self.assertIn("Retrying in 1 second", out)
+                self.assertEqual((len(small.offsets), small.offsets[0]), (3, 0))
+                self.assertGreaterEqual(small.offsets[1], 1 << 20)
+                self.assertGreaterEqual(small.offsets[2], small.offsets[1] + (1 << 20))
+                manifest = json.loads(small.manifests["1"][1])
+                blob = small.blobs[manifest["layers"][0]["digest"]]
+                self.assertEqual(gzip.decompress(blob), tar)
+                self.assertEqual(manifest["layers"][0]["size"], len(blob))
+
+    def test_a_push_whose_client_was_killed_ends(self):
+        small = self.small(halts=True)
+        name = self.image(f"{small.address}/halt:1", layer({"big": os.urandom(20 << 20).hex()}))
+        client = self.daemon.popen("push", name)
+        wait_until(lambda: small.halted == 1, what="it is in the middle of a layer")
+        client.send_signal(signal.SIGKILL)
+        client.communicate(timeout=60)
+        wait_until(lambda: small.left == 1, what="the upload ends", bound=10)
+        small.halts = False
+        self.ok("push", name)
+
+    def test_search_of_a_registry_reads_its_catalog(self):
+        for repo in ("tools/alpha", "tools/beta", "alphabet"):
+            self.registry.push(repo, "1", [layer({"x": repo})])
+        address = self.registry.address
+        out = self.ok("search", "--format", "{{.Name}} {{.StarCount}}", f"{address}/alpha")
+        self.assertEqual(sorted(out.split("\n")), [f"{address}/alphabet 0", f"{address}/tools/alpha 0"])
+        self.assertEqual(self.ok("search", "--limit", "1", "--format", "{{.Name}}", f"{address}/alpha"),
+                         f"{address}/alphabet")
+        self.assertEqual(self.ok("search", "--filter", "stars=1", "--format", "{{.Name}}", f"{address}/alpha"), "")
+        self.assertEqual(self.ok("search", "--format", "{{.Name}}", f"{address}/nothing-of-that"), "")
+        self.assertIn("outside the range of [1, 100]", self.fails(1, "search", "--limit", "101", f"{address}/alpha"))
+
+    def test_a_registry_is_asked_for_an_image(self):
+        digest = self.registry.push("asked", "1", [layer({"x": "y"})])
+        status, _, body = self.daemon.request("GET", f"/distribution/{self.registry.address}/asked:1/json")
+        self.assertEqual(status, 200, body)
+        self.assertEqual(body["Descriptor"]["digest"], digest)
+        self.assertEqual(body["Descriptor"]["mediaType"], DOCKER_MANIFEST)
+        self.assertEqual(body["Platforms"], [{"architecture": "amd64", "os": "linux"}])
+        _, manifest = self.manifest("asked", "1")
+        entries = [{"mediaType": DOCKER_MANIFEST, "digest": digest, "size": len(manifest), "platform": platform}
+                   for platform in ({"architecture": "amd64", "os": "linux"},
+                                    {"architecture": "arm", "os": "linux", "variant": "v7"})]
+        kind = "application/vnd.docker.distribution.manifest.list.v2+json"
+        index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).encode()
+        status, _, text = self.registry.call("PUT", "/v2/asked/manifests/all", index, {"Content-Type": kind})
+        self.assertEqual(status, 201, text)
+        _, _, body = self.daemon.request("GET", f"/distribution/{self.registry.address}/asked:all/json")
+        self.assertEqual(body["Descriptor"], {"mediaType": kind, "digest": digest_of(index), "size": len(index)})
+        self.assertEqual(body["Platforms"], [x["platform"] for x in entries])
+        status, _, body = self.daemon.request("GET", f"/distribution/{self.registry.address}/asked:none/json")
+        self.assertEqual(status, 404, body)
+        self.assertIn("manifest unknown", body["message"])
+
+
+class Guarded(Case):
+    """A registry with TLS and passwords. Loopback is trusted without a certificate, so its name is the host's."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.config_home = f"{cls.folder.name}/config"
+        cls.env = {"XDG_CONFIG_HOME": cls.config_home}
+        super().setUpClass()
+        cls.port = free_port()
+        cls.host = socket.gethostname()
+        f = cls.folder.name
+        for args in (("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=an authority",
+                      "-keyout", f"{f}/ca.key", "-out", f"{f}/ca.crt"),
+                     ("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={cls.host}",
+                      "-keyout", f"{f}/server.key", "-out", f"{f}/server.csr"),
+                     ("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=a client",
+                      "-keyout", f"{f}/client.key", "-out", f"{f}/client.csr")):
+            subprocess.run(["openssl", *args], check=True, capture_output=True)
+        with open(f"{f}/names", "w") as names:
+            names.write(f"subjectAltName=DNS:{cls.host},DNS:localhost")
+        for who, more in (("server", ("-extfile", f"{f}/names")), ("client", ())):
+            subprocess.run(["openssl", "x509", "-req", "-in", f"{f}/{who}.csr", "-CA", f"{f}/ca.crt", "-CAkey",
+                            f"{f}/ca.key", "-CAcreateserial", "-days", "2", "-out", f"{f}/{who}.crt", *more],
+                           check=True, capture_output=True)
+        with open(f"{f}/htpasswd", "w") as passwords:
+            passwords.write("ann:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)) + "\n")
+        cls.serve()
+
+    @classmethod
+    def serve(cls, client_certificates=False):
+        f = cls.folder.name
+        with open(f"{f}/registry.yml", "w") as config:
+            config.write(f"version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: "
+                         f"{{rootdirectory: {f}/registry}}\nauth: {{htpasswd: {{realm: here, path: {f}/htpasswd}}}}\n"
+                         f"http:\n  addr: ':{cls.port}'\n  tls:\n    certificate: {f}/server.crt\n"
+                         f"    key: {f}/server.key\n"
+                         + (f"    clientcas: [{f}/ca.crt]\n" if client_certificates else ""))
+        cls.process = subprocess.Popen(["docker-registry", "serve", f"{f}/registry.yml"],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+        def answers():
+            try:
+                with socket.create_connection((cls.host, cls.port), 1):
+                    return True
+            except OSError:
+                return False
+        wait_until(answers, what="docker-registry listens")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        cls.process.wait()
+        cls.folder.cleanup()
+        super().tearDownClass()
+
+    def trust(self, *files):
+        folder = f"{self.config_home}/docker/certs.d/{self.host}:{self.port}"
+        os.makedirs(folder, exist_ok=True)
+        for name in os.listdir(folder):
+            os.unlink(f"{folder}/{name}")
+        for source, name in files:
+            os.symlink(f"{self.folder.name}/{source}", f"{folder}/{name}")
+
+    def test_login_push_pull_and_search(self):
+        address = f"{self.host}:{self.port}"
+        self.ok("import", "-c", "CMD sh", busybox_tar(), f"{address}/box/one:1")
+        login = ("login", "-u", "ann", "-p", "secret", address)
+        self.trust()
+        self.assertIn("x509", self.fails(1, *login))
+        self.trust(("ca.crt", "ca.crt"))
+        self.assertIn("401 Unauthorized", self.fails(1, "login", "-u", "ann", "-p", "wrong", address))
+        err = self.fails(1, "push", f"{address}/box/one:1")
+        self.assertRegex(err, "no basic auth credentials|unauthorized: authentication required")
+        self.assertIn("Login Succeeded", self.ok(*login))
+        self.assertIn("Pushed", self.ok("push", f"{address}/box/one:1"))
+        image = self.inspect(f"{address}/box/one:1", "Id")
+        self.ok("rmi", f"{address}/box/one:1")
+        self.assertIn("Downloaded newer image", self.ok("pull", f"{address}/box/one:1"))
+        self.assertEqual(self.inspect(f"{address}/box/one:1", "Id"), image)
+        self.assertEqual(self.ok("search", "--format", "{{.Name}}", f"{address}/one"), f"{address}/box/one")
+        # Who has no certificate is not served; with ours it goes on.
+        type(self).process.terminate()
+        type(self).process.wait()
+        self.serve(client_certificates=True)
+        self.assertRegex(self.fails(1, "pull", f"{address}/box/one:1"), "certificate")
+        self.trust(("ca.crt", "ca.crt"), ("client.crt", "client.cert"))
+        self.assertIn("missing key client.key for client certificate client.cert",
+                      self.fails(1, "pull", f"{address}/box/one:1"))
+        self.trust(("ca.crt", "ca.crt"), ("client.crt", "client.cert"), ("client.key", "client.key"))
+        self.assertIn("Image is up to date", self.ok("pull", f"{address}/box/one:1"))
+        self.ok("logout", address)
+        status, _, body = self.daemon.request("POST", f"/images/create?fromImage={address}/box/one&tag=1")
+        self.assertRegex(f"{status} {body}", "401|no basic auth credentials|unauthorized")
+        self.ok("rmi", f"{address}/box/one:1")
+
+
+if __name__ == "__main__":
+    main()
