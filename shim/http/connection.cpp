@@ -41,6 +41,7 @@ constexpr std::size_t kPiece = std::size_t{64} << 10;
 constexpr std::size_t kShortestLastChunk = 5;
 constexpr std::size_t kHijackBodyLimit = std::size_t{64} << 10;
 constexpr auto kAskAgain = std::chrono::milliseconds(50);
+constexpr auto kTimeToRead = std::chrono::milliseconds(500);
 
 class ConnectionImpl final : public Connection,
                              public Call,
@@ -388,6 +389,11 @@ Coro<bool> ConnectionImpl::finish_body() {
     }
     dropped += *n;
   }
+  // More of it comes than is worth reading. A client that is still writing has the time to see its
+  // answer before it hears that nobody listens: Go's gives up at a write that fails.
+  boost::system::error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  co_await sleep_for(io_, kTimeToRead);
   co_return false;
 }
 
