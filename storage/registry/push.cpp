@@ -74,7 +74,10 @@ Result<Plan> make_plan(const std::string& id, const Reference& name, BlobStore& 
   }
   const bool whole = std::ranges::all_of(
       listed->layers, [&blobs](const Descriptor& d) { return blobs.has(d.digest); });
-  const bool ours = manifest == manifest_for(plan.config, infos) || !whole;
+  // Others write an OCI manifest of gzip layers by the same bytes: that one goes as it is.
+  const bool made_here =
+      std::ranges::any_of(infos, is_plain_tar) && manifest == manifest_for(plan.config, infos);
+  const bool ours = made_here || !whole;
   if (!ours) {
     plan.manifest = std::move(manifest);
     plan.manifest_type = record.manifest_type;
