@@ -11,11 +11,17 @@
 
 namespace coracle::shim {
 
+// "" for what is not given: the environment's counts then.
+struct Proxies {
+  std::string http, https, none_for;
+};
+
 struct DaemonConfig {
   std::vector<std::string> hosts;  // paths of unix sockets; never empty after load()
   std::string data_root, exec_root, pidfile;
   std::string storage_driver, log_level = "info";
   std::vector<std::string> mirrors, insecure_registries;
+  Proxies proxies;
   std::vector<std::string> certificate_folders;  // certs.d: what registries are trusted by
   std::vector<std::string> cdi_spec_dirs;        // never empty after load()
   std::string log_driver;                        // of containers that name none; "": json-file
@@ -44,7 +50,6 @@ struct Loaded {
 //   errors  invalid_argument: an unknown flag or key, a value of the wrong kind, the same directive
 //           both as a flag and in the file
 Result<Loaded> load_config(const std::vector<std::string>& args, const Surroundings& around);
-std::string help_text();
 
 // $XDG_RUNTIME_DIR; without it /run/user/UID if it is ours, else /tmp/coracle-UID (made with mode
 // 0700; its owner is checked), each with a warning.

@@ -24,12 +24,14 @@
 #include "engine/base/path.hpp"
 #include "engine/base/private_dir.hpp"
 #include "engine/base/process/process.hpp"
+#include "engine/base/text.hpp"
 #include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/system.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "shim/api/api.hpp"
 #include "shim/config.hpp"
+#include "shim/directives.hpp"
 #include "shim/http/server.hpp"
 
 namespace coracle {
@@ -187,10 +189,24 @@ Coro<void> run(Daemon& daemon, EngineConfig engine_config_value, shim::DaemonCon
   daemon.exit_code = 0;
 }
 
+// What is given goes before the environment's own, under both names: programs differ in which they
+// read. Before there is a second thread.
+void set_proxies(const shim::Proxies& proxies) {
+  const auto set = [](const std::string& name, const std::string& value) {
+    if (value.empty()) return;
+    ::setenv(name.c_str(), value.c_str(), 1);
+    ::setenv(lower(name).c_str(), value.c_str(), 1);
+  };
+  set("HTTP_PROXY", proxies.http);
+  set("HTTPS_PROXY", proxies.https);
+  set("NO_PROXY", proxies.none_for);
+}
+
 Result<int> start(const shim::DaemonConfig& config, const std::vector<std::string>& args) {
   TRY(const auto data_lock, lock_root(config.data_root, "data-root"));
   TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
   CHECK(write_pidfile(config.pidfile));
+  set_proxies(config.proxies);
   for (const auto& warning : config.warnings) log::warn("{}", warning);
   for (const auto& note : config.notes) log::info("{}", note);
   TRY(auto entered, rootless::enter_keeper(config.exec_root));

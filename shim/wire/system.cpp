@@ -32,6 +32,15 @@ std::string environment(const char* upper, const char* lower) {
   return value == nullptr ? "" : value;
 }
 
+// As dockerd shows a proxy: who we are to it is nobody's business.
+std::string without_credentials(std::string url) {
+  const auto scheme = url.find("://");
+  const auto start = scheme == std::string::npos ? 0 : scheme + 3;
+  const auto at = url.substr(0, url.find_first_of("/?#", start)).rfind('@');
+  if (at == std::string::npos || at < start) return url;
+  return url.replace(start, at - start, "xxxxx:xxxxx");
+}
+
 // dockerd shows them with a slash at their end, however they were given.
 array mirrors_json(const SystemInfo& info) {
   array out;
@@ -177,8 +186,8 @@ json::Value info_json(const SystemInfo& info, Time at, bool debug, http::ApiVers
   o["MemTotal"] = info.memory;
   o["GenericResources"] = nullptr;
   o["DockerRootDir"] = info.data_root;
-  o["HttpProxy"] = environment("HTTP_PROXY", "http_proxy");
-  o["HttpsProxy"] = environment("HTTPS_PROXY", "https_proxy");
+  o["HttpProxy"] = without_credentials(environment("HTTP_PROXY", "http_proxy"));
+  o["HttpsProxy"] = without_credentials(environment("HTTPS_PROXY", "https_proxy"));
   o["NoProxy"] = environment("NO_PROXY", "no_proxy");
   o["Name"] = info.name;
   o["Labels"] = json::to_json(info.labels);

@@ -34,6 +34,7 @@ class HaltingRegistry:
         self.blobs = {digest_of(x): x for x in stored}
         self.layers = [digest_of(x) for x in stored]
         self.configs = {digest_of(config): config}
+        self.asked = []  # their targets
         self.halted = 0  # requests that stand in the middle of a layer
         self.left = 0    # of them, those whose client has gone
         self.lock = threading.Lock()
@@ -55,10 +56,13 @@ class HaltingRegistry:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def answer(self, h):
-        digest = h.path.rsplit("/", 1)[-1]
-        if h.path == "/v2/":
+        # As a proxy it is asked by a whole URL.
+        self.asked.append(h.path)
+        path = "/" + h.path.split("://", 1)[1].split("/", 1)[1] if "://" in h.path else h.path
+        digest = path.rsplit("/", 1)[-1]
+        if path == "/v2/":
             self.send(h, "base", b"{}")
-        elif "/manifests/" in h.path:
+        elif "/manifests/" in path:
             self.send(h, "manifest", self.manifest, "application/vnd.docker.distribution.manifest.v2+json")
         elif digest in self.configs:
             self.send(h, "configuration", self.configs[digest])
@@ -175,6 +179,25 @@ class Pulls(Case):
         _, err = clients[1].communicate(timeout=60)
         self.assertEqual(clients[1].returncode, 0, err)
         self.assertEqual(self.images(), [name + ":2"])
+
+    def test_through_a_proxy(self):
+        self.serve("nothing")
+        config = f"{self.daemon.scratch}/daemon.json"
+        with open(config, "w") as f:
+            json.dump({"insecure-registries": ["far.invalid"],
+                       "proxies": {"http-proxy": f"http://ann:secret@{self.registry.address}", "no-proxy": "near"}}, f)
+        self.daemon.stop()
+        self.daemon.start(env={"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"})
+        self.assertIn("Downloaded newer image", self.ok("pull", "far.invalid/x:1"))
+        self.assertIn("http://far.invalid/v2/x/manifests/1", self.registry.asked)
+        _, _, info = self.daemon.request("GET", "/info")
+        self.assertEqual((info["HttpProxy"], info["NoProxy"]), (f"http://xxxxx:xxxxx@{self.registry.address}", "near"))
+        self.ok("rmi", "far.invalid/x:1")
+        # Nothing of it is the containers'.
+        self.assertNotIn("proxy", self.ok("run", "--rm", "busybox", "env").lower())
+        self.daemon.stop()
+        os.unlink(config)
+        self.daemon.start()
 
     def test_import_of_a_url(self):
         """A layer's blob is an archive like others."""

@@ -127,6 +127,24 @@ TEST_F(Config, ReadsDaemonJson) {
   EXPECT_TRUE(r->config.debug);
 }
 
+TEST_F(Config, TakesProxiesAsFlagsAndInDaemonJson) {
+  const auto flags = load_config({"--http-proxy", "http://u:p@x:1", "--no-proxy=a,b"}, around);
+  ASSERT_TRUE(flags) << flags.error().message;
+  EXPECT_EQ(flags->config.proxies.http, "http://u:p@x:1");
+  EXPECT_EQ(flags->config.proxies.https, "");
+  EXPECT_EQ(flags->config.proxies.none_for, "a,b");
+  write_json(R"({"proxies":{"http-proxy":"http://h","https-proxy":"http://s","no-proxy":"n"}})");
+  const auto file = load_config({}, around);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->config.proxies.https, "http://s");
+  EXPECT_EQ(file->config.proxies.none_for, "n");
+  EXPECT_NE(error_of({"--no-proxy", "x"}).find("no-proxy: (from flag: x, from file: n)"),
+            std::string::npos);
+  write_json(R"({"proxies":{"ftp-proxy":"x","debug":true}})");
+  const auto wrong = error_of({});
+  EXPECT_NE(wrong.find("proxies.ftp-proxy, proxies.debug"), std::string::npos) << wrong;
+}
+
 TEST_F(Config, NamesWhatIsWrongInDaemonJson) {
   const std::string start =
       "unable to configure the daemon with file " + dir + "/.config/coracle/daemon.json: ";
