@@ -62,15 +62,21 @@ bool Images::is_used(const std::string& image_id) const {
   return users.running != nullptr || users.stopped != nullptr;
 }
 
-Task<storage::Image> Images::pull(storage::Reference ref, storage::RegistryAuth auth,
-                                  storage::Platform platform, storage::ProgressSink progress) {
+Task<> Images::pull(storage::Reference ref, storage::RegistryAuth auth, storage::Platform platform,
+                    storage::ProgressSink progress) {
   const auto name = ref.familiar();
-  CO_TRY(auto image, co_await context_.storage->pull(std::move(ref), std::move(auth),
-                                                     std::move(platform), std::move(progress)));
-  auto attributes = image.config.labels;
+  std::map<std::string, std::string> attributes;
+  if (ref.tag.empty() && ref.digest.empty()) {
+    CO_CHECK(co_await context_.storage->pull_all(std::move(ref), std::move(auth),
+                                                 std::move(platform), std::move(progress)));
+  } else {
+    CO_TRY(auto image, co_await context_.storage->pull(std::move(ref), std::move(auth),
+                                                       std::move(platform), std::move(progress)));
+    attributes = image.config.labels;
+  }
   attributes["name"] = name;
   announce(*context_.events, "image", "pull", name, std::move(attributes));
-  co_return image;
+  co_return Result<>{};
 }
 
 Task<std::vector<storage::Image>> Images::load(UniqueFd from,
@@ -238,7 +244,7 @@ Task<std::vector<storage::SearchResult>> Images::search(std::string term, int li
   co_return found;
 }
 
-Task<> Images::login(storage::RegistryAuth auth) {
+Task<std::string> Images::login(storage::RegistryAuth auth) {
   return context_.storage->login(std::move(auth));
 }
 

@@ -19,8 +19,8 @@ class Images final : public face::Images {
   [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override;
   // By a container that was made of it, or has it mounted (--mount type=image).
   [[nodiscard]] bool is_used(const std::string& image_id) const;
-  Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
-                            storage::Platform platform, storage::ProgressSink progress) override;
+  Task<> pull(storage::Reference ref, storage::RegistryAuth auth, storage::Platform platform,
+              storage::ProgressSink progress) override;
   Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
                                          storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
@@ -36,7 +36,7 @@ class Images final : public face::Images {
   Task<storage::RemoteImage> look_up(storage::Reference name, storage::RegistryAuth auth) override;
   Task<std::vector<storage::SearchResult>> search(std::string term, int limit, Filters filters,
                                                   storage::RegistryAuth auth) override;
-  Task<> login(storage::RegistryAuth auth) override;
+  Task<std::string> login(storage::RegistryAuth auth) override;
 
  private:
   void announce_imported(const storage::Image& image);

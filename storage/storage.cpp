@@ -147,6 +147,13 @@ class Store final : public Storage {
     trash_.empty();  // layers that another pull had first, or that came to nothing
     co_return pulled;
   }
+  Task<> pull_all(Reference repository, RegistryAuth auth, Platform platform,
+                  ProgressSink progress) override {
+    auto pulled = co_await registry_.pull_all(std::move(repository), std::move(auth),
+                                              std::move(platform), std::move(progress));
+    trash_.empty();
+    co_return pulled;
+  }
   Task<> push(Reference name, RegistryAuth auth, ProgressSink progress) override {
     return registry_.push(std::move(name), std::move(auth), std::move(progress));
   }
@@ -156,7 +163,7 @@ class Store final : public Storage {
   Task<std::vector<SearchResult>> search(std::string term, int limit, RegistryAuth auth) override {
     return registry_.search(std::move(term), limit, std::move(auth));
   }
-  Task<> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
+  Task<std::string> login(RegistryAuth auth) override { return registry_.login(std::move(auth)); }
 
   Task<std::vector<Image>> load(UniqueFd from, std::optional<Platform> wanted,
                                 ProgressSink progress) override {

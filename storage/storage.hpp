@@ -59,6 +59,9 @@ class Storage {
   // codes
   virtual Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform,
                            ProgressSink progress) = 0;
+  // All tags of a repository, one after the other.
+  virtual Task<> pull_all(Reference repository, RegistryAuth auth, Platform platform,
+                          ProgressSink progress) = 0;
   // Sends it under this name, which has a tag; its digest there becomes one of the image's.
   // Progress: Docker's, the last with what was pushed.
   //   errors  not_found; the registry's, in its words
@@ -68,9 +71,10 @@ class Storage {
   // What a registry finds for "term", or "host:5000/term".
   virtual Task<std::vector<SearchResult>> search(std::string term, int limit,
                                                  RegistryAuth auth) = 0;
-  // Are these credentials good at their server_address ("": the default registry)? Nothing is kept.
+  // Are these credentials good at their server_address ("": the default registry)? Nothing is kept;
+  // the answer is an identity token that its client may keep instead of the password, or "".
   //   errors  unauthorized, in the registry's words
-  virtual Task<> login(RegistryAuth auth) = 0;
+  virtual Task<std::string> login(RegistryAuth auth) = 0;
   // Reads docker-archive or OCI layout, plain or compressed, from a pipe until its end. Images of
   // other platforms than `wanted` are passed over.
   // Progress: stream "Loaded image: x:1\n".

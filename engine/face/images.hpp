@@ -28,8 +28,9 @@ class Images {
   [[nodiscard]] virtual Result<storage::Image> find(const std::string& name) const = 0;
   // How many containers were made of it.
   [[nodiscard]] virtual std::size_t containers_of(const std::string& image_id) const = 0;
-  virtual Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
-                                    storage::Platform platform, storage::ProgressSink progress) = 0;
+  // A reference without a tag and digest means all tags that the repository has.
+  virtual Task<> pull(storage::Reference ref, storage::RegistryAuth auth,
+                      storage::Platform platform, storage::ProgressSink progress) = 0;
   // Images of other platforms than `wanted` are passed over.
   virtual Task<std::vector<storage::Image>> load(UniqueFd from,
                                                  std::optional<storage::Platform> wanted,
@@ -58,9 +59,9 @@ class Images {
   virtual Task<std::vector<storage::SearchResult>> search(std::string term, int limit,
                                                           Filters filters,
                                                           storage::RegistryAuth auth) = 0;
-  // Tries a login at a registry.
+  // Tries a login at a registry. An identity token to keep instead of the password, or "".
   //   errors  unauthorized, with the registry's text
-  virtual Task<> login(storage::RegistryAuth auth) = 0;
+  virtual Task<std::string> login(storage::RegistryAuth auth) = 0;
 };
 
 }  // namespace coracle::face

@@ -83,11 +83,12 @@ Task<Reply> image_history(face::Images& images, CallPtr call) {
   co_return http::json_reply(json::serialize(wire::history_json(image)));
 }
 
-// `tag` of a pull is a tag or a digest, and goes before what the name itself says.
+// `tag` of a pull is a tag or a digest, and goes before what the name itself says; without any, all
+// tags are meant.
 Result<storage::Reference> pull_reference(const http::Request& request) {
   const auto name = request.query.text("fromImage");
   const auto tag = request.query.text("tag");
-  if (tag.empty()) return storage::parse_reference(name, true);
+  if (tag.empty()) return storage::parse_reference(name, false);
   TRY(auto ref, storage::parse_reference(name, false));
   const bool digest = tag.find(':') != std::string::npos;
   ref.tag.clear();

@@ -38,10 +38,10 @@ Task<Reply> info(Api& api, CallPtr call) {
 Task<Reply> auth(face::Images& images, CallPtr call) {
   CO_TRY(const auto body, co_await json_body(call, EmptyBody::is_null_if_absent));
   CO_TRY(auto credentials, wire::parse_auth_body(body));
-  CO_CHECK(co_await images.login(std::move(credentials)));
+  CO_TRY(const auto token, co_await images.login(std::move(credentials)));
   boost::json::object o;
   o["Status"] = "Login Succeeded";
-  o["IdentityToken"] = "";
+  o["IdentityToken"] = token;
   co_return http::json_reply(json::serialize(o));
 }
 

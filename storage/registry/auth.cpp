@@ -60,11 +60,12 @@ struct HeaderText {
 };
 
 struct TokenAnswer {
-  std::string token, access_token;
+  std::string token, access_token, refresh_token;
   std::int64_t expires_in = 0;
 };
 void describe(auto& field, TokenAnswer& t) {
-  field("token", t.token)("access_token", t.access_token)("expires_in", t.expires_in);
+  field("token", t.token)("access_token", t.access_token)("refresh_token", t.refresh_token)(
+      "expires_in", t.expires_in);
 }
 
 std::string basic(const RegistryAuth& auth) {
@@ -141,9 +142,29 @@ Task<std::string> RegistryAuthenticator::authorization(std::vector<Challenge> ch
   co_return std::string{};
 }
 
+Task<RegistryAuthenticator::Login> RegistryAuthenticator::log_in(std::vector<Challenge> challenges,
+                                                                 RegistryAuth auth, bool verify_tls,
+                                                                 CertificatesPtr certificates) {
+  const auto bearer = std::ranges::find(challenges, "bearer", &Challenge::scheme);
+  Login out;
+  if (bearer == challenges.end() || param(*bearer, "realm").empty() ||
+      !auth.registry_token.empty()) {
+    CO_TRY(out.authorization,
+           co_await authorization(std::move(challenges), std::move(auth), std::string{}, verify_tls,
+                                  std::move(certificates)));
+    co_return out;
+  }
+  const bool offline = true;
+  CO_TRY(auto token, co_await fetch_token(*bearer, std::move(auth), std::string{}, verify_tls,
+                                          std::move(certificates), offline));
+  out.authorization = "Bearer " + token.value;
+  out.identity_token = std::move(token.refresh);
+  co_return out;
+}
+
 Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(
     Challenge challenge, RegistryAuth auth, std::string scope, bool verify_tls,
-    CertificatesPtr certificates) {
+    CertificatesPtr certificates, bool offline) {
   const std::string realm = param(challenge, "realm");
   const std::string service = param(challenge, "service");
   if (verify_tls && !origin_of(realm).starts_with("https://")) {
@@ -174,6 +195,7 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(
     add("client_id", kClientId);
     add("scope", scope);
     add("service", service);
+    if (offline) add("offline_token", "true");
     if (!auth.username.empty()) request.authorization = basic(auth);
   }
   auto answer = co_await transfer_.request(std::move(request));
@@ -195,6 +217,7 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(
   if (token.value.empty())
     co_return fail(Errc::unavailable,
                    "authorization server did not include a token in the response");
+  token.refresh = std::move(parsed->refresh_token);
   token.until = std::chrono::steady_clock::now() +
                 std::chrono::seconds(
                     std::clamp(parsed->expires_in, kShortestToken_s, kLongestToken_s) - kMargin_s);

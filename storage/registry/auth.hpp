@@ -48,16 +48,23 @@ class RegistryAuthenticator {
   Task<std::string> authorization(std::vector<Challenge> challenges, RegistryAuth auth,
                                   std::string scope, bool verify_tls,
                                   CertificatesPtr certificates = nullptr);
+  // The same for a login, with what may be kept instead of the password where the registry gives
+  // that: an identity token, else "".
+  struct Login {
+    std::string authorization, identity_token;
+  };
+  Task<Login> log_in(std::vector<Challenge> challenges, RegistryAuth auth, bool verify_tls,
+                     CertificatesPtr certificates);
   // A token that was refused is not used again.
   void forget(const std::string& authorization);
 
  private:
   struct Token {
-    std::string value;
+    std::string value, refresh;
     std::chrono::steady_clock::time_point until;
   };
   Task<Token> fetch_token(Challenge challenge, RegistryAuth auth, std::string scope,
-                          bool verify_tls, CertificatesPtr certificates);
+                          bool verify_tls, CertificatesPtr certificates, bool offline = false);
 
   Transfer& transfer_;
   std::map<std::string, Token> tokens_;  // by realm, service, scope and who

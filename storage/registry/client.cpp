@@ -139,6 +139,16 @@ std::string registry_code(const HttpResponse& response) {
   return all.errors.empty() ? std::string{} : all.errors.front().code;
 }
 
+std::string next_page(const HttpResponse& answer) {
+  const std::string link = answer.header("link");
+  const auto start = link.find('<');
+  const auto end = link.find('>');
+  if (start == std::string::npos || end == std::string::npos || end < start ||
+      link.find("next", end) == std::string::npos)
+    return {};
+  return link.substr(start + 1, end - start - 1);
+}
+
 Error registry_error(const HttpResponse& response) {
   const std::string code = registry_code(response);
   const std::string said = registry_message(response);
@@ -314,7 +324,7 @@ Task<HttpResponse> RegistryClient::get_blob(Session session, std::string digest,
   }
 }
 
-Task<> RegistryClient::login(RegistryAuth auth) {
+Task<std::string> RegistryClient::login(RegistryAuth auth) {
   const std::string domain = domain_of(auth.server_address);
   RegistryConfig no_mirrors = config_;
   no_mirrors.mirrors.clear();
@@ -336,17 +346,17 @@ Task<> RegistryClient::login(RegistryAuth auth) {
                      "credentials and does not get them",
                      request.url);
     }
-    if (known->challenges.empty()) co_return Result<>{};  // asks nobody
+    if (known->challenges.empty()) co_return std::string{};  // asks nobody
     request.verify_tls = endpoint.verify_tls;
     request.certificates = endpoint.certificates;
-    auto value = co_await auth_.authorization(known->challenges, auth, std::string{},
-                                              endpoint.verify_tls, endpoint.certificates);
-    if (!value) co_return std::unexpected(value.error().within("Get \"{}\"", request.url));
-    request.authorization = *std::move(value);
+    auto in =
+        co_await auth_.log_in(known->challenges, auth, endpoint.verify_tls, endpoint.certificates);
+    if (!in) co_return std::unexpected(in.error().within("Get \"{}\"", request.url));
+    request.authorization = in->authorization;
     const std::string url = request.url;
     auto answer = co_await transfer_.request(std::move(request));
     if (!answer) co_return std::unexpected(ping_error(answer.error(), endpoint));
-    if (answer->status == 200) co_return Result<>{};
+    if (answer->status == 200) co_return std::move(in->identity_token);
     co_return fail(
         answer->status == 401 || answer->status == 403 ? Errc::unauthorized : Errc::internal,
         "login attempt to {} failed with status: {}{}", url, answer->status,

@@ -46,6 +46,8 @@ std::vector<Endpoint> endpoints_for(const std::string& domain, const RegistryCon
 std::string registry_message(const HttpResponse& response);
 // The first error's code ("MANIFEST_UNKNOWN"); "".
 std::string registry_code(const HttpResponse& response);
+// The target of `Link: </v2/_catalog?…>; rel="next"`, where a list goes on; "" when it has ended.
+std::string next_page(const HttpResponse& answer);
 // "denied: requested access to the resource is denied": what a registry says of a request that it
 // refuses, by its code.
 Error registry_error(const HttpResponse& response);
@@ -88,8 +90,9 @@ class RegistryClient {
                               std::shared_ptr<ByteQueue> into,
                               std::function<void(std::size_t)> received);
 
-  // Are these credentials good?   errors  unauthorized
-  Task<> login(RegistryAuth auth);
+  // Are these credentials good? The identity token to keep instead of them, or "".
+  //   errors  unauthorized
+  Task<std::string> login(RegistryAuth auth);
 
  private:
   // What /v2/ of an endpoint answered.

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "engine/base/ident.hpp"
+#include "engine/base/json.hpp"
 #include "engine/base/log.hpp"
 #include "storage/content/digest.hpp"
 #include "storage/images/manifest.hpp"
@@ -16,6 +17,18 @@ namespace {
 const std::vector<std::string> kManifestTypes{media::kDockerManifest, media::kDockerList,
                                               media::kOciManifest, media::kOciIndex,
                                               "application/json"};
+
+constexpr std::size_t kMostTags = 10'000;
+
+struct TagList {
+  std::vector<std::string> tags;
+};
+void describe(auto& field, TagList& t) { field("tags", t.tags); }
+
+std::string status_of(bool newer, const std::string& name) {
+  return (newer ? "Status: Downloaded newer image for " : "Status: Image is up to date for ") +
+         name;
+}
 
 std::string shown_id(const std::string& digest) { return short_id(hex_of(digest)); }
 
@@ -58,7 +71,9 @@ struct Registry::Order {
   RegistryAuth auth;
   Platform platform;
   std::shared_ptr<PullProgress> progress;
-  bool given_up = false;  // cancelled when layers were on their way
+  bool one_of_all = false;  // its repository's status is told by who pulls them all
+  bool newer = false;       // than what was here under its name
+  bool given_up = false;    // cancelled when layers were on their way
 };
 
 // The layers of one pull on their way.
@@ -88,6 +103,10 @@ Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, 
   order->auth = std::move(auth);
   order->platform = std::move(platform);
   order->progress = std::make_shared<PullProgress>(std::move(sink));
+  return pull_order(order);
+}
+
+Task<Image> Registry::pull_order(std::shared_ptr<Order> order) {
   auto pulled = co_await pull_pinned(order);
   order->progress->end();
   // Its pins are gone; what other pulls wait for has theirs.
@@ -96,7 +115,7 @@ Task<Image> Registry::pull(Reference ref, RegistryAuth auth, Platform platform, 
 }
 
 Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
-  const auto& [ref, auth, platform, progress, given_up] = *order;
+  const auto& [ref, auth, platform, progress, one_of_all, newer, given_up] = *order;
   CO_TRY(auto there, co_await find(ref, auth, platform));
   const auto found = std::make_shared<Found>(std::move(there));
   const std::string id = found->manifest.config.digest;
@@ -133,11 +152,66 @@ Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
   auto add = [&images = images_, image = std::move(image)] { return images.add(image); };
   CO_TRY(auto added, co_await workers_.run(std::move(add)));
   progress->say("", "Digest: " + found->digest);
-  progress->say(
-      "",
-      (named ? "Status: Image is up to date for " : "Status: Downloaded newer image for ") + name);
+  order->newer = !named;
+  if (!one_of_all) progress->say("", status_of(order->newer, name));
   log::info("image pulled name={} id={}", name, id);
   co_return added;
+}
+
+Task<> Registry::pull_all(Reference repository, RegistryAuth auth, Platform platform,
+                          ProgressSink sink) {
+  CO_TRY(const auto tags, co_await tags_of(repository, auth));
+  bool newer = false;
+  for (const auto& tag : tags) {
+    const auto order = std::make_shared<Order>();
+    order->ref = repository;
+    order->ref.tag = tag;
+    order->auth = auth;
+    order->platform = platform;
+    order->progress = std::make_shared<PullProgress>(sink);
+    order->one_of_all = true;
+    CO_CHECK(co_await pull_order(order));
+    newer = newer || order->newer;
+  }
+  Progress last;
+  last.status = status_of(newer, repository.familiar_name());
+  sink(last);
+  co_return Result<>{};
+}
+
+Task<std::vector<std::string>> Registry::tags_of(Reference repository, RegistryAuth auth) {
+  for (std::size_t tried = 0;;) {
+    CO_TRY(auto session, co_await client_.connect(repository, auth, &tried));
+    const bool mirror = session.endpoint.mirror;
+    auto tags = co_await tags_there(std::move(session), repository);
+    if (tags || !mirror) co_return tags;
+  }
+}
+
+// Page by page; one that is no tag by Docker's grammar ends it.
+Task<std::vector<std::string>> Registry::tags_there(RegistryClient::Session session,
+                                                    Reference repository) {
+  std::vector<std::string> out;
+  std::string url = session.url("tags/list");
+  while (!url.empty()) {
+    HttpRequest request;
+    request.url = url;
+    CO_TRY(const auto answer, co_await client_.send(session, std::move(request)));
+    if (answer.status != 200)
+      co_return std::unexpected(pull_error(answer, repository, !session.auth.username.empty()));
+    auto page = json::from_text<TagList>(answer.body);
+    if (!page) co_return std::unexpected(page.error().within("read the list of tags"));
+    for (auto& tag : page->tags) {
+      CO_CHECK(parse_tag(repository.familiar_name(), tag));
+      if (out.size() == kMostTags)
+        co_return fail(Errc::invalid_argument, "{}: more than {} tags", repository.familiar_name(),
+                       kMostTags);
+      out.push_back(std::move(tag));
+    }
+    const auto next = next_page(answer);
+    url = next.empty() || page->tags.empty() ? std::string{} : resolve_url(url, next);
+  }
+  co_return out;
 }
 
 Task<Registry::Found> Registry::find(Reference ref, RegistryAuth auth, Platform platform) {

@@ -40,6 +40,7 @@ class Registry {
 
   // As Storage::pull().
   Task<Image> pull(Reference ref, RegistryAuth auth, Platform platform, ProgressSink sink);
+  Task<> pull_all(Reference repository, RegistryAuth auth, Platform platform, ProgressSink sink);
   // As Storage::push(), look_up() and search().
   Task<> push(Reference name, RegistryAuth auth, ProgressSink sink) {
     return pusher_.push(std::move(name), std::move(auth), std::move(sink));
@@ -50,13 +51,16 @@ class Registry {
   }
   Transfer& transfer() { return transfer_; }
   // Are these credentials good?   errors  unauthorized, in the registry's words
-  Task<> login(RegistryAuth auth) { return client_.login(std::move(auth)); }
+  Task<std::string> login(RegistryAuth auth) { return client_.login(std::move(auth)); }
 
  private:
   struct Found;
   struct Answered;  // what a registry has under a tag or a digest
   struct Layers;
   struct Order;  // what a client asked for
+  Task<Image> pull_order(std::shared_ptr<Order> order);
+  Task<std::vector<std::string>> tags_of(Reference repository, RegistryAuth auth);
+  Task<std::vector<std::string>> tags_there(RegistryClient::Session session, Reference repository);
   Task<Image> pull_pinned(std::shared_ptr<Order> order);
   Task<Found> find(Reference ref, RegistryAuth auth, Platform platform);
   Task<Answered> ask(RegistryClient::Session session, Reference ref, std::string name);

@@ -23,17 +23,6 @@ struct Catalog {
 };
 void describe(auto& field, Catalog& c) { field("repositories", c.repositories); }
 
-// The target of `Link: </v2/_catalog?…>; rel="next"`; "" when there is none.
-std::string next_page(const HttpResponse& answer) {
-  const std::string link = answer.header("link");
-  const auto start = link.find('<');
-  const auto end = link.find('>');
-  if (start == std::string::npos || end == std::string::npos || end < start ||
-      link.find("next", end) == std::string::npos)
-    return {};
-  return link.substr(start + 1, end - start - 1);
-}
-
 void cut_to(std::vector<SearchResult>& results, int limit) {
   if (results.size() > static_cast<std::size_t>(limit))
     results.resize(static_cast<std::size_t>(limit));

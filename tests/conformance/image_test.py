@@ -300,6 +300,20 @@ class Images(Case):
         self.ok("pull", by_digest)
         self.ok("rmi", by_digest)
 
+    def test_pull_of_all_tags(self):
+        for tag in ("one", "two"):
+            self.registry.push("pull/all", tag, [self.busybox], {"Labels": {"tag": tag}})
+        name = f"{self.registry.address}/pull/all"
+        out = self.ok("pull", "-a", name)
+        for tag in ("one", "two"):
+            self.assertIn(f"{tag}: Pulling from pull/all", out)
+            self.assertEqual(self.inspect(f"{name}:{tag}", "Config.Labels"), {"tag": tag})
+        self.assertEqual(out.count("Digest: sha256:"), 2)
+        self.assertIn(f"Status: Downloaded newer image for {name}\n", out + "\n")
+        self.assertIn(f"Status: Image is up to date for {name}", self.ok("pull", "-a", name))
+        self.assertIn("repository does not exist", self.fails(1, "pull", "-a", f"{name}/none"))
+        self.ok("rmi", f"{name}:one", f"{name}:two")
+
     def test_run_pulls_what_is_missing(self):
         self.registry.push("auto", "latest", [self.busybox])
         name = f"{self.registry.address}/auto"

@@ -6,6 +6,7 @@
 #include "storage/images/manifest.hpp"
 #include "storage/images/reference.hpp"
 #include "storage/registry/auth.hpp"
+#include "storage/registry/client.hpp"
 #include "storage/volumes/options.hpp"
 #include "tests/fuzz/target.hpp"
 
@@ -41,6 +42,13 @@ void challenge(std::string_view input) {
     MUST(!c.scheme.empty());
     for (const auto& [name, value] : c.params) MUST(value.size() <= input.size());
   }
+  // The other headers that say where to go.
+  HttpResponse answer;
+  answer.headers["link"] = std::string(input);
+  const auto next = next_page(answer);
+  MUST(input.find(next) != std::string_view::npos);
+  const auto whole = resolve_url("https://registry.example/v2/x", next);
+  MUST(whole.empty() || !origin_of(whole).empty() || next.find(':') != std::string::npos);
 }
 
 void reference(std::string_view input) {

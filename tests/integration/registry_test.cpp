@@ -119,6 +119,8 @@ TEST_F(Pull, GetsATokenWithTheCredentialsAndKeepsThemFromOtherHosts) {
     if (r.path.starts_with("/token")) {
       if (r.header("authorization") != "Basic " + base64_encode("ann:secret"))
         return {401, {}, R"({"details":"incorrect username or password"})"};
+      if (r.path.find("offline_token=true") != std::string::npos)
+        return {200, {}, R"({"token":"T1","refresh_token":"R1","expires_in":300})"};
       return {200, {}, R"({"token":"T1","expires_in":300})"};
     }
     if (r.header("authorization") != "Bearer T1")
@@ -140,7 +142,8 @@ TEST_F(Pull, GetsATokenWithTheCredentialsAndKeepsThemFromOtherHosts) {
   EXPECT_EQ(elsewhere.requests()[0].header("authorization"), "");
 
   auth.server_address = server.host();
-  EXPECT_TRUE(run(store.io, store.registry->login(auth)));
+  // What a client keeps instead of the password.
+  EXPECT_EQ(run(store.io, store.registry->login(auth)).value_or("none"), "R1");
   auth.password = "wrong";
   const auto refused = run(store.io, store.registry->login(auth));
   ASSERT_FALSE(refused);

@@ -131,6 +131,16 @@ TEST_F(Images, PullTakesADigestForATagAndGarbageForNoCredentials) {
   EXPECT_EQ(engine().images().last_auth.username, "");
 }
 
+TEST_F(Images, APullWithoutATagMeansAllOfThem) {
+  for (const char* path :
+       {"/images/create?fromImage=alpine", "/images/create?fromImage=alpine&tag="}) {
+    EXPECT_EQ(ask("POST", path).status, 200);
+    EXPECT_EQ(engine().images().last_reference.familiar(), "alpine");
+  }
+  ask("POST", "/images/create?fromImage=alpine:3");
+  EXPECT_EQ(engine().images().last_reference.tag, "3");
+}
+
 TEST_F(Images, APullThatFailsAtOnceIsAPlainError) {
   engine().images().pull_error = Error{Errc::not_found, 0, "manifest for x not found"};
   const auto answer = ask("POST", "/images/create?fromImage=x");

@@ -56,6 +56,7 @@ TEST_F(System, ChecksLogins) {
   const auto good = ask("POST", "/auth", R"({"username":"u","password":"right"})");
   EXPECT_EQ(good.status, 200);
   EXPECT_EQ(good.json().at("Status").as_string(), "Login Succeeded");
+  EXPECT_EQ(good.json().at("IdentityToken").as_string(), "instead-of-it");
   EXPECT_EQ(ask("POST", "/auth", R"({"username":"u","password":"wrong"})").status, 401);
 }
 

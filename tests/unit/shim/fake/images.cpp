@@ -21,14 +21,14 @@ Result<storage::Image> FakeImages::find(const std::string& name) const {
 
 std::size_t FakeImages::containers_of(const std::string&) const { return 3; }
 
-Task<storage::Image> FakeImages::pull(storage::Reference ref, storage::RegistryAuth auth,
-                                      storage::Platform, storage::ProgressSink progress) {
+Task<> FakeImages::pull(storage::Reference ref, storage::RegistryAuth auth, storage::Platform,
+                        storage::ProgressSink progress) {
   last_reference = std::move(ref);
   last_auth = std::move(auth);
   for (const auto& line : pull_lines) progress(line);
   if (pull_never_ends) CO_CHECK(co_await happenings_.next(happenings_.count));
   if (pull_error) co_return std::unexpected(*pull_error);
-  co_return storage::Image{};
+  co_return Result<>{};
 }
 
 Task<std::vector<storage::Image>> FakeImages::load(UniqueFd from,
@@ -147,8 +147,8 @@ Task<storage::Removed> FakeImages::remove(std::string name, bool force) {
   co_return storage::Removed{{name}, {"sha256:1"}};
 }
 
-Task<> FakeImages::login(storage::RegistryAuth auth) {
-  if (auth.password == "right") co_return Result<>{};
+Task<std::string> FakeImages::login(storage::RegistryAuth auth) {
+  if (auth.password == "right") co_return std::string("instead-of-it");
   co_return fail(Errc::unauthorized, "incorrect username or password");
 }
 

@@ -37,8 +37,8 @@ class FakeImages final : public face::Images {
                                                          bool with_all) const override;
   [[nodiscard]] Result<storage::Image> find(const std::string& name) const override;
   [[nodiscard]] std::size_t containers_of(const std::string& image_id) const override;
-  Task<storage::Image> pull(storage::Reference ref, storage::RegistryAuth auth,
-                            storage::Platform platform, storage::ProgressSink progress) override;
+  Task<> pull(storage::Reference ref, storage::RegistryAuth auth, storage::Platform platform,
+              storage::ProgressSink progress) override;
   Task<std::vector<storage::Image>> load(UniqueFd from, std::optional<storage::Platform> wanted,
                                          storage::ProgressSink progress) override;
   Task<storage::Image> import(UniqueFd from, storage::ImportOptions options) override;
@@ -54,7 +54,7 @@ class FakeImages final : public face::Images {
   Task<storage::RemoteImage> look_up(storage::Reference name, storage::RegistryAuth auth) override;
   Task<std::vector<storage::SearchResult>> search(std::string term, int limit, Filters filters,
                                                   storage::RegistryAuth auth) override;
-  Task<> login(storage::RegistryAuth auth) override;
+  Task<std::string> login(storage::RegistryAuth auth) override;
 
  private:
   Workers& workers_;
