@@ -19,13 +19,13 @@ class PullProgress {
 
   void say(const std::string& id, const std::string& status) { send(id, status, 0, 0); }
   // A bar; left out when one of the same id and status was sent less than 100 ms ago, unless it is
-  // complete.
+  // complete. A total of 0 is not known.
   void bar(const std::string& id, const std::string& status, std::int64_t current,
            std::int64_t total) {
     auto& last = last_[id];
     const auto now = std::chrono::steady_clock::now();
     if (last.first == status && now - last.second < std::chrono::milliseconds(100) &&
-        current < total)
+        (total == 0 || current < total))
       return;
     last = {status, now};
     send(id, status, current, total);
