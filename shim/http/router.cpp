@@ -1,7 +1,10 @@
 #include "shim/http/router.hpp"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <span>
+#include <utility>
 
 #include "engine/base/log.hpp"
 #include "shim/http/problem.hpp"
@@ -20,21 +23,23 @@ std::vector<std::string> split(std::string_view path) {
   }
 }
 
-// A greedy {*} takes as many segments as the rest of the pattern leaves.
+// A {*} takes the segments that the rest of the pattern leaves: there is one at most.
 bool match(std::span<const std::string> pattern, std::span<const std::string> path,
            std::vector<std::string>& params) {
   if (pattern.empty()) return path.empty();
   if (path.empty()) return false;
   if (pattern[0] == "{*}") {
-    for (std::size_t take = path.size() - (pattern.size() - 1); take >= 1; --take) {
-      if (take > path.size()) return false;  // the pattern is longer than the path
-      std::string name = path[0];
-      for (std::size_t i = 1; i < take; ++i) name += "/" + path[i];
-      params.push_back(name);
-      if (!name.empty() && match(pattern.subspan(1), path.subspan(take), params)) return true;
-      params.pop_back();
-    }
-    return false;
+    const std::size_t behind = pattern.size() - 1;
+    if (path.size() <= behind) return false;
+    const std::size_t take = path.size() - behind;
+    std::vector<std::string> rest;
+    if (!match(pattern.subspan(1), path.subspan(take), rest)) return false;
+    std::string name = path[0];
+    for (std::size_t i = 1; i < take; ++i) name += "/" + path[i];
+    if (name.empty()) return false;
+    params.push_back(std::move(name));
+    std::ranges::move(rest, std::back_inserter(params));
+    return true;
   }
   if (pattern[0] == "{}") {
     if (path[0].empty()) return false;
