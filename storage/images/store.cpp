@@ -218,6 +218,13 @@ Result<Image> ImageStore::by_id(const std::string& id) const {
   return found->second.image;
 }
 
+Result<ImageStore::Entry> ImageStore::entry_of(const std::string& image_id) const {
+  const std::lock_guard lock(data_);
+  const auto found = entries_.find(image_id);
+  if (found == entries_.end()) return no_such_image(image_id);
+  return found->second;
+}
+
 Result<ImageRecord> ImageStore::record(const std::string& id) const {
   const std::lock_guard lock(data_);
   const auto found = entries_.find(id);
@@ -288,13 +295,7 @@ Result<Image> ImageStore::add(const NewImage& image) {
 Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
   CHECK(check_ambiguous(to));
   const std::lock_guard one(writing_);
-  Entry entry;
-  {
-    const std::lock_guard lock(data_);
-    const auto found = entries_.find(image_id);
-    if (found == entries_.end()) return no_such_image(image_id);
-    entry = found->second;
-  }
+  TRY(auto entry, entry_of(image_id));
   const Reference name = tag_only(to);
   if (holds(entry.record, canonical(name))) return {};
   give(entry.record, canonical(name));
@@ -308,13 +309,7 @@ Result<> ImageStore::tag(const std::string& image_id, const Reference& to) {
 
 Result<> ImageStore::add_digest(const std::string& image_id, const Reference& there) {
   const std::lock_guard one(writing_);
-  Entry entry;
-  {
-    const std::lock_guard lock(data_);
-    const auto found = entries_.find(image_id);
-    if (found == entries_.end()) return no_such_image(image_id);
-    entry = found->second;
-  }
+  TRY(auto entry, entry_of(image_id));
   const auto digest = canonical(there);
   if (std::ranges::find(entry.record.digests, digest) != entry.record.digests.end()) return {};
   entry.record.digests.push_back(digest);

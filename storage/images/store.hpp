@@ -88,6 +88,7 @@ class ImageStore {
     std::vector<std::string> keys;  // what it reaches
   };
   [[nodiscard]] Result<Entry> make_entry(const ImageRecord& record, const ConfigFile& config) const;
+  [[nodiscard]] Result<Entry> entry_of(const std::string& image_id) const;
   Result<Entry> load(const std::string& directory) const;
   Result<> write(const ImageRecord& record);
   void publish(Entry entry);
