@@ -160,6 +160,12 @@ struct Transfer::Op {
   std::shared_ptr<UploadQueue> from;
   std::function<void(std::size_t)> sent;
 
+  void add_headers(const HttpRequest& request) {
+    for (const auto& h : request.headers) list = curl_slist_append(list, h.c_str());
+    if (!request.authorization.empty())
+      list = curl_slist_append(list, ("Authorization: " + request.authorization).c_str());
+  }
+
   std::size_t header(std::string_view line) {
     header_bytes += line.size();
     too_many_headers = header_bytes > kMostHeaders;
@@ -404,6 +410,17 @@ void set_common(CURL* easy, const HttpRequest& request) {
 
 }  // namespace
 
+// For a queue's other side, on its thread: the loop goes on with a transfer that was paused.
+std::function<void()> Transfer::resumes(const std::shared_ptr<Op>& op) {
+  return [&io = io_, loop = std::weak_ptr(loop_), weak = std::weak_ptr(op)] {
+    asio::post(io, [loop, weak] {
+      const auto l = loop.lock();
+      const auto o = weak.lock();
+      if (l && o) l->resume(o);
+    });
+  };
+}
+
 Task<HttpResponse> Transfer::request(HttpRequest request, std::size_t limit) {
   auto op = std::make_shared<Op>(io_);
   op->easy = curl_easy_init();
@@ -424,9 +441,7 @@ Task<HttpResponse> Transfer::request(HttpRequest request, std::size_t limit) {
                      static_cast<curl_off_t>(op->body.size()));
     curl_easy_setopt(op->easy, CURLOPT_POSTFIELDS, op->body.c_str());
   }
-  for (const auto& h : request.headers) op->list = curl_slist_append(op->list, h.c_str());
-  if (!request.authorization.empty())
-    op->list = curl_slist_append(op->list, ("Authorization: " + request.authorization).c_str());
+  op->add_headers(request);
   return perform(std::move(op));
 }
 
@@ -438,22 +453,13 @@ Task<HttpResponse> Transfer::stream(HttpRequest request, std::int64_t offset,
   op->offset = offset;
   op->origin = origin_of(request.url);
   op->received = std::move(received);
-  // The reader's thread says that there is room; the loop then goes on.
-  into->on_room([&io = io_, loop = std::weak_ptr(loop_), weak = std::weak_ptr(op)] {
-    asio::post(io, [loop, weak] {
-      const auto l = loop.lock();
-      const auto o = weak.lock();
-      if (l && o) l->resume(o);
-    });
-  });
+  into->on_room(resumes(op));
   op->into = std::move(into);
   set_common(op->easy, request);
   curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   const std::string range = fmt::format("{}-", offset);
   if (offset > 0) curl_easy_setopt(op->easy, CURLOPT_RANGE, range.c_str());
-  for (const auto& h : request.headers) op->list = curl_slist_append(op->list, h.c_str());
-  if (!request.authorization.empty())
-    op->list = curl_slist_append(op->list, ("Authorization: " + request.authorization).c_str());
+  op->add_headers(request);
   return perform(std::move(op));
 }
 
@@ -463,13 +469,7 @@ Task<HttpResponse> Transfer::upload(HttpRequest request, std::shared_ptr<UploadQ
   op->easy = curl_easy_init();
   op->origin = origin_of(request.url);
   op->sent = std::move(sent);
-  from->on_more([&io = io_, loop = std::weak_ptr(loop_), weak = std::weak_ptr(op)] {
-    asio::post(io, [loop, weak] {
-      const auto l = loop.lock();
-      const auto o = weak.lock();
-      if (l && o) l->resume(o);
-    });
-  });
+  from->on_more(resumes(op));
   op->from = from;
   set_common(op->easy, request);
   curl_easy_setopt(op->easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
@@ -484,9 +484,7 @@ Task<HttpResponse> Transfer::upload(HttpRequest request, std::shared_ptr<UploadQ
   curl_easy_setopt(op->easy, CURLOPT_READFUNCTION, &Op::on_read);
   curl_easy_setopt(op->easy, CURLOPT_READDATA, op.get());
   request.headers.emplace_back("Expect:");  // nobody is asked whether the body may come
-  for (const auto& h : request.headers) op->list = curl_slist_append(op->list, h.c_str());
-  if (!request.authorization.empty())
-    op->list = curl_slist_append(op->list, ("Authorization: " + request.authorization).c_str());
+  op->add_headers(request);
   auto answer = co_await perform(std::move(op));
   // A body that failed is the reason why its request did.
   if (!answer && from->has_failed()) co_return std::unexpected(from->why());

@@ -91,6 +91,7 @@ class Transfer {
  private:
   struct Loop;
   struct Op;
+  std::function<void()> resumes(const std::shared_ptr<Op>& op);
   Task<HttpResponse> perform(std::shared_ptr<Op> op);
 
   asio::io_context& io_;
