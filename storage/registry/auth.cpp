@@ -193,7 +193,12 @@ Task<RegistryAuthenticator::Token> RegistryAuthenticator::fetch_token(
     };
     add("account", auth.username);
     add("client_id", kClientId);
-    add("scope", scope);
+    // Each by itself: servers do not take them apart.
+    for (std::size_t at = 0; at < scope.size();) {
+      const auto end = std::min(scope.find(' ', at), scope.size());
+      add("scope", scope.substr(at, end - at));
+      at = end + 1;
+    }
     add("service", service);
     if (offline) add("offline_token", "true");
     if (!auth.username.empty()) request.authorization = basic(auth);

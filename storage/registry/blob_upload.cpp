@@ -150,7 +150,8 @@ Task<bool> BlobUploader::is_there(RegistryClient::Session session, std::string d
 
 // Afterwards there is a location, or the blob is there (result.mounted_from).
 Task<> BlobUploader::begin(std::shared_ptr<Upload> upload, std::string from_repository) {
-  const auto& session = upload->job.session;
+  RegistryClient::Session session = upload->job.session;
+  if (!from_repository.empty()) session.scope += " repository:" + from_repository + ":pull";
   HttpRequest request;
   request.method = "POST";
   request.url = session.url("blobs/uploads/");
@@ -273,7 +274,10 @@ Task<HttpResponse> BlobUploader::finish(RegistryClient::Session session, std::st
 
 Task<> BlobUploader::send_all(std::shared_ptr<Upload> upload) {
   for (int cuts = 0;;) {
-    CO_TRY(const bool all, co_await stream(upload));
+    bool all = false;
+    if (!upload->location.empty()) {
+      CO_TRY(all, co_await stream(upload));
+    }
     if (all) {
       auto& [digest, size, sent, mounted] = upload->result;
       digest = upload->job.compress ? (*upload->product)->digest : upload->job.blob;
@@ -306,7 +310,11 @@ Task<> BlobUploader::send_all(std::shared_ptr<Upload> upload) {
       left -= step;
     }
     auto found = co_await find_offset(upload);
-    if (!found) upload->why = found.error();  // the next try fails too, and is counted
+    if (!found) {  // counted as a cut too, and asked again
+      upload->why = found.error();
+      upload->location.clear();
+      upload->moved = 0;
+    }
   }
 }
 
@@ -319,7 +327,9 @@ Task<UploadedBlob> BlobUploader::upload(BlobJob job) {
     CO_TRY(const bool there, co_await is_there(asked.session, asked.expected));
     if (there) co_return upload->result;
     for (const auto& repository : asked.repositories) {
-      CO_CHECK(co_await begin(upload, repository));
+      // A registry that does not show us that repository refuses: then the layer is sent.
+      const auto begun = co_await begin(upload, repository);
+      if (!begun) log::debug("not mounted from={} reason={}", repository, begun.error().message);
       if (!upload->result.mounted_from.empty()) co_return upload->result;
       if (!upload->location.empty()) break;
     }

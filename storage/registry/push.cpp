@@ -267,8 +267,6 @@ Task<> Pusher::push_one(std::shared_ptr<Order> order, std::size_t at) {
   Layer& layer = order->plan.layers[at];
   BlobJob job;
   job.session = order->session;
-  for (const auto& repository : layer.repositories)
-    job.session.scope += " repository:" + repository + ":pull";
   job.blob = layer.info.blob;
   job.blob_size = layer.info.blob_size;
   job.compress = layer.compress;

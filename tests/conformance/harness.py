@@ -9,6 +9,7 @@ Everything runs as the calling user, who must not be root. The environment:
 """
 import functools
 import http.client
+import http.server
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -131,6 +133,25 @@ class Done:
 
     def __repr__(self):
         return f"exit {self.code}\n--- out\n{self.out[-2000:]}\n--- err\n{self.err[-2000:]}"
+
+
+def serve_http(answer):
+    """An HTTP server on loopback whose every request is answered by answer(handler), each connection on a thread of its
+    own: (server, "127.0.0.1:PORT")."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args):
+            pass
+
+        def do(self):
+            answer(self)
+        do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server, f"127.0.0.1:{server.server_port}"
 
 
 class Daemon:

@@ -113,20 +113,28 @@ class Registry:
         self.p.wait()
 
 
-class Images(Case):
+class RegistryCase(Case):
+    """A test class with a docker-registry and a folder besides."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         cls.folder = tempfile.TemporaryDirectory()
         cls.registry = Registry(cls.folder.name)
-        with open(busybox_tar(), "rb") as f:
-            cls.busybox = f.read()
 
     @classmethod
     def tearDownClass(cls):
         cls.registry.close()
         cls.folder.cleanup()
         super().tearDownClass()
+
+
+class Images(RegistryCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with open(busybox_tar(), "rb") as f:
+            cls.busybox = f.read()
 
     def test_import_list_inspect(self):
         self.assertIn("busybox:latest", self.ok("images", "--format", "{{.Repository}}:{{.Tag}}"))

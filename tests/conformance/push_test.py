@@ -3,7 +3,6 @@ that cuts, halts and mounts as it is told."""
 import crypt
 import gzip
 import hashlib
-import http.server
 import json
 import os
 import random
@@ -18,8 +17,8 @@ import threading
 import time
 import urllib.parse
 
-from harness import Case, busybox_tar, free_port, main, wait_until
-from image_test import Registry, layer
+from harness import Case, busybox_tar, free_port, main, serve_http, wait_until
+from image_test import RegistryCase, layer
 
 
 def digest_of(data):
@@ -33,30 +32,16 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 class SmallRegistry:
     """Keeps what is pushed in memory. `cuts`: so many uploads end in their middle, and what came is kept; `halts`: an
     upload stands still until its client goes; `busy`: so many uploads are answered by 429; `refuses`: a media type of
-    manifests that it does not take."""
+    manifests that it does not take; `tokens`: it asks for them, and says what they were asked for in `scopes`."""
 
-    def __init__(self, cuts=0, halts=False, busy=0, refuses=None):
+    def __init__(self, cuts=0, halts=False, busy=0, refuses=None, tokens=False):
+        self.tokens, self.scopes = tokens, []
         self.cuts, self.halts, self.busy, self.refuses = cuts, halts, busy, refuses
         self.uploads, self.blobs, self.manifests = {}, {}, {}
         self.offsets = []  # where each upload went on
         self.halted = self.left = 0
         self.lock = threading.Lock()
-        registry = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def do(self):
-                registry.answer(self)
-            do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server, self.address = serve_http(self.answer)
 
     def send(self, h, status, headers=(), body=b""):
         h.send_response(status)
@@ -90,8 +75,17 @@ class SmallRegistry:
 
     def answer(self, h):
         path, _, query = h.path.partition("?")
+        scopes = urllib.parse.parse_qs(query).get("scope", [])
         query = dict(urllib.parse.parse_qsl(query))
         name = path.rsplit("/", 1)[-1]
+        if path == "/token":
+            self.scopes.append(scopes)
+            return self.send(h, 200, body=json.dumps({"token": "T"}).encode())
+        if self.tokens and h.headers.get("Authorization") != "Bearer T":
+            for _ in self.pieces(h):
+                pass
+            challenge = f'Bearer realm="http://{self.address}/token",service="small"'
+            return self.error(h, 401, "UNAUTHORIZED", [("WWW-Authenticate", challenge)])
         try:
             if h.command in ("GET", "HEAD"):
                 self.read(h, path, name)
@@ -164,19 +158,7 @@ class SmallRegistry:
         self.server.server_close()
 
 
-class Pushes(Case):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.registry = Registry(cls.folder.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.registry.close()
-        cls.folder.cleanup()
-        super().tearDownClass()
-
+class Pushes(RegistryCase):
     def small(self, **how):
         registry = SmallRegistry(**how)
         self.addCleanup(registry.close)
@@ -336,6 +318,20 @@ class Pushes(Case):
         small.halts = False
         self.ok("push", name)
 
+    def test_tokens_are_asked_for_what_is_done_with_them(self):
+        small = self.small(tokens=True)
+        name = self.image(f"{small.address}/first:1", layer({"x": "tokens"}))
+        self.ok("push", name)
+        self.assertEqual(small.scopes, [["repository:first:pull,push"]])
+        # A layer that may be mounted: each repository is a scope of its own. This registry never mounts.
+        small.scopes.clear()
+        small.blobs.clear()
+        self.ok("tag", name, f"{small.address}/second:1")
+        self.addCleanup(self.docker, "rmi", f"{small.address}/second:1")
+        self.assertIn("Pushed", self.ok("push", f"{small.address}/second:1"))
+        self.assertEqual(small.scopes, [["repository:second:pull,push"],
+                                        ["repository:second:pull,push", "repository:first:pull"]])
+
     def test_a_daemon_that_is_killed_pushes_again(self):
         name = self.image(f"{self.registry.address}/killed:1", layer({"big": os.urandom(8 << 20).hex()}))
         random.seed(12)
@@ -387,20 +383,8 @@ class Pushes(Case):
         self.assertIn("manifest unknown", body["message"])
 
 
-class Skopeo(Case):
+class Skopeo(RegistryCase):
     """Another's tool reads what we push and save, and we read what it writes; nothing changes on the way."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.registry = Registry(cls.folder.name)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.registry.close()
-        cls.folder.cleanup()
-        super().tearDownClass()
 
     def skopeo(self, *args):
         r = subprocess.run(["skopeo", "--insecure-policy", "--tmpdir", self.folder.name, *args], capture_output=True,
