@@ -86,6 +86,7 @@ class ConnectionImpl final : public Connection,
   Task<> send(std::string data, std::string more = {});
   Task<> send_reply(Reply reply, bool keep);
   Coro<bool> finish_body();
+  Coro<void> close_after_answer();
   Coro<void> pump(std::shared_ptr<ConnectionImpl> self, UniqueFd pipe);
   Task<std::size_t> next_of_body(char* into, std::size_t size);
   void cancel_until_over();
@@ -389,12 +390,23 @@ Coro<bool> ConnectionImpl::finish_body() {
     }
     dropped += *n;
   }
-  // More of it comes than is worth reading. A client that is still writing has the time to see its
-  // answer before it hears that nobody listens: Go's gives up at a write that fails.
+  deadline_.cancel();
+  co_await close_after_answer();
+  co_return false;
+}
+
+// More comes than is worth reading. A client that is still writing has the time to see its answer
+// before it hears that nobody listens: Go's gives up at a write that fails.
+Coro<void> ConnectionImpl::close_after_answer() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
-  co_await sleep_for(io_, kTimeToRead);
-  co_return false;
+  arm(deadline_, kTimeToRead);
+  while (!late_) {
+    buffer_.clear();
+    const auto n = co_await receive();
+    if (!n || *n == 0) break;
+  }
+  deadline_.cancel();
 }
 
 Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
@@ -405,7 +417,8 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
     const int status = late_ ? 408 : e.code == Errc::unsupported ? 431 : 400;
     request = Request{};
     auto reply = problem(status, e.message);
-    co_await send_reply(std::move(reply), false);
+    const auto sent = co_await send_reply(std::move(reply), false);
+    if (sent) co_await close_after_answer();
     co_return false;
   }
   if (!*there) co_return false;
@@ -432,6 +445,7 @@ Coro<bool> ConnectionImpl::serve_one(std::shared_ptr<ConnectionImpl> self) {
   const auto sent = co_await send_reply(std::move(reply), keep);
   if (!sent || !keep) {
     // Closing with unread bytes could take the answer away from a client that is still sending.
+    if (sent && body_broken_) co_await close_after_answer();
     if (sent && !body_broken_ && !continue_due_) co_await finish_body();
     co_return false;
   }

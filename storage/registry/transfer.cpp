@@ -81,6 +81,17 @@ std::string words_for(CURLcode code, CURL* easy, const char* detail) {
       return fmt::format("tls: {}", *detail != 0 ? detail : curl_easy_strerror(code));
     case CURLE_PARTIAL_FILE:
     case CURLE_GOT_NOTHING: return "unexpected EOF";
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR: {
+      const auto* act = code == CURLE_SEND_ERROR ? "write" : "read";
+      // libcurl's first complaint about a connection that ended as soon as it was made.
+      const bool reset = std::string_view(detail).starts_with("getpeername() failed");
+      const auto why = reset         ? errno_text(ECONNRESET)
+                       : reason != 0 ? errno_text(static_cast<int>(reason))
+                                     : detail;
+      return fmt::format("{} tcp {}: {}", act, address,
+                         !why.empty() ? why : curl_easy_strerror(code));
+    }
     default: return *detail != 0 ? detail : curl_easy_strerror(code);
   }
 }
