@@ -46,6 +46,7 @@ Result<std::variant<Manifest, Index>> parse_manifest(std::string_view bytes,
                                                      std::string_view content_type = "");
 
 // The best entry of an index: same os and architecture, the highest variant that runs here.
+//   platform  resolved (platform.hpp)
 //   errors  not_found "no matching manifest for linux/arm64 in the manifest list entries"
 Result<Descriptor> choose(const Index& index, const Platform& platform);
 

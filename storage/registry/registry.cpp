@@ -304,7 +304,7 @@ Task<Registry::Found> Registry::find_there(RegistryClient::Session session, Refe
       found.manifest_type = there.type;
       co_return found;
     }
-    CO_TRY(const auto chosen, choose(std::get<Index>(there.parsed), platform));
+    CO_TRY(const auto chosen, choose(std::get<Index>(there.parsed), resolve_platform(platform)));
     name = chosen.digest;
   }
   co_return fail(Errc::invalid_argument, "{}: indexes of indexes are nested too deep",

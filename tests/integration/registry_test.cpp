@@ -106,6 +106,9 @@ TEST_F(Pull, TakesTheEntryOfAnIndexThatFitsThePlatform) {
   ASSERT_TRUE(pulled) << pulled.error().message;
   EXPECT_EQ(pulled->id, image.config_digest);
   EXPECT_EQ(store.said("Digest: " + storage::sha256_of(index)), 1);
+  // Which is this host's, for who names none.
+  TestStore second;
+  EXPECT_TRUE(second.pull(server.host() + "/x", {}, {}));
   const auto other = store.pull(server.host() + "/x", {}, {"linux", "riscv64", ""});
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, Errc::not_found);
