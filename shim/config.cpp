@@ -8,6 +8,7 @@
 #include "engine/base/private_dir.hpp"
 #include "shim/container_defaults.hpp"
 #include "shim/directives.hpp"
+#include "shim/trust_policy.hpp"
 
 namespace coracle::shim {
 namespace {
@@ -88,6 +89,7 @@ Result<DaemonConfig> build(const Values& v, const Surroundings& around) {
   if (const auto own = xdg(around, "XDG_CONFIG_HOME", ".config"))
     c.certificate_folders.push_back(*own + "/docker/certs.d");
   c.certificate_folders.emplace_back("/etc/docker/certs.d");
+  TRY(c.policy, parse_trust_policy(first(v, "policy")));
   c.log_driver = first(v, "log-driver");
   for (const auto& pair : all(v, "log-opt")) {
     const auto equals = pair.find('=');

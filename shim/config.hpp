@@ -8,6 +8,7 @@
 
 #include "engine/base/result.hpp"
 #include "engine/face/config.hpp"
+#include "storage/content/trust_policy.hpp"
 
 namespace coracle::shim {
 
@@ -23,8 +24,9 @@ struct DaemonConfig {
   std::vector<std::string> mirrors, insecure_registries;
   Proxies proxies;
   std::vector<std::string> certificate_folders;  // certs.d: what registries are trusted by
-  std::vector<std::string> cdi_spec_dirs;        // never empty after load()
-  std::string log_driver;                        // of containers that name none; "": json-file
+  storage::TrustPolicy policy;
+  std::vector<std::string> cdi_spec_dirs;  // never empty after load()
+  std::string log_driver;                  // of containers that name none; "": json-file
   std::map<std::string, std::string> log_options;
   ContainerDefaults defaults;
   std::vector<std::string> labels;  // shown in /info

@@ -22,6 +22,7 @@ enum class Kind : std::uint8_t {
   boolean,
   ulimits,  // "nofile=1024:2048" as a flag (several), an object of {Name, Soft, Hard} in the file
   size,     // bytes, or with a unit ("64m")
+  object,   // in the file alone; its value is JSON
 };
 struct Directive {
   const char* flag;  // long, without "--"
@@ -68,6 +69,8 @@ constexpr Directive kDirectives[] = {
     {"log-level", 'l', "log-level", Kind::text, "debug, info, warn, error or fatal"},
     {"log-opt", 0, "log-opts", Kind::pairs, "option of that log driver, KEY=VALUE (several)"},
     {"pidfile", 'p', "pidfile", Kind::text, "file to write the process id to"},
+    {"policy", 0, "policy", Kind::object,
+     "which registries and images are trusted (in the file alone)"},
     {"registry-mirror", 0, "registry-mirrors", Kind::list,
      "mirror of the default registry (several)"},
     {"storage-driver", 's', "storage-driver", Kind::text, "overlay, fuse-overlayfs, copy or auto"},
@@ -111,6 +114,8 @@ Result<> take(Values& values, const Directive& d, const std::string& shown,
     values[d.flag] = {std::move(text)};
     return {};
   }
+  if (d.kind == Kind::object)
+    return fail(Errc::invalid_argument, "{}: it is set in the configuration file alone", shown);
   if (!value) return fail(Errc::invalid_argument, "flag needs an argument: {}", shown);
   if (d.kind == Kind::list || d.kind == Kind::pairs || d.kind == Kind::ulimits)
     values[d.flag].push_back(*std::move(value));
@@ -154,6 +159,9 @@ Result<std::vector<std::string>> values_of(const Directive& d, const json::Value
       }
       return pairs;
     }
+    case Kind::object:
+      if (!v.is_object()) return wrong("an object");
+      return std::vector<std::string>{json::serialize(v)};
     case Kind::size:
       if (v.is_int64()) return std::vector<std::string>{std::to_string(v.get_int64())};
       if (!v.is_string()) return wrong("a size");
@@ -293,6 +301,7 @@ std::string help_text() {
       "container engine that speaks Docker's API.\n\n"
       "Options:\n";
   for (const auto& d : kDirectives) {
+    if (d.kind == Kind::object) continue;
     const std::string letter = d.letter == 0 ? "    " : fmt::format("-{}, ", d.letter);
     const char* kind = d.kind == Kind::boolean ? ""
                        : d.kind == Kind::list || d.kind == Kind::pairs || d.kind == Kind::ulimits

@@ -122,6 +122,7 @@ EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered e
   e.storage.mirrors = config.mirrors;
   e.storage.insecure_registries = config.insecure_registries;
   e.storage.certificate_folders = config.certificate_folders;
+  e.storage.policy = config.policy;
   e.storage.one_id = entered.one_id;
   e.log = {config.log_driver, config.log_options};
   e.one_id = entered.one_id;

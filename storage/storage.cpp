@@ -68,7 +68,7 @@ class Store final : public Storage {
         volumes_(io, workers, trash_, config_.volumes),
         registry_(io, workers,
                   RegistryConfig{config_.mirrors, config_.insecure_registries,
-                                 config_.certificate_folders},
+                                 config_.certificate_folders, config_.policy},
                   blobs_, layers_, images_, [this] { return sweep_and_tell(); }),
         sweeping_(io),
         unpacking_(io),

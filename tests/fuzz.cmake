@@ -8,7 +8,7 @@ set(FUZZ_PARSERS
   engine/base/result.cpp engine/base/fd.cpp engine/base/path.cpp engine/base/file.cpp engine/base/ipc/channel.cpp
   engine/base/json.cpp engine/base/ident.cpp engine/base/utf8.cpp engine/base/text.cpp
   storage/archive/archive.cpp storage/content/byte_source.cpp storage/images/config_change.cpp storage/content/digest.cpp storage/images/load.cpp
-  storage/content/inflate.cpp storage/images/manifest.cpp storage/archive/places.cpp storage/images/reference.cpp storage/registry/auth.cpp
+  storage/content/inflate.cpp storage/images/manifest.cpp storage/archive/places.cpp storage/images/reference.cpp storage/registry/auth.cpp storage/registry/signature.cpp storage/content/trust_policy.cpp
   storage/archive/tar_header.cpp storage/archive/tar_reader.cpp storage/archive/unpack.cpp storage/volumes/options.cpp
   netstack/base/address.cpp netstack/dns/dns_packet.cpp netstack/relay/egress.cpp
   engine/face/types.cpp engine/request/until.cpp engine/rootless/idmap.cpp engine/rootless/vault.cpp

@@ -60,7 +60,7 @@ add_dependencies(keeper_test keeper_probe coracle-keeper)
 coracle_test(storage_test
   SOURCES unit/storage/images/reference_test.cpp unit/storage/images/config_change_test.cpp unit/storage/images/platform_test.cpp unit/storage/images/manifest_test.cpp unit/storage/archive/unpack_test.cpp
     unit/storage/archive/tar_reader_test.cpp unit/storage/archive/peer_stream_test.cpp unit/storage/snapshots/layer_store_test.cpp
-    unit/storage/storage_test.cpp unit/storage/content/inflate_test.cpp unit/storage/content/upload_test.cpp unit/storage/in_user_namespace.cpp
+    unit/storage/storage_test.cpp unit/storage/content/inflate_test.cpp unit/storage/content/upload_test.cpp unit/storage/content/trust_policy_test.cpp unit/storage/in_user_namespace.cpp
   LIBS storage ZLIB::ZLIB PkgConfig::ZSTD)
 coracle_test(unpacker_test
   SOURCES unit/storage/unpacker_test.cpp ${CMAKE_SOURCE_DIR}/storage/unpacker/sandbox.cpp

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "storage/content/trust_policy.hpp"
+
 namespace coracle::storage {
 
 struct Config {
@@ -16,7 +18,8 @@ struct Config {
   std::vector<std::string>
       insecure_registries;  // host[:port] or CIDR; loopback is always among them
   std::vector<std::string> certificate_folders;  // certs.d, the user's first
-  bool one_id = false;                           // no id range: every owner in a layer becomes ours
+  TrustPolicy policy;
+  bool one_id = false;  // no id range: every owner in a layer becomes ours
 };
 
 }  // namespace coracle::storage

@@ -231,6 +231,9 @@ Task<RegistryClient::Known> RegistryClient::ping(Endpoint endpoint) {
 
 Task<RegistryClient::Session> RegistryClient::connect(Reference ref, RegistryAuth auth,
                                                       std::size_t* after) {
+  const auto allowed = ref.path.empty() ? may_contact_host(config_.policy, ref.domain)
+                                        : may_contact(config_.policy, canonical_name(ref));
+  if (!allowed) co_return std::unexpected(allowed.error());
   const auto endpoints = endpoints_for(ref.domain, config_);
   Error last{Errc::internal, 0, fmt::format("no registry for {}", ref.familiar_name())};
   for (; *after < endpoints.size(); ++*after) {
@@ -326,6 +329,7 @@ Task<HttpResponse> RegistryClient::get_blob(Session session, std::string digest,
 
 Task<std::string> RegistryClient::login(RegistryAuth auth) {
   const std::string domain = domain_of(auth.server_address);
+  CO_CHECK(may_contact_host(config_.policy, domain));
   RegistryConfig no_mirrors = config_;
   no_mirrors.mirrors.clear();
   Error last{Errc::internal, 0, "no registry"};

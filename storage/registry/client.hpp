@@ -27,7 +27,8 @@ struct RegistryConfig {
   std::vector<std::string> mirrors;              // of docker.io: "http://127.0.0.1:5000"
   std::vector<std::string> insecure;             // host[:port] or CIDR
   std::vector<std::string> certificate_folders;  // certs.d
-  int retry_ms = 1000;                           // the first wait after a cut; doubled each time
+  TrustPolicy policy;
+  int retry_ms = 1000;  // the first wait after a cut; doubled each time
 };
 
 // One address to try.
@@ -73,7 +74,8 @@ class RegistryClient {
   };
   // The sessions that can be tried for a repository: those whose /v2/ answers, in order. Asked
   // lazily: `after` is how many endpoints were tried already and is moved on.
-  //   errors  internal `Get "https://host/v2/": dial tcp …` of the last one, when none is left
+  //   errors  internal `Get "https://host/v2/": dial tcp …` of the last one, when none is left;
+  //           forbidden: by the policy
   Task<Session> connect(Reference ref, RegistryAuth auth, std::size_t* after);
 
   // GET (or HEAD) BASE/v2/REPOSITORY/PATH; a token that is refused is fetched anew once.
@@ -91,8 +93,10 @@ class RegistryClient {
                               std::function<void(std::size_t)> received);
 
   // Are these credentials good? The identity token to keep instead of them, or "".
-  //   errors  unauthorized
+  //   errors  unauthorized; forbidden: by the policy
   Task<std::string> login(RegistryAuth auth);
+
+  [[nodiscard]] const TrustPolicy& policy() const { return config_.policy; }
 
  private:
   // What /v2/ of an endpoint answered.

@@ -10,6 +10,7 @@
 #include "engine/base/log.hpp"
 #include "storage/content/digest.hpp"
 #include "storage/images/manifest.hpp"
+#include "storage/registry/signature.hpp"
 
 namespace coracle::storage {
 namespace {
@@ -116,8 +117,10 @@ Task<Image> Registry::pull_order(std::shared_ptr<Order> order) {
 
 Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
   const auto& [ref, auth, platform, progress, one_of_all, newer, given_up] = *order;
+  CO_CHECK(may_pull(client_.policy(), canonical_name(ref), ref.tag, ref.digest));
   CO_TRY(auto there, co_await find(ref, auth, platform));
   const auto found = std::make_shared<Found>(std::move(there));
+  CO_CHECK(co_await check_trust(found, ref));
   const std::string id = found->manifest.config.digest;
   const auto known = images_.by_id(id);
   const std::string name = ref.familiar();
@@ -186,6 +189,18 @@ Task<std::vector<std::string>> Registry::tags_of(Reference repository, RegistryA
     auto tags = co_await tags_there(std::move(session), repository);
     if (tags || !mirror) co_return tags;
   }
+}
+
+Task<> Registry::check_trust(std::shared_ptr<Found> found, Reference ref) {
+  const auto& policy = client_.policy();
+  const auto name = canonical_name(ref);
+  CO_CHECK(check_pinned(policy, name, ref.tag, found->digest));
+  const auto* rule = signature_rule(policy, name);
+  if (rule == nullptr) co_return Result<>{};
+  std::vector<std::string> digests{found->digest};
+  if (found->manifest_digest != found->digest) digests.push_back(found->manifest_digest);
+  co_return co_await check_signed(client_, found->session, std::move(ref), std::move(digests),
+                                  rule->first, rule->second);
 }
 
 // Page by page; one that is no tag by Docker's grammar ends it.

@@ -66,6 +66,8 @@ class Registry {
   Task<Answered> ask(RegistryClient::Session session, Reference ref, std::string name);
   Task<RemoteImage> look_up_there(RegistryClient::Session session, Reference ref);
   Task<Found> find_there(RegistryClient::Session session, Reference ref, Platform platform);
+  // By the policy: is it what was pinned, and signed?
+  Task<> check_trust(std::shared_ptr<Found> found, Reference ref);
   Task<> read_config(std::shared_ptr<Found> found, Reference ref);
   Task<> get_config(std::shared_ptr<Found> found, Reference ref, Platform platform);
   Task<> get_layers(std::shared_ptr<Found> found, std::shared_ptr<Order> order);

@@ -87,6 +87,7 @@ Task<std::vector<SearchResult>> search(RegistryClient& client, std::string text,
   const auto wanted = split_term(text);
   RegistryClient::Session session;
   if (wanted.domain == kDefaultDomain) {
+    CO_CHECK(may_contact_host(client.policy(), kDefaultDomain));
     session.endpoint.base = kHubSearch;
     Challenge basic;
     basic.scheme = "basic";

@@ -7,6 +7,7 @@
 #include "storage/images/reference.hpp"
 #include "storage/registry/auth.hpp"
 #include "storage/registry/client.hpp"
+#include "storage/registry/signature.hpp"
 #include "storage/volumes/options.hpp"
 #include "tests/fuzz/target.hpp"
 
@@ -49,6 +50,18 @@ void challenge(std::string_view input) {
   MUST(input.find(next) != std::string_view::npos);
   const auto whole = resolve_url("https://registry.example/v2/x", next);
   MUST(whole.empty() || !origin_of(whole).empty() || next.find(':') != std::string::npos);
+}
+
+// A manifest of signatures, or what one of them signs.
+void signature(std::string_view input) {
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  if (const auto list = parse_signatures(input)) {
+    for (const auto& one : *list) MUST(one.signature.size() <= input.size());
+  }
+  const std::string repository = "docker.io/library/a";
+  if (!check_statement(input, repository, digest)) return;
+  MUST(!check_statement(input, repository, "sha256:" + std::string(64, 'b')));
+  MUST(!check_statement(input, "docker.io/library/b", digest));
 }
 
 void reference(std::string_view input) {
@@ -122,6 +135,24 @@ std::vector<Target> image_targets() {
                                        "linux",
                                        "unknown",
                                        "sha512:"};
+  const std::vector<std::string> signature_words{"critical",
+                                                 "identity",
+                                                 "docker-reference",
+                                                 "image",
+                                                 "docker-manifest-digest",
+                                                 "type",
+                                                 "layers",
+                                                 "mediaType",
+                                                 "digest",
+                                                 "size",
+                                                 "annotations",
+                                                 "dev.cosignproject.cosign/signature",
+                                                 "application/vnd.dev.cosign.simplesigning.v1+json",
+                                                 "cosign container image signature",
+                                                 "docker.io/library/a",
+                                                 "a:1",
+                                                 digest,
+                                                 "TUVVQ0lRRA=="};
   const std::vector<std::string> config_words{"created",
                                               "author",
                                               "config",
@@ -172,6 +203,11 @@ std::vector<Target> image_targets() {
                       ", ", "=", "==", "repository:a:pull", "Negotiate", "https://a/b"},
        .largest = 1024,
        .inputs = 70'000},
+      {.name = "signature",
+       .run = signature,
+       .dictionary = signature_words,
+       .mutate = json_mutator(signature_words),
+       .inputs = 40'000},
       {.name = "reference",
        .run = reference,
        .dictionary = {"docker.io/", "library/", "localhost", ":5000", "@" + digest, ":latest", "..",
