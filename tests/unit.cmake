@@ -76,7 +76,7 @@ set_tests_properties(snapshot_test PROPERTIES TIMEOUT 900)
 coracle_test(registry_auth_test
   SOURCES unit/storage/registry/auth_test.cpp unit/storage/content/byte_queue_test.cpp LIBS storage)
 coracle_test(registry_test
-  SOURCES integration/registry_test.cpp integration/registry_credentials_test.cpp integration/registry_server_test.cpp
+  SOURCES integration/registry_test.cpp integration/registry_credentials_test.cpp integration/registry_layers_test.cpp integration/registry_server_test.cpp
     unit/storage/in_user_namespace.cpp
   LIBS storage)
 foreach(test storage_test unpacker_test registry_test)

@@ -5,6 +5,8 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace coracle::storage {
 
@@ -19,6 +21,9 @@ constexpr const char* kDockerManifest = "application/vnd.docker.distribution.man
 constexpr const char* kDockerList = "application/vnd.docker.distribution.manifest.list.v2+json";
 constexpr const char* kDockerConfig = "application/vnd.docker.container.image.v1+json";
 constexpr const char* kDockerLayerGzip = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+// What its owner alone hands out: it is not pushed, and may be somewhere else than in the registry.
+constexpr std::string_view kOciForeign = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+constexpr std::string_view kDockerForeign = "application/vnd.docker.image.rootfs.foreign.diff.tar";
 }  // namespace media
 
 struct Platform {
@@ -33,10 +38,15 @@ struct Descriptor {
   std::int64_t size = 0;
   std::optional<Platform> platform;
   std::optional<std::map<std::string, std::string>> annotations;
+  std::optional<std::vector<std::string>> urls;  // of a foreign layer
 };
 void describe(auto& field, Descriptor& d) {
   field("mediaType", d.media_type)("digest", d.digest)("size", d.size)("platform", d.platform)(
-      "annotations", d.annotations);
+      "annotations", d.annotations)("urls", d.urls);
+}
+inline bool is_foreign(const Descriptor& layer) {
+  return layer.media_type.starts_with(media::kOciForeign) ||
+         layer.media_type.starts_with(media::kDockerForeign);
 }
 
 }  // namespace coracle::storage

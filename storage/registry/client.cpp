@@ -327,6 +327,19 @@ Task<HttpResponse> RegistryClient::get_blob(Session session, std::string digest,
   }
 }
 
+Task<HttpResponse> RegistryClient::get_elsewhere(Session session, std::string url,
+                                                 std::int64_t offset,
+                                                 std::shared_ptr<ByteQueue> into,
+                                                 std::function<void(std::size_t)> received) {
+  const bool plain = url.starts_with("http://") && session.endpoint.base.starts_with("http://");
+  if (!plain && !url.starts_with("https://"))
+    co_return fail(Errc::invalid_argument, "\"{}\": a layer is not fetched from there", url);
+  HttpRequest request;
+  request.url = std::move(url);
+  co_return co_await transfer_.stream(std::move(request), offset, std::move(into),
+                                      std::move(received));
+}
+
 Task<std::string> RegistryClient::login(RegistryAuth auth) {
   const std::string domain = domain_of(auth.server_address);
   CO_CHECK(may_contact_host(config_.policy, domain));

@@ -92,6 +92,11 @@ class RegistryClient {
                               std::shared_ptr<ByteQueue> into,
                               std::function<void(std::size_t)> received);
 
+  // The same from any URL, as an unknown client: https alone, but where the session's own is http.
+  Task<HttpResponse> get_elsewhere(Session session, std::string url, std::int64_t offset,
+                                   std::shared_ptr<ByteQueue> into,
+                                   std::function<void(std::size_t)> received);
+
   // Are these credentials good? The identity token to keep instead of them, or "".
   //   errors  unauthorized; forbidden: by the policy
   Task<std::string> login(RegistryAuth auth);

@@ -14,6 +14,23 @@ constexpr int kAtOnce = 3;  // Docker's max-concurrent-downloads
 constexpr int kMostCuts = 5;
 constexpr std::size_t kQueueBytes = std::size_t{4} << 20;
 
+constexpr std::size_t kMostUrls = 4;  // of a foreign layer, that are tried
+
+// A blob that is kept as it comes, and not unpacked.
+Result<> keep_blob(BlobStore& blobs, const std::string& digest, ByteSource& from,
+                   const StopFlag& stop) {
+  TRY(auto writer, blobs.begin());
+  std::string piece(std::size_t{64} << 10, '\0');
+  for (;;) {
+    CHECK(check_stop(stop));
+    TRY(const auto n, from.read(piece));
+    if (n == 0) break;
+    CHECK(writer.write({piece.data(), n}));
+  }
+  TRY(const auto kept, writer.commit(digest));
+  return {};
+}
+
 class BlobSource final : public LayerSource {
  public:
   explicit BlobSource(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -80,10 +97,14 @@ LayerFetcher::~LayerFetcher() {
     download->queue->end(fail(Errc::unavailable, "the store is closing"));
 }
 
+bool LayerFetcher::is_there(const LayerJob& job) const {
+  return layers_.has(job.chain_id) && (!job.blob_only || blobs_.has(job.blob.digest));
+}
+
 Task<> LayerFetcher::fetch(LayerJob job, std::shared_ptr<Scope> scope) {
   const auto downloads = downloads_;
   for (;;) {
-    if (layers_.has(job.chain_id)) {
+    if (is_there(job)) {
       job.progress->say(job.shown, "Pull complete");
       co_return Result<>{};
     }
@@ -144,6 +165,16 @@ Task<> LayerFetcher::fetch_once(LayerJob job, std::shared_ptr<Scope> scope,
     };
     co_return co_await workers_.run(std::move(unpack));
   }
+  if (job.blob_only) {
+    auto keep = [&blobs = blobs_, digest = job.blob.digest,
+                 queue = download->queue](const StopFlag& stop) {
+      auto kept = keep_blob(blobs, digest, *queue, stop);
+      queue->leave();
+      return kept;
+    };
+    scope->start("download a blob", receive(std::move(job), download));
+    co_return co_await workers_.run(std::move(keep));
+  }
   auto unpack = [this, request, queue = download->queue](const StopFlag& stop) mutable -> Result<> {
     request.stop = &stop;  // what has arrived is not unpacked to its end for nobody
     auto info = layers_.ingest(request, *queue);
@@ -163,14 +194,29 @@ Coro<void> LayerFetcher::receive(LayerJob job, std::shared_ptr<Download> downloa
   download->queue->end(std::move(done));
 }
 
-Task<> LayerFetcher::receive_all(LayerJob job, std::shared_ptr<Download> download) {
+//   place  0: the registry; then the layer's own URLs
+Task<HttpResponse> LayerFetcher::ask(std::shared_ptr<const LayerJob> job,
+                                     std::shared_ptr<Download> download, std::size_t place) {
+  const std::int64_t before = download->received;
+  std::function<void(std::size_t)> count = [download](std::size_t n) { download->add_received(n); };
+  if (place == 0) {
+    co_return co_await client_.get_blob(job->session, job->blob.digest, before, download->queue,
+                                        std::move(count));
+  }
+  std::string url = (*job->blob.urls)[place - 1];
+  co_return co_await client_.get_elsewhere(job->session, std::move(url), before, download->queue,
+                                           std::move(count));
+}
+
+Task<> LayerFetcher::receive_all(LayerJob wanted, std::shared_ptr<Download> download) {
+  const auto shared = std::make_shared<const LayerJob>(std::move(wanted));
+  const LayerJob& job = *shared;
+  const std::size_t urls =
+      is_foreign(job.blob) && job.blob.urls ? std::min(job.blob.urls->size(), kMostUrls) : 0;
+  std::size_t place = 0;
   for (int cuts = 0;;) {
     const std::int64_t before = download->received;
-    std::function<void(std::size_t)> count = [download](std::size_t n) {
-      download->add_received(n);
-    };
-    auto answer = co_await client_.get_blob(job.session, job.blob.digest, before, download->queue,
-                                            std::move(count));
+    auto answer = co_await ask(shared, download, place);
     const bool came = answer && (answer->status == 200 || answer->status == 206);
     if (came && download->received >= download->size) {
       download->downloaded = true;
@@ -183,13 +229,18 @@ Task<> LayerFetcher::receive_all(LayerJob job, std::shared_ptr<Download> downloa
     if (answer && !came) why = pull_error(*answer, job.ref, !job.session.auth.username.empty());
     const auto state = co_await asio::this_coro::cancellation_state;
     const bool cancelled = state.cancelled() != asio::cancellation_type::none;
-    const bool final =
-        !came && answer && answer->status < 500 && answer->status != 429 && answer->status != 408;
+    const bool refused =
+        answer && !came && answer->status < 500 && answer->status != 429 && answer->status != 408;
+    const bool final = refused || (!answer && answer.error().code == Errc::invalid_argument);
     const bool too_long = download->received > download->size;
-    if (cancelled || final || too_long || download->queue->reader_left())
-      co_return std::unexpected(why);
+    if (cancelled || too_long || download->queue->reader_left()) co_return std::unexpected(why);
     if (download->received > before) cuts = 0;
-    if (++cuts > kMostCuts) co_return std::unexpected(why.as(Errc::internal));
+    if (final || ++cuts > kMostCuts) {
+      if (place == urls) co_return std::unexpected(final ? why : why.as(Errc::internal));
+      ++place;
+      cuts = 0;
+      continue;
+    }
     log::info("layer cut, will resume digest={} at={} reason={}", job.blob.digest,
               download->received, why.message);
     CO_CHECK(co_await wait_to_retry(download, cuts));

@@ -26,7 +26,8 @@ struct LayerJob {
   Reference ref;  // for messages
   Descriptor blob;
   std::string diff_id, parent, chain_id;
-  std::string shown;  // the id in progress lines
+  std::string shown;       // the id in progress lines
+  bool blob_only = false;  // the layer is there, but for its blob
   std::shared_ptr<PullProgress> progress;
 };
 
@@ -47,8 +48,11 @@ class LayerFetcher {
   struct Download;   // a blob on its way
   struct Downloads;  // all of them, and the places; outlives the coroutines that end theirs
   Task<> fetch_once(LayerJob job, std::shared_ptr<Scope> scope, std::shared_ptr<Download> download);
+  [[nodiscard]] bool is_there(const LayerJob& job) const;
   Coro<void> receive(LayerJob job, std::shared_ptr<Download> download);
   Task<> receive_all(LayerJob job, std::shared_ptr<Download> download);
+  Task<HttpResponse> ask(std::shared_ptr<const LayerJob> job, std::shared_ptr<Download> download,
+                         std::size_t place);
   Task<> wait_to_retry(std::shared_ptr<Download> download, int attempt);
 
   asio::io_context& io_;

@@ -265,6 +265,10 @@ Task<> Pusher::push_one(std::shared_ptr<Order> order, std::size_t at) {
     places->free.notify_all();
   });
   Layer& layer = order->plan.layers[at];
+  if (!order->plan.manifest.empty() && is_foreign(layer.there)) {
+    progress->say(shown, "Skipped foreign layer");
+    co_return Result<>{};
+  }
   BlobJob job;
   job.session = order->session;
   job.blob = layer.info.blob;

@@ -33,6 +33,14 @@ std::string status_of(bool newer, const std::string& name) {
 
 std::string shown_id(const std::string& digest) { return short_id(hex_of(digest)); }
 
+// With the blobs that its layers came as: it can be saved and pushed.
+bool is_whole(const Image& image, const LayerStore& layers, const BlobStore& blobs) {
+  return std::ranges::all_of(chain_ids(image.diff_ids), [&](const std::string& chain) {
+    const auto layer = layers.find(chain);
+    return layer && blobs.has(layer->blob);
+  });
+}
+
 std::string content_type(const HttpResponse& response) {
   const std::string whole = response.header("content-type");
   return whole.substr(0, whole.find(';'));
@@ -133,8 +141,7 @@ Task<Image> Registry::pull_pinned(std::shared_ptr<Order> order) {
   std::vector<std::string> keys{id, found->manifest_digest};
   for (const auto& layer : found->manifest.layers) keys.push_back(layer.digest);
   Pin pin = layers_.pins().take(keys);
-  if (known) {
-    // Its layers are there, or it would not be known.
+  if (known && is_whole(*known, layers_, blobs_)) {
     auto read = [&blobs = blobs_, id] { return blobs.read(id); };
     CO_TRY(found->config_bytes, co_await workers_.run(std::move(read)));
   } else {
@@ -360,7 +367,9 @@ Task<> Registry::get_layers(std::shared_ptr<Found> found, std::shared_ptr<Order>
     LayerJob job;
     job.blob = found->manifest.layers[i];
     job.shown = shown_id(job.blob.digest);
-    if (layers_.has(chains[i])) {
+    const auto there = layers_.find(chains[i]);
+    job.blob_only = there && there->blob == job.blob.digest && !blobs_.has(there->blob);
+    if (there && !job.blob_only) {
       progress->say(job.shown, "Already exists");
       continue;
     }
