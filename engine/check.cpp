@@ -9,12 +9,16 @@
 #include <map>
 #include <thread>
 
+#include "engine/base/async/async.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/json.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/container/record.hpp"
 #include "engine/container/state.hpp"
 #include "engine/monitor/protocol.hpp"
+#include "storage/images/platform.hpp"
+#include "storage/images/reference.hpp"
+#include "storage/storage.hpp"
 
 namespace coracle {
 namespace {
@@ -47,7 +51,7 @@ class Checker {
  public:
   Checker(const CheckRequest& request, bool running) : r_(request), running_(running) {}
 
-  Result<std::vector<Finding>> run() {
+  Result<storage::Checked> run() {
     auto ids = list_dir(r_.data_root + "/containers");
     if (!ids && ids.error().code != Errc::not_found) return std::unexpected(ids.error());
     if (ids) {
@@ -60,13 +64,14 @@ class Checker {
     const auto before = options.root + "/volumes";  // until a daemon moves them
     options.volumes = exists(before) ? before : r_.data_root + "/volumes";
     options.aside = aside();
-    options.repair = r_.repair;
+    options.repair = options.will_pull = r_.repair;
     options.deep = r_.deep;
     options.running = running_;
     options.containers = volumes_of_;
     TRY(auto stored, storage::check(options));
-    findings_.insert(findings_.end(), stored.begin(), stored.end());
-    return std::move(findings_);
+    findings_.insert(findings_.end(), stored.findings.begin(), stored.findings.end());
+    stored.findings = std::move(findings_);
+    return stored;
   }
 
  private:
@@ -199,6 +204,82 @@ class Checker {
 
 }  // namespace
 
+namespace {
+
+constexpr std::size_t kWorkers = 4;
+
+// The very image; its name there. Its platform is not asked for: the manifest's own digest is that
+// of one.
+Task<std::string> pull_one(storage::Storage& store, storage::LostImage lost) {
+  Error why{Errc::not_found, 0, "no registry has it"};
+  const storage::RegistryAuth nobody;
+  const storage::Platform any;
+  const storage::ProgressSink silent = [](const storage::Progress&) {};
+  for (const auto& known : lost.digests) {
+    CO_TRY(auto ref, storage::from_canonical(known));
+    const auto first = ref.digest;
+    ref.digest = lost.manifest.empty() ? first : lost.manifest;
+    const auto name = ref.familiar();
+    const auto pulled = co_await store.pull(ref, nobody, any, silent);
+    if (!pulled) {
+      why = pulled.error();
+      continue;
+    }
+    if (pulled->id != lost.id) {
+      why = {Errc::conflict, 0, name + " is another image by now"};
+      continue;
+    }
+    for (const auto& text : lost.names) {
+      CO_TRY(auto tag, storage::from_canonical(text));
+      if (!store.find(tag.familiar())) CO_CHECK(co_await store.tag(lost.id, std::move(tag)));
+    }
+    // An index that it was found by: only a pull for this host's platform leads to it again.
+    ref.digest = first;
+    if (first != lost.manifest && storage::serves(storage::platform_of(*pulled), {}))
+      (void)co_await store.pull(ref, nobody, any, silent);
+    co_return name;
+  }
+  co_return std::unexpected(why);
+}
+
+Coro<void> pull_all(storage::Storage& store, CheckReport& report, std::string data_root) {
+  for (const auto& lost : report.lost) {
+    const auto found = std::ranges::find_if(report.findings, [&](const Finding& f) {
+      return f.kind == "image" && f.object == lost.id;
+    });
+    auto from = co_await pull_one(store, lost);
+    if (from) {
+      found->mended = "pulled again from " + *from;
+      continue;
+    }
+    const auto hex = lost.id.substr(lost.id.find(':') + 1);
+    const auto moved = storage::move_aside(data_root + "/storage/images/" + hex,
+                                           data_root + "/lost+found", "image", hex);
+    found->reason += fmt::format("; not pulled again: {}", from.error().message);
+    if (moved) found->mended = fmt::format("moved to {}; {}", *moved, found->remedy);
+  }
+  co_await store.close();
+}
+
+}  // namespace
+
+Result<> pull_again(CheckReport& report, const CheckRequest& request, storage::Config config) {
+  asio::io_context io{1};
+  Workers workers(io, kWorkers);
+  {
+    TRY(const auto store, storage::Storage::open(io, workers, std::move(config)));
+    Scope scope(io);
+    scope.start("pull again", pull_all(*store, report, request.data_root));
+    io.run();
+  }
+  std::erase_if(report.findings, [](const Finding& f) { return f.mended.empty(); });
+  CheckRequest look = request;
+  look.repair = false;
+  TRY(auto still, Checker(look, false).run());
+  std::ranges::move(still.findings, std::back_inserter(report.findings));
+  return {};
+}
+
 std::size_t CheckReport::open() const {
   return static_cast<std::size_t>(std::ranges::count_if(
       findings, [](const Finding& f) { return !f.note && f.mended.empty(); }));
@@ -207,7 +288,7 @@ std::size_t CheckReport::open() const {
 Result<CheckReport> check(const CheckRequest& request) {
   if (!exists(request.data_root))
     return fail(Errc::not_found, "check {}: there is no such data root", request.data_root);
-  TRY(const auto lock, lock_root(request.data_root));
+  TRY(auto lock, lock_root(request.data_root));
   if (lock.running && request.repair)
     return fail(Errc::conflict,
                 "repair {}: coracled (pid {}) uses it: stop the daemon first; containers go on "
@@ -215,7 +296,10 @@ Result<CheckReport> check(const CheckRequest& request) {
                 request.data_root, lock.pid.empty() ? "unknown" : lock.pid);
   CheckReport report;
   report.running = lock.running;
-  TRY(report.findings, Checker(request, lock.running).run());
+  TRY(auto checked, Checker(request, lock.running).run());
+  report.findings = std::move(checked.findings);
+  report.lost = std::move(checked.lost);
+  report.lock = std::move(lock.fd);
   return report;
 }
 

@@ -297,7 +297,8 @@ std::vector<std::string> all(const Values& values, const char* name) {
 
 std::string help_text() {
   std::string out =
-      "Usage: coracled [OPTIONS]\n       coracle check [--repair] [--deep] [OPTIONS]\n\nA rootless "
+      "Usage: coracled [OPTIONS]\n       coracle check [--repair] [--deep] [OPTIONS]\n       "
+      "coracle reset [--force] [OPTIONS]\n\nA rootless "
       "container engine that speaks Docker's API.\n\n"
       "Options:\n";
   for (const auto& d : kDirectives) {

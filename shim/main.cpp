@@ -5,7 +5,6 @@
 // on without it. SIGHUP reads daemon.json again: the log level takes effect at once, as at dockerd
 // the rest waits for the next start.
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,14 +24,15 @@
 #include "engine/base/private_dir.hpp"
 #include "engine/base/process/process.hpp"
 #include "engine/base/text.hpp"
-#include "engine/check.hpp"
 #include "engine/engine.hpp"
 #include "engine/face/system.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "shim/api/api.hpp"
+#include "shim/commands.hpp"
 #include "shim/config.hpp"
 #include "shim/directives.hpp"
 #include "shim/http/server.hpp"
+#include "shim/set_up.hpp"
 
 namespace coracle {
 namespace {
@@ -57,25 +57,6 @@ void raise_descriptor_limit() {
     limit.rlim_cur = wanted;
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
-}
-
-// One daemon a root: the lock lives as long as its descriptor, and the file tells whose it is.
-Result<UniqueFd> lock_root(const std::string& root, const char* what) {
-  if (auto ours = take_private_dir(root); !ours)
-    return std::unexpected(ours.error().within("{}", what));
-  const std::string path = root + "/coracled.lock";
-  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return sys_error("open {}", path);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    auto owner = read_file(path, 64);
-    while (owner && !owner->empty() && owner->back() == '\n') owner->pop_back();
-    return fail(Errc::conflict,
-                "another coracled (pid {}) uses the {} {}: stop it, or give another --{}",
-                owner && !owner->empty() ? *owner : "unknown", what, root, what);
-  }
-  if (::ftruncate(fd.get(), 0) != 0) return sys_error("write {}", path);
-  CHECK(write_all(fd, fmt::format("{}\n", ::getpid())));
-  return fd;
 }
 
 // The sockets stay bound until the end; their files go with them.
@@ -110,29 +91,6 @@ Result<> write_pidfile(const std::string& path) {
                   path, pid);
   }
   return write_file_atomic(path, fmt::format("{}", ::getpid()), 0644, Durability::unsynced);
-}
-
-EngineConfig engine_config(const shim::DaemonConfig& config, rootless::Entered entered) {
-  EngineConfig e;
-  e.data_root = config.data_root;
-  e.exec_root = config.exec_root;
-  e.socket_path = config.hosts.front();
-  e.storage.root = config.data_root + "/storage";
-  e.storage.driver = config.storage_driver;
-  e.storage.mirrors = config.mirrors;
-  e.storage.insecure_registries = config.insecure_registries;
-  e.storage.certificate_folders = config.certificate_folders;
-  e.storage.policy = config.policy;
-  e.storage.one_id = entered.one_id;
-  e.log = {config.log_driver, config.log_options};
-  e.one_id = entered.one_id;
-  e.defaults = config.defaults;
-  e.labels = config.labels;
-  e.cdi_spec_dirs = config.cdi_spec_dirs;
-  e.set_up_warnings = config.warnings;
-  for (auto& w : entered.warnings) e.set_up_warnings.push_back(std::move(w));
-  e.lifeline = std::move(entered.lifeline);
-  return e;
 }
 
 struct Daemon {
@@ -190,19 +148,6 @@ Coro<void> run(Daemon& daemon, EngineConfig engine_config_value, shim::DaemonCon
   daemon.exit_code = 0;
 }
 
-// What is given goes before the environment's own, under both names: programs differ in which they
-// read. Before there is a second thread.
-void set_proxies(const shim::Proxies& proxies) {
-  const auto set = [](const std::string& name, const std::string& value) {
-    if (value.empty()) return;
-    ::setenv(name.c_str(), value.c_str(), 1);
-    ::setenv(lower(name).c_str(), value.c_str(), 1);
-  };
-  set("HTTP_PROXY", proxies.http);
-  set("HTTPS_PROXY", proxies.https);
-  set("NO_PROXY", proxies.none_for);
-}
-
 Result<int> start(const shim::DaemonConfig& config, const std::vector<std::string>& args) {
   TRY(const auto data_lock, lock_root(config.data_root, "data-root"));
   TRY(const auto exec_lock, lock_root(config.exec_root, "exec-root"));
@@ -236,53 +181,11 @@ Result<int> start(const shim::DaemonConfig& config, const std::vector<std::strin
   }
 }
 
-constexpr const char* kCheckHelp =
-    "Usage: coracle check [--repair] [--deep] [OPTIONS of coracled]\n\n"
-    "Looks through the data root for what is damaged or missing; one line a finding.\n\n"
-    "      --repair   move damaged objects to lost+found; no daemon may run\n"
-    "      --deep     read and hash every blob\n\n"
-    "Exit status: 0 all is well, 1 something is left to mend, 2 it cannot be looked at.\n";
-
-// `coracle check`: the flags of coracled say where everything lies.
-int run_check(std::vector<std::string> args) {
-  CheckRequest request;
-  std::erase_if(args, [&](const std::string& arg) {
-    if (arg == "--repair") request.repair = true;
-    if (arg == "--deep") request.deep = true;
-    return arg == "--repair" || arg == "--deep";
-  });
-  const auto loaded = shim::load_config(args, shim::current_surroundings());
-  if (!loaded) {
-    std::fprintf(stderr, "coracle: %s\n", loaded.error().message.c_str());
-    return 2;
-  }
-  if (loaded->what == shim::Loaded::What::validated) {
-    std::puts("configuration OK");
-    return 0;
-  }
-  if (loaded->what == shim::Loaded::What::show_help) {
-    std::fputs(kCheckHelp, stdout);
-    return 0;
-  }
-  if (::geteuid() == 0) {
-    std::fputs("coracle: check runs as the user whose containers they are, not as root\n", stderr);
-    return 2;
-  }
-  request.data_root = loaded->config.data_root;
-  request.exec_root = loaded->config.exec_root;
-  const auto report = check(request);
-  if (!report) {
-    std::fprintf(stderr, "coracle: %s\n", report.error().message.c_str());
-    return 2;
-  }
-  std::fputs(to_text(*report).c_str(), stdout);
-  return report->open() == 0 ? 0 : 1;
-}
-
 int run_main(const std::vector<std::string>& args) {
   ignore_sigpipe();
   set_up_memory();
   if (!args.empty() && args[0] == "check") return run_check({args.begin() + 1, args.end()});
+  if (!args.empty() && args[0] == "reset") return run_reset({args.begin() + 1, args.end()});
   const auto loaded = shim::load_config(args, shim::current_surroundings());
   if (!loaded) {
     std::fprintf(stderr, "coracled: %s\n", loaded.error().message.c_str());

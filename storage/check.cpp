@@ -53,7 +53,7 @@ class Checker {
  public:
   explicit Checker(const CheckOptions& options) : o_(options) {}
 
-  Result<std::vector<Finding>> run() {
+  Result<Checked> run() {
     CHECK(blobs());
     CHECK(layers());
     CHECK(writable_layers());
@@ -61,7 +61,7 @@ class Checker {
     unneeded_layers();
     CHECK(volumes());
     CHECK(left_overs());
-    return std::move(findings_);
+    return Checked{std::move(findings_), std::move(lost_)};
   }
 
  private:
@@ -254,6 +254,16 @@ class Checker {
     return {};
   }
 
+  // Where it came from, or was pushed to.
+  [[nodiscard]] std::optional<LostImage> known_from(const std::string& hex) const {
+    const auto text = read_file(in("images/" + hex + "/image.json"));
+    const auto record = text ? json::from_text<ImageRecord>(*text) : std::unexpected(text.error());
+    if (!record || record->digests.empty() || record->id != digest_of_hex(hex)) return std::nullopt;
+    LostImage lost{record->id, record->manifest, {}, record->digests};
+    for (const auto& n : record->names) lost.names.push_back(n.name);
+    return lost;
+  }
+
   void keep_layers_of(const std::string& hex) {
     const auto bytes = read_file(in("blobs/sha256/" + hex));
     const auto config = bytes ? parse_config(*bytes) : std::unexpected(bytes.error());
@@ -271,7 +281,11 @@ class Checker {
       }
       if (o_.running && !is_dir(in("images/" + hex))) continue;
       auto& f = found("image", digest_of_hex(hex), fine.error().message, kAgain);
-      set_aside(f, in("images/" + hex), hex);
+      auto known = o_.will_pull ? known_from(hex) : std::nullopt;
+      if (known)
+        lost_.push_back(*std::move(known));
+      else
+        set_aside(f, in("images/" + hex), hex);
     }
     return {};
   }
@@ -387,6 +401,7 @@ class Checker {
 
   const CheckOptions& o_;
   std::vector<Finding> findings_;
+  std::vector<LostImage> lost_;
   std::map<std::string, std::int64_t> blobs_;  // good ones: digest -> size
   std::map<std::string, LayerInfo> layers_;    // usable ones
   std::set<std::string> in_use_, in_images_;   // chain ids of containers, of good images
@@ -402,7 +417,7 @@ Result<std::string> move_aside(const std::string& path, const std::string& aside
   return to;
 }
 
-Result<std::vector<Finding>> check(const CheckOptions& options) {
+Result<Checked> check(const CheckOptions& options) {
   auto all = options;
   if (all.volumes.empty()) all.volumes = all.root + "/volumes";
   return Checker(all).run();

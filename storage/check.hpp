@@ -19,19 +19,32 @@ struct Finding {
   std::string mended{};  // what was done about it; "": nothing
 };
 
+// An image that is damaged, and what registries have it under (canonical names).
+struct LostImage {
+  std::string id, manifest;          // digests
+  std::vector<std::string> names;    // "docker.io/library/alpine:3"
+  std::vector<std::string> digests;  // "docker.io/library/alpine@sha256:…"
+};
+
+struct Checked {
+  std::vector<Finding> findings;
+  std::vector<LostImage> lost;
+};
+
 struct CheckOptions {
-  std::string root;      // of the store
-  std::string volumes;   // where they lie (storage::Config)
-  std::string aside;     // where --repair moves things; made when needed
-  bool repair = false;   // no daemon may run
-  bool deep = false;     // every blob is read and hashed, not only the small ones
-  bool running = false;  // a daemon uses the store: what is under way is left out
+  std::string root;        // of the store
+  std::string volumes;     // where they lie (storage::Config)
+  std::string aside;       // where --repair moves things; made when needed
+  bool repair = false;     // no daemon may run
+  bool will_pull = false;  // what is known from a registry stays where it is: Checked::lost
+  bool deep = false;       // every blob is read and hashed, not only the small ones
+  bool running = false;    // a daemon uses the store: what is under way is left out
   // By container id: the volumes it names.
   std::map<std::string, std::vector<std::string>> containers;
 };
 
 //   errors  the store's folders cannot be read
-Result<std::vector<Finding>> check(const CheckOptions& options);
+Result<Checked> check(const CheckOptions& options);
 
 // Moves `path` to aside/KIND-NAME.RANDOM. The new path.
 Result<std::string> move_aside(const std::string& path, const std::string& aside,

@@ -43,6 +43,7 @@ set(RULES
   "engine/containers -> engine/containers[.]hpp engine/(lifecycle|inspect)/.* ${CONTEXT} ${FLOOR}"
   "engine/prune -> engine/(prune|images)[.]hpp engine/(lifecycle|inspect|volumes)/.* ${CONTEXT} ${FLOOR}"
   "engine/check -> engine/check[.]hpp engine/container/.* ${FLOOR}"
+  "engine/reset -> engine/reset[.]hpp ${FLOOR}"
   # It opens the rooms and wires them.
   "engine/engine -> engine/[^/]*[.]hpp engine/(container|exec|files|inspect|lifecycle|logs|network|request|volumes)/.* ${FLOOR}"
   "storage/content/ -> storage/content/.* ${BASE}"
@@ -61,7 +62,7 @@ set(RULES
   "netstack/relay/ -> netstack/(relay|base)/.* netstack/protocol[.]hpp ${BASE}"
   "netstack/ -> netstack/.* ${BASE}"
   # main builds the objects and wires them, the one place that does.
-  "shim/main[.]cpp -> shim/.* engine/.* netstack/client[.]hpp"
+  "shim/(main|set_up|commands)[.][ch]pp -> shim/.* engine/.* netstack/client[.]hpp"
   "shim/http/ -> shim/http/.* ${BASE}"
   "shim/wire/ -> shim/(wire|http)/.* ${FACE} ${BASE}"
   "shim/api/ -> shim/(api|wire|http)/.* engine/engine[.]hpp ${FACE} ${BASE}"

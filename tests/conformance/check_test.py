@@ -4,17 +4,23 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 
 import harness
-from harness import Case, main, wait_until
+from harness import Case, alive, main, wait_until
+from image_test import RegistryCase, layer
+
+
+def command(daemon, name, *flags):
+    p = subprocess.run(
+        [os.path.join(harness.BIN, "coracle"), name, "--data-root", daemon.data, "--exec-root",
+         daemon.exec, "--config-file", f"{daemon.scratch}/daemon.json", *flags],
+        capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    return p.returncode, p.stdout, p.stderr
 
 
 def check(daemon, *flags):
-    p = subprocess.run(
-        [os.path.join(harness.BIN, "coracle"), "check", "--data-root", daemon.data, "--exec-root",
-         daemon.exec, "--config-file", f"{daemon.scratch}/daemon.json", *flags],
-        capture_output=True, text=True, timeout=120)
-    return p.returncode, p.stdout, p.stderr
+    return command(daemon, "check", *flags)
 
 
 class Check(Case):
@@ -219,6 +225,128 @@ class Check(Case):
         wait_until(lambda: not os.path.exists(f"{self.store}/tmp/layer-x"), what="it is removed")
         self.daemon.stop()
         self.assertNotIn("tmp/layer-x", self.check()[1])
+
+
+class Again(RegistryCase):
+    """What a registry has is pulled again."""
+
+    def setUp(self):
+        super().setUp()
+        if self.daemon.process is None:
+            self.daemon.start()
+        with open(harness.busybox_tar(), "rb") as f:
+            layers = [f.read(), layer({"lower": self.id()}), layer({"upper": self.id()})]
+        self.name = f"{self.registry.address}/again"
+        image = self.registry.push("again", "part", layers)
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        size = len(self.registry.call("GET", f"/v2/again/manifests/{image}", None, {"Accept": kind})[2])
+        index = json.dumps({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+            "manifests": [{"mediaType": kind, "digest": image, "size": size,
+                           "platform": {"os": "linux", "architecture": "amd64"}}]}).encode()
+        self.assertEqual(self.registry.call("PUT", "/v2/again/manifests/1", index, {
+            "Content-Type": "application/vnd.oci.image.index.v1+json"})[0], 201)
+        self.ok("pull", f"{self.name}:1")
+        self.ok("tag", f"{self.name}:1", "mine:2")
+        self.ok("run", "--name", "c1", "mine:2", "true")
+        self.before = json.loads(self.ok("image", "inspect", "mine:2"))[0]
+        with open(f"{self.daemon.data}/storage/images/{self.before['Id'][7:]}/image.json") as f:
+            self.manifest = json.load(f)["manifest"]
+        blob = self.registry.call("GET", f"/v2/again/manifests/{self.manifest}", None, {"Accept": kind})[2]
+        self.blobs = [x["digest"] for x in json.loads(blob)["layers"][1:]]
+        self.daemon.stop()
+        self.assertEqual(check(self.daemon), (0, "", ""))
+
+    def tearDown(self):
+        if self.daemon.process is None:
+            self.daemon.start()
+        super().tearDown()
+        self.ok("rmi", "-f", "mine:2")
+
+    def blob(self, digest):
+        return f"{self.daemon.data}/storage/blobs/sha256/{digest[7:]}"
+
+    def damage(self):
+        os.truncate(self.blob(self.blobs[0]), 50)
+        os.remove(self.blob(self.blobs[1]))
+        with open(self.blob(self.before["Id"]), "w") as f:
+            f.write("{}")
+        self.assertEqual(check(self.daemon)[0], 1)
+
+    def test_what_a_registry_has(self):
+        self.damage()
+        code, out, err = check(self.daemon, "--repair")
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertIn(f"mended: pulled again from {self.name}@{self.manifest}", out)
+        self.assertEqual(check(self.daemon, "--deep"), (0, "", ""))
+        self.daemon.start()
+        after = json.loads(self.ok("image", "inspect", "mine:2"))[0]
+        self.assertEqual(after["Id"], self.before["Id"])
+        self.assertEqual(after["RepoTags"], self.before["RepoTags"])
+        self.assertLessEqual(set(self.before["RepoDigests"]), set(after["RepoDigests"]))
+        self.ok("save", "-o", f"{self.folder.name}/saved.tar", "mine:2")
+        self.ok("start", "-a", "c1")
+
+    def test_what_it_has_no_more(self):
+        self.damage()
+        folder = f"{self.folder.name}/registry/docker/registry/v2/repositories/again/_manifests"
+        shutil.rmtree(folder)
+        code, out, err = check(self.daemon, "--repair")
+        self.assertEqual(err, "")
+        self.assertIn("not pulled again: manifest for", out)
+        self.assertIn("lost+found/image-", out)
+        # Its container stands on what is left of it.
+        self.daemon.start()
+        self.assertEqual(self.docker("image", "inspect", "mine:2").code, 1)
+        self.ok("rm", "c1")
+        with open(harness.busybox_tar(), "rb") as f:
+            self.registry.push("again", "1", [f.read()])
+        self.ok("pull", f"{self.name}:1")
+        self.ok("tag", f"{self.name}:1", "mine:2")
+
+
+class Reset(Case):
+    def test_everything_goes_and_nothing_else(self):
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o777)
+            with open(f"{folder}/mine", "w") as f:
+                f.write("kept")
+            self.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", f"device={folder}", "bound")
+            self.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory")
+            self.ok("run", "-d", "--name", "r1", "-v", "bound:/b", "-v", "memory:/m", "-v", f"{folder}:/c",
+                    "-v", "own:/o", "busybox", "sh", "-c", "echo x > /b/x; echo x > /m/x; touch /o/y; chown 33 /o/y; sleep 1000")
+            self.ok("create", "busybox")
+            pid = int(self.inspect("r1", "State.Pid"))
+            code, out, err = command(self.daemon, "reset", "--force")
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn(f"another coracled (pid {self.daemon.process.pid}) uses the data-root", err)
+            self.daemon.kill()
+            code, out, err = command(self.daemon, "reset")
+            what = "2 containers (1 running), 1 image and 3 volumes of "
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(f"reset removes {what}{self.daemon.data}: --force says that it is wanted", err)
+            self.assertTrue(alive(pid))
+            with open(f"{self.daemon.data}/notes", "w") as f:
+                f.write("not ours")
+            code, out, err = command(self.daemon, "reset", "--force")
+            self.assertEqual((code, out, err), (0, f"removed {what}{self.daemon.data}\n", ""))
+            self.assertFalse(alive(pid))
+            self.assertEqual(os.listdir(self.daemon.data), ["notes"])
+            self.assertEqual(os.listdir(self.daemon.exec + "/containers") if os.path.exists(
+                self.daemon.exec + "/containers") else [], [])
+            self.assertEqual(sorted(os.listdir(folder)), ["mine", "x"])
+            self.daemon.start()
+            for listing in (("ps", "-aq"), ("images", "-q"), ("volume", "ls", "-q")):
+                self.assertEqual(self.ok(*listing), "")
+            self.daemon.import_busybox()
+            self.assertEqual(self.run_box("--", "echo", "works"), "works")
+
+    def test_what_is_not_there(self):
+        p = subprocess.run([os.path.join(harness.BIN, "coracle"), "reset", "--force", "--data-root",
+                            f"{self.daemon.scratch}/nowhere", "--exec-root", self.daemon.exec], capture_output=True, text=True)
+        self.assertEqual((p.returncode, p.stdout), (2, ""))
+        self.assertIn("there is no such data root", p.stderr)
+        self.assertIn("--force", command(self.daemon, "reset", "--help")[1])
 
 
 class Running(Case):

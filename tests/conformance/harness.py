@@ -318,6 +318,16 @@ class Case(unittest.TestCase):
     def tearDownClass(cls):
         cls.daemon.close()
 
+    def run(self, result=None):
+        """Of a failure the daemon's log is told: what has happened once is hard to make happen again."""
+        def failed():
+            return len(result.failures) + len(result.errors)
+        before = failed() if result else 0
+        super().run(result)
+        if result and failed() > before:
+            print(f"{self.id()}: the daemon said:\n{self.daemon.log_tail(8000)}", file=sys.stderr)
+        return result
+
     def setUp(self):
         if self.daemon.process is None or self.daemon.process.poll() is not None:
             self.daemon.start()
