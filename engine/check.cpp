@@ -66,6 +66,8 @@ class Checker {
     options.aside = aside();
     options.repair = options.will_pull = r_.repair;
     options.deep = r_.deep;
+    options.in_namespaces = r_.in_namespaces;
+    options.one_id = r_.one_id;
     options.running = running_;
     options.containers = volumes_of_;
     TRY(auto stored, storage::check(options));

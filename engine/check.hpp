@@ -16,8 +16,9 @@ namespace coracle {
 
 struct CheckRequest {
   std::string data_root, exec_root;
-  bool repair = false;  // pull_again() comes next
-  bool deep = false;    // reads and hashes every blob
+  bool repair = false;                         // pull_again() comes next
+  bool deep = false;                           // reads and hashes every blob
+  bool in_namespaces = false, one_id = false;  // storage/check.hpp
 };
 
 struct CheckReport {

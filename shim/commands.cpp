@@ -6,7 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/file.hpp"
 #include "engine/check.hpp"
+#include "engine/face/config.hpp"
 #include "engine/reset.hpp"
 #include "engine/rootless/keeper.hpp"
 #include "shim/config.hpp"
@@ -20,7 +22,8 @@ constexpr const char* kCheckHelp =
     "Looks through the data root for what is damaged or missing; one line a finding.\n\n"
     "      --repair   move damaged objects to lost+found, and pull images again that a registry\n"
     "                 has; no daemon may run\n"
-    "      --deep     read and hash every blob\n\n"
+    "      --deep     read and hash every blob, and compare each layer's directory with its "
+    "blob\n\n"
     "Exit status: 0 all is well, 1 something is left to mend, 2 it cannot be looked at.\n";
 
 constexpr const char* kResetHelp =
@@ -62,16 +65,6 @@ bool take_flag(std::vector<std::string>& args, const std::string& name) {
   return std::erase(args, name) > 0;
 }
 
-Result<> pull_lost(CheckReport& report, const CheckRequest& request,
-                   const shim::DaemonConfig& config) {
-  set_proxies(config.proxies);
-  TRY(auto entered, rootless::enter_keeper(config.exec_root));
-  const auto engine = engine_config(config, std::move(entered));  // holds the lifeline
-  auto storage = engine.storage;
-  storage.volumes = config.data_root + "/volumes";
-  return pull_again(report, request, std::move(storage));
-}
-
 // "3 containers (1 running), 2 images and 1 volume of /home/ann/.local/share/coracle"
 std::string counted(const ResetReport& there, const std::string& data_root) {
   const auto some = [](std::size_t n, const char* what) {
@@ -101,9 +94,28 @@ int run_check(std::vector<std::string> args) {
   if (status) return *status;
   request.data_root = config.data_root;
   request.exec_root = config.exec_root;
+  set_proxies(config.proxies);
+  // Layers can be read as what they are in the keeper's namespaces alone; it lives while this does.
+  std::optional<EngineConfig> inside;
+  const auto enter = [&inside, &config = config]() -> Result<> {
+    if (inside) return {};
+    TRY(auto entered, rootless::enter_keeper(config.exec_root));
+    inside = engine_config(config, std::move(entered));
+    return {};
+  };
+  if (request.deep && exists(config.data_root)) {
+    if (const auto in = enter(); !in) return told(in.error().within("check --deep"));
+    request.in_namespaces = true;
+    request.one_id = inside->one_id;
+  }
   auto report = check(request);
   if (!report) return told(report.error());
-  const auto pulled = report->lost.empty() ? Result<>() : pull_lost(*report, request, config);
+  auto pulled = report->lost.empty() ? Result<>() : enter();
+  if (pulled && !report->lost.empty()) {
+    auto storage = inside->storage;
+    storage.volumes = config.data_root + "/volumes";
+    pulled = pull_again(*report, request, std::move(storage));
+  }
   std::fputs(to_text(*report).c_str(), stdout);
   if (!pulled) return told(pulled.error().within("pull images again"));
   return report->open() == 0 ? 0 : 1;

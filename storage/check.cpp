@@ -5,18 +5,22 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "engine/base/defer.hpp"
 #include "engine/base/file.hpp"
 #include "engine/base/ident.hpp"
 #include "engine/base/json.hpp"
+#include "engine/base/path.hpp"
 #include "engine/base/tree/trash_dir.hpp"
 #include "storage/content/digest.hpp"
 #include "storage/images/manifest.hpp"
 #include "storage/images/store.hpp"
 #include "storage/snapshots/layer_store.hpp"
+#include "storage/snapshots/same_tree.hpp"
 #include "storage/snapshots/writable_layers.hpp"
 #include "storage/volumes/store.hpp"
 
@@ -57,6 +61,7 @@ class Checker {
     CHECK(blobs());
     CHECK(layers());
     CHECK(writable_layers());
+    if (o_.deep && o_.in_namespaces) CHECK(directories());
     CHECK(images());
     unneeded_layers();
     CHECK(volumes());
@@ -153,6 +158,42 @@ class Checker {
     }
     orphans();
     return {};
+  }
+
+  // What a layer's blob is unpacked to, beside what it was unpacked to.
+  Result<> directories() {
+    for (const auto& [id, info] : layers_) {
+      const auto kept = in("layers/" + hex_of(id) + "/diff");
+      if (!is_dir(kept) || !bad_blob_of(info).empty()) continue;
+      const auto differs = difference_from_blob(kept, info);
+      if (!differs && o_.running && !is_dir(kept)) continue;
+      if (differs && differs->empty()) continue;
+      const bool used = in_use_.contains(id);
+      auto& f =
+          found("layer", id,
+                differs ? "its directory is not what its blob holds: " + *differs
+                        : differs.error().message,
+                used ? "containers stand on it; remove them, then coracle check --deep --repair"
+                     : "coracle check --deep --repair: it is unpacked again");
+      if (!used && differs) set_aside(f, kept, hex_of(id) + "-diff");
+    }
+    return {};
+  }
+
+  [[nodiscard]] Result<std::string> difference_from_blob(const std::string& kept,
+                                                         const LayerInfo& info) const {
+    const auto place = in("tmp/check-" + random_id());
+    CHECK(make_dirs(place, 0755));
+    const Defer gone([&place] { (void)remove_tree(place); });
+    if (::chmod(place.c_str(), 0755) != 0) return sys_error("set the mode of {}", place);
+    TRY(const auto fresh, open_dir(place));
+    const UniqueFd blob(
+        ::open(in("blobs/sha256/" + hex_of(info.blob)).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!blob) return sys_error("open blob {}", info.blob);
+    const std::atomic<bool> stop = false;
+    CHECK(unpack_blob(blob, info, fresh, o_.one_id, stop));
+    TRY(const auto there, open_dir(kept));
+    return difference(there, fresh);
   }
 
   // A layer stands on those below it. Until nothing changes: one that goes takes those above.

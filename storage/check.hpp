@@ -38,7 +38,10 @@ struct CheckOptions {
   bool repair = false;     // no daemon may run
   bool will_pull = false;  // what is known from a registry stays where it is: Checked::lost
   bool deep = false;       // every blob is read and hashed, not only the small ones
-  bool running = false;    // a daemon uses the store: what is under way is left out
+  // In the keeper's namespaces: with `deep`, each layer's directory is compared with its blob.
+  bool in_namespaces = false;
+  bool one_id = false;   // as the store's
+  bool running = false;  // a daemon uses the store: what is under way is left out
   // By container id: the volumes it names.
   std::map<std::string, std::vector<std::string>> containers;
 };

@@ -402,9 +402,8 @@ std::vector<std::string> LayerStore::blob_only() const {
 }
 
 // The bytes of its files.
-Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const UniqueFd& root,
-                                             const std::atomic<bool>& stop) const {
-  TRY(const auto blob, blobs_.open(info.blob));
+Result<std::int64_t> unpack_blob(const UniqueFd& blob, const LayerInfo& info, const UniqueFd& root,
+                                 bool one_id, const std::atomic<bool>& stop) {
   FdSource from(blob);
   StoppableSource source(from, stop);
   std::string head(16, '\0');
@@ -414,7 +413,7 @@ Result<std::int64_t> LayerStore::unpack_blob(const LayerInfo& info, const Unique
   TRY(const auto plain, inflated_apart(*whole, compression_of(head)));
   StoppableSource made(*plain, stop);
   HashedSource tar(made);
-  TRY(const auto unpacked, unpack_apart(tar, root, {.one_id = one_id_}));
+  TRY(const auto unpacked, unpack_apart(tar, root, {.one_id = one_id}));
   TRY(const auto diff_id, tar.drain());
   if (diff_id != info.diff_id)
     return fail(Errc::internal, "blob {}: unpacked it is {}, its layer says {}", info.blob, diff_id,
@@ -431,7 +430,8 @@ Result<> LayerStore::unpack_blob_only(const std::string& chain_id, const std::at
   const auto make = [&]() -> Result<> {
     if (::chmod((directory + "/diff").c_str(), 0755) != 0) return sys_error("set the mode");
     TRY(const auto root, open_dir(directory + "/diff"));
-    CHECK(unpack_blob(*info, root, stop));
+    TRY(const auto blob, blobs_.open(info->blob));
+    CHECK(unpack_blob(blob, *info, root, one_id_, stop));
     CHECK(fail_point("layer.place.unpacked"));
     CHECK(sync_file_system(directory));
     const auto place = root_ + "/layers/" + hex_of(chain_id);

@@ -69,6 +69,11 @@ struct LayerRequest {
   const StopFlag* stop = nullptr;  // set: ends soon, with an error, and leaves nothing
 };
 
+// Unpacks a layer's blob into an empty directory, verified by its diff id.
+// The bytes of its files.   errors  internal (another diff id), those of LayerStore::ingest()
+Result<std::int64_t> unpack_blob(const UniqueFd& blob, const LayerInfo& info, const UniqueFd& root,
+                                 bool one_id, const std::atomic<bool>& stop);
+
 class LayerStore {
  public:
   LayerStore(std::string root, bool one_id, BlobStore& blobs, Trash& trash, Pins& pins);
@@ -132,8 +137,6 @@ class LayerStore {
 
  private:
   void know(const LayerInfo& info, bool has_directory = true);
-  Result<std::int64_t> unpack_blob(const LayerInfo& info, const UniqueFd& root,
-                                   const std::atomic<bool>& stop) const;
 
   std::string root_;
   bool one_id_;

@@ -183,6 +183,27 @@ class Check(Case):
         self.daemon.stop()
         self.assertEqual(self.check()[0], 0)
 
+    def test_a_layer_that_is_not_what_its_blob_holds(self):
+        path = f"{self.layer()}/diff/etc/passwd"
+        before = os.stat(path)
+        with open(path, "r+b") as f:
+            f.write(b"toor")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assertEqual(self.check()[0], 0)
+        said = f"layer sha256:{os.path.basename(self.layer())}: its directory is not what its blob holds: etc/passwd: its content"
+        self.finds(said, "containers stand on it", flags=["--deep"])
+        self.assertEqual(self.check("--deep", "--repair")[0], 1)
+        self.daemon.start()
+        self.ok("rm", "c1")
+        # Beside a daemon it is only told.
+        code, out, _ = self.check("--deep")
+        self.assertEqual(code, 1)
+        self.assertIn(said, out)
+        self.daemon.stop()
+        self.mends("--deep")
+        self.works()
+        self.assertIn("root:x:0:0", self.run_box("--", "cat", "/etc/passwd"))
+
     def test_records_of_layers_and_images(self):
         self.spoil(f"{self.store}/images/{self.image}/image.json")
         self.finds(f"image sha256:{self.image}: image.json: ")
