@@ -15,6 +15,7 @@ endfunction()
 
 foreach(version 20.10 26.1 28.5)
   coracle_client(docker-${version} client ENVIRONMENT "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
+  coracle_client(docker-${version}_guarded guarded ENVIRONMENT "CORACLE_DOCKER=${CORACLE_CLIENTS}/docker-${version}")
 endforeach()
 # What is run with this host's own docker CLI anyway, with the oldest and the newest too.
 foreach(version 20.10 28.5)
