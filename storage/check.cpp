@@ -315,6 +315,12 @@ class Checker {
   Result<> images() {
     TRY(const auto names, names_in("images"));
     for (const auto& hex : names) {
+      if (!exists(in("images/" + hex + "/image.json"))) {
+        if (!o_.running)
+          found("left-over", "images/" + hex, "it was never finished", "the next start removes it")
+              .note = true;
+        continue;
+      }
       const auto fine = check_image(hex);
       if (fine) {
         keep_layers_of(hex);

@@ -214,7 +214,10 @@ Task<> Pusher::push_pinned(std::shared_ptr<Order> order) {
   there.tag.clear();
   there.digest = last.pushed->digest;
   auto note = [&images = images_, id = image.id, there] { return images.add_digest(id, there); };
-  CO_CHECK(co_await workers_.run(std::move(note)));
+  // The registry has it, whatever is written down here.
+  if (const auto noted = co_await workers_.run(std::move(note)); !noted)
+    log::warn("digest of what was pushed not kept id={} reason={}", image.id,
+              noted.error().message);
   log::info("image pushed name={} id={}", name.familiar(), image.id);
   co_return Result<>{};
 }
@@ -296,7 +299,9 @@ Task<> Pusher::push_one(std::shared_ptr<Order> order, std::size_t at) {
     auto note = [&layers = layers_, chain = layer.info.chain_id, blob] {
       return layers.note_pushed(chain, blob);
     };
-    CO_CHECK(co_await workers_.run(std::move(note)));
+    if (const auto noted = co_await workers_.run(std::move(note)); !noted)
+      log::warn("digest of a pushed layer not kept layer={} reason={}", layer.info.chain_id,
+                noted.error().message);
   }
   co_return Result<>{};
 }

@@ -7,7 +7,8 @@ Each engine comes with the address under which it reaches the docker-registry th
 be among its insecure registries. The first engine is ours. Layers are made of this machine's /usr, gzip -1 in the registry.
 Rounds are interleaved, as in bench.py, and each does the whole work: what is pulled or loaded is not there before, and what is
 pushed has content of its own. Processor time is that of the processes with the socket's name in their command line and of
-all that came of them, the ended ones too; clients are not counted. Only ratios within one run count.
+all that came of them, the ended ones too; clients are not counted, and what is left to the background (unlinking) is over
+before the next act begins. Only ratios within one run count.
 """
 import argparse
 import gzip
@@ -38,6 +39,18 @@ class Processes:
     def __init__(self, engine):
         self.mark = "/" + os.path.basename(engine.path)
 
+    def named(self):
+        """Those with the name itself: the daemon, not its helpers."""
+        found = []
+        for pid in self.tree():
+            try:
+                with open(f"/proc/{pid}/cmdline") as f:
+                    if self.mark in f.read():
+                        found.append(pid)
+            except OSError:
+                pass
+        return found
+
     def tree(self):
         stats, found = {}, set()
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -57,10 +70,19 @@ class Processes:
         """user, system, and those of the children that were waited for"""
         return sum(int(x) for s in self.tree().values() for x in s[11:15]) / TICK
 
+    def settle(self):
+        """Until what the last act left to the background is done: half a second with hardly any work."""
+        os.sync()  # who syncs what he has written does not wait for what others wrote
+        last, quiet, end = self.seconds(), 0, time.monotonic() + 20
+        while quiet < 5 and time.monotonic() < end:
+            time.sleep(0.1)
+            now = self.seconds()
+            quiet, last = quiet + 1 if now - last <= 2 / TICK else 0, now
+
     def memory(self):
-        """Of the largest, in MB."""
+        """Of the daemon, in MB."""
         most = 0
-        for pid in self.tree():
+        for pid in self.named():
             try:
                 with open(f"/proc/{pid}/statm") as f:
                     most = max(most, int(f.read().split()[1]) * 4096)
@@ -140,6 +162,10 @@ class Bench:
         busybox = f"{folder}/busybox.tar"
         with tarfile.open(busybox, "w") as tar:
             tar.add("/bin/busybox", "bin/busybox")
+            lines = b"a line of a log, as long as such lines are: 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789\n"
+            text = tarfile.TarInfo("lines")  # no zeros: in a JSON log each would be six bytes
+            text.size = 1 << 20
+            tar.addfile(text, io.BytesIO((lines * (text.size // len(lines) + 1))[:text.size]))
             for name in ("sh", "cat", "dd", "sleep", "true"):
                 link = tarfile.TarInfo(f"bin/{name}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
@@ -210,8 +236,8 @@ class Bench:
         }
 
     def attach(self, e):
-        p = subprocess.run(["docker", "run", "--rm", "--network", "none", "bench-box:1", "dd", "if=/dev/zero", "bs=64k",
-                            f"count={STREAM >> 16}"], env=e.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        p = subprocess.run(["docker", "run", "--rm", "--network", "none", "bench-box:1", "sh", "-c",
+                            f"i=0; while [ $i -lt {STREAM >> 20} ]; do cat /lines; i=$((i+1)); done"], env=e.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if p.returncode != 0:
             raise RuntimeError(f"{e.name}: attach: {p.stderr}")
 
@@ -227,6 +253,7 @@ class Bench:
             for number in range(rounds + 1):
                 for e in random.sample(self.engines, len(self.engines)):
                     before(e)
+                    e.processes.settle()
                     spent, start = e.processes.seconds(), time.monotonic()
                     do(e)
                     took = time.monotonic() - start

@@ -16,10 +16,12 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 from harness import Case, alive, busybox_tar, main, wait_until
+from image_test import Registry, layer
 
 AT_ONCE = 50
 LONG = bool(os.environ.get("CORACLE_LONG"))
@@ -296,6 +298,10 @@ class FullDisk(Under):
         subprocess.run(["nsenter", "-U", "-m", "--preserve-credentials", "-t", str(keeper), "mount", "-t", "tmpfs", "-o",
                         f"size={cls.size},mode=0700", "tmpfs", d.data], check=True)
         d.start()
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.registry = Registry(folder.name)
+        cls.addClassCleanup(cls.registry.close)
         if keeper != next(pid for pid, line in d.helpers() if "coracle-keeper" in line):
             raise AssertionError("the keeper was not kept")
         d.import_busybox()
@@ -347,17 +353,27 @@ class FullDisk(Under):
         wait_until(lambda: size() and size()[0] == str(1 << 20), 20, "the reserve is made again")
 
     def test_a_full_disk(self):
+        big, pushed = f"{self.registry.address}/big:1", f"{self.registry.address}/pushed:1"
+        self.registry.push("big", "1", [layer({"f": random.Random(1).randbytes(2 << 20).hex()})])
+        self.ok("tag", "busybox", pushed)
         self.fill()
+        storage = f"{self.daemon.data}/storage"
+        # What a push would write down is told to the log alone: it needs no room here.
+        self.ok("push", pushed)
         begin = time.monotonic()
         for what, r in (("import", self.docker("import", busybox_tar(), "second:1")),
                         ("load", self.docker("load", input=b"\0" * (4 << 20))),
-                        ("run", self.docker("run", "--name", "more", "busybox", "true"))):
+                        ("run", self.docker("run", "--name", "more", "busybox", "true")),
+                        ("commit", self.docker("commit", "fill", "third:1")), ("pull", self.docker("pull", big))):
             with self.subTest(what=what):
                 self.assertNotEqual(r.code, 0, r)
                 if what != "load":
                     self.assertRegex(r.out + r.err, "(?i)no space left on device")
-        say(f"full disk: three refusals in {time.monotonic() - begin:.1f} s")
-        self.assertEqual(self.ok("images", "--format", "{{.Repository}}"), "busybox")
+        say(f"full disk: five refusals in {time.monotonic() - begin:.1f} s")
+        self.assertEqual(set(self.ok("images", "--format", "{{.Repository}}").split()),
+                         {"busybox", f"{self.registry.address}/pushed"})
+        seen = f"nsenter -U -m --preserve-credentials -t {self.helper('coracle-keeper')} ls {storage}/tmp"
+        wait_until(lambda: subprocess.check_output(seen.split(), text=True) == "", what="nothing is left of them")
         self.assertNotIn("Up", self.ok("ps", "-a", "--filter", "name=more", "--format", "{{.Status}}"))
         self.ok("exec", "fill", "true")
         self.daemon.kill()
@@ -370,6 +386,8 @@ class FullDisk(Under):
         self.run_box("true")  # at once: what rm has freed is there when it answers
         self.ok("import", busybox_tar(), "second:1")
         self.ok("rmi", "second:1")
+        self.ok("pull", big)
+        self.ok("rmi", big, pushed)
 
 
 class FewDescriptors(Under):
