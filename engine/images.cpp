@@ -25,12 +25,15 @@ bool is_id_of(const storage::Image& image, const std::string& name) {
 
 Result<std::vector<storage::Image>> Images::list(const Filters& filters, bool /*all*/) const {
   CHECK(check_filter_keys(filters, kImageFilterKeys));
+  TRY(const auto dangling, switch_of(filters, "dangling"));
   TRY(const auto window, window_of(filters, now(), [this](const std::string& name) {
         return context_.storage->find(name);
       }));
   std::vector<storage::Image> out;
   for (auto& image : context_.storage->images()) {
-    if (window.holds(image.created) && take_listed(image, filters)) out.push_back(std::move(image));
+    const bool wanted = !dangling || *dangling == image.repo_tags.empty();
+    if (wanted && window.holds(image.created) && take_listed(image, filters))
+      out.push_back(std::move(image));
   }
   return out;
 }
@@ -119,7 +122,11 @@ Result<std::vector<std::string>> Images::names_to_save(
   for (const auto& name : asked) {
     auto tags = tags_of_repository(images, name);
     if (tags.empty()) {
-      CHECK(find(name));
+      // In the words of Docker's names, not of its images.
+      if (auto found = find(name); !found && found.error().code == Errc::not_found)
+        return fail(Errc::not_found, "reference does not exist: {}", name);
+      else if (!found)
+        return std::unexpected(found.error());
       tags.push_back(name);
     }
     std::ranges::move(tags, std::back_inserter(out));

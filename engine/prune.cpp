@@ -19,18 +19,6 @@ std::unexpected<Error> already_running() {
   return fail(Errc::conflict, "a prune operation is already running");
 }
 
-// "true", "1", "false", "0": the values of filters that are switches.
-Result<std::optional<bool>> switch_of(const Filters& filters, const std::string& key) {
-  const auto found = filters.find(key);
-  if (found == filters.end() || found->second.empty()) return std::optional<bool>();
-  if (found->second.size() > 1)
-    return fail(Errc::invalid_argument, "invalid filter '{}': got more than one value", key);
-  const auto& v = found->second[0];
-  auto on = parse_go_bool(v);
-  if (!on) return fail(Errc::invalid_argument, "invalid filter '{}={}'", key, v);
-  return on;
-}
-
 void append_removed(storage::Removed& to, const storage::Removed& more) {
   to.untagged.insert(to.untagged.end(), more.untagged.begin(), more.untagged.end());
   to.deleted.insert(to.deleted.end(), more.deleted.begin(), more.deleted.end());

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,8 +21,8 @@ using FilterKeys = std::span<const std::string_view>;
 inline constexpr std::array<std::string_view, 15> kContainerFilterKeys = {
     "ancestor", "before", "exited",  "expose",  "health", "id",     "is-task", "isolation",
     "label",    "name",   "network", "publish", "since",  "status", "volume"};
-inline constexpr std::array<std::string_view, 7> kImageFilterKeys = {
-    "before", "dangling", "label", "label!", "reference", "since", "until"};
+inline constexpr std::array<std::string_view, 6> kImageFilterKeys = {
+    "before", "dangling", "label", "reference", "since", "until"};
 inline constexpr std::array<std::string_view, 3> kSearchFilterKeys = {"is-automated", "is-official",
                                                                       "stars"};
 inline constexpr std::array<std::string_view, 4> kVolumeFilterKeys = {"dangling", "driver", "label",
@@ -35,5 +36,9 @@ inline constexpr std::array<std::string_view, 14> kEventFilterKeys = {
 //   errors  invalid_argument "invalid filter 'x'"
 Result<> check_filter_key(std::string_view key, FilterKeys known);
 Result<> check_filter_keys(const Filters& filters, FilterKeys known);
+
+// A filter that is a switch: "true", "1", "false", "0"; nothing when it is not given.
+//   errors  invalid_argument "invalid filter 'dangling=[maybe]'"
+Result<std::optional<bool>> switch_of(const Filters& filters, const std::string& key);
 
 }  // namespace coracle

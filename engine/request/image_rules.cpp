@@ -10,8 +10,6 @@
 namespace coracle {
 namespace {
 
-bool is_true(const std::string& text) { return text == "true" || text == "1" || text == "True"; }
-
 bool keep_references(storage::Image& image, const std::vector<std::string>& patterns) {
   const auto other = [&](const auto& name) {
     return std::ranges::none_of(
@@ -56,13 +54,7 @@ bool take_listed(storage::Image& image, const Filters& filters) {
     if (values.empty()) continue;
     const auto labelled = [&](const auto& w) { return has_label(image.config.labels, w); };
     bool ok = true;
-    if (key == "dangling") {
-      ok = is_true(values[0]) == image.repo_tags.empty();
-    } else if (key == "label") {
-      ok = std::ranges::all_of(values, labelled);
-    } else if (key == "label!") {
-      ok = std::ranges::none_of(values, labelled);
-    }
+    if (key == "label") ok = std::ranges::all_of(values, labelled);
     if (!ok) return false;
   }
   const auto reference = filters.find("reference");

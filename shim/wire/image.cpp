@@ -49,22 +49,24 @@ json::Value map_or_null(const Map& map) {
   return map.empty() ? json::Value(nullptr) : json::to_json(map);
 }
 
-object config_json(const storage::ImageConfig& c) {
+// What a container's configuration has besides was empty always, and is told to older clients alone.
+object config_json(const storage::ImageConfig& c, http::ApiVersion version) {
+  const bool all = version < http::ApiVersion{1, 50};
   object o;
-  o["Hostname"] = "";
-  o["Domainname"] = "";
+  if (all) o["Hostname"] = "";
+  if (all) o["Domainname"] = "";
   o["User"] = c.user;
-  o["AttachStdin"] = false;
-  o["AttachStdout"] = false;
-  o["AttachStderr"] = false;
+  for (const char* name : {"AttachStdin", "AttachStdout", "AttachStderr"}) {
+    if (all) o[name] = false;
+  }
   if (!c.exposed_ports.empty()) o["ExposedPorts"] = json::to_json(c.exposed_ports);
-  o["Tty"] = false;
-  o["OpenStdin"] = false;
-  o["StdinOnce"] = false;
-  o["Env"] = json::to_json(c.env);
+  for (const char* name : {"Tty", "OpenStdin", "StdinOnce"}) {
+    if (all) o[name] = false;
+  }
+  o["Env"] = list_or_null(c.env);
   o["Cmd"] = list_or_null(c.cmd);
   if (c.healthcheck) o["Healthcheck"] = json::to_json(*c.healthcheck);
-  o["Image"] = "";
+  if (all) o["Image"] = "";
   o["Volumes"] = map_or_null(c.volumes);
   o["WorkingDir"] = c.working_dir;
   o["Entrypoint"] = list_or_null(c.entrypoint);
@@ -100,7 +102,7 @@ json::Value image_json(const storage::Image& image, const std::string& driver,
   o["Created"] = to_rfc3339(image.created);
   o["DockerVersion"] = "";
   o["Author"] = image.author;
-  o["Config"] = config_json(image.config);
+  o["Config"] = config_json(image.config, version);
   o["Architecture"] = image.architecture;
   if (!image.variant.empty()) o["Variant"] = image.variant;
   o["Os"] = image.os;
@@ -112,7 +114,7 @@ json::Value image_json(const storage::Image& image, const std::string& driver,
   if (version < http::ApiVersion{1, 45}) {
     o["Container"] = "";
     // docker-compose 1.x reads an image's volumes there.
-    o["ContainerConfig"] = config_json(image.config);
+    o["ContainerConfig"] = config_json(image.config, version);
   }
   return o;
 }

@@ -279,6 +279,8 @@ class Unpacker {
       r = make();
     }
     if (r != 0) return sys_error("make the link");
+    // Its st_size: Docker counts it.
+    done_.bytes += static_cast<std::int64_t>(entry.symlink.size());
     return own_and_date(entry, name);
   }
 

@@ -94,6 +94,21 @@ std::string index_json(const std::vector<Saved>& images) {
   return json::to_text(index);
 }
 
+// As Docker: by diff id, what stands for it.
+boost::json::object layer_sources(const Saved& image) {
+  boost::json::object out;
+  const auto config = parse_config(image.config);
+  if (!config || config->rootfs.diff_ids.size() != image.layers.size()) return out;
+  for (std::size_t i = 0; i < image.layers.size(); ++i) {
+    Descriptor d;
+    d.media_type = image.layers[i].media_type;
+    d.digest = image.layers[i].digest;
+    d.size = image.layers[i].size;
+    out[config->rootfs.diff_ids[i]] = json::to_json(d);
+  }
+  return out;
+}
+
 std::string manifest_json(const std::vector<Saved>& images) {
   boost::json::array list;
   for (const auto& image : images) {
@@ -108,6 +123,7 @@ std::string manifest_json(const std::vector<Saved>& images) {
     one["Config"] = blob_path(image.id);
     one["RepoTags"] = std::move(tags);
     one["Layers"] = std::move(layers);
+    one["LayerSources"] = layer_sources(image);
     list.emplace_back(std::move(one));
   }
   return json::serialize(list);

@@ -197,7 +197,9 @@ Result<std::string> ImageStore::resolve(const std::string& name) const {
         }))
       return id;
   }
-  return by_prefix(name);
+  auto found = by_prefix(name);
+  if (!found && found.error().code == Errc::not_found) return no_such_image(reference->familiar());
+  return found;
 }
 
 Result<Image> ImageStore::find(const std::string& name) const {

@@ -118,7 +118,7 @@ Result<> TarTree::add(const UniqueFd& parent, const std::string& name, const str
   if ((now.st_mode & S_IFMT) != (st.st_mode & S_IFMT)) return {};
   entry = entry_of(now, path);
   CHECK(fill(entry, fd));
-  file_bytes_ += entry.size;
+  file_bytes_ += S_ISLNK(now.st_mode) ? now.st_size : entry.size;
   return to_.entry(entry, S_ISREG(now.st_mode) ? &fd : nullptr);
 }
 

@@ -227,7 +227,7 @@ class Images(RegistryCase):
         self.ok("load", input=r.out_bytes)
         for name in every:
             self.assertEqual(self.ok("image", "inspect", "-f", "{{.Id}}", name), ids[name])
-        self.assertIn("No such image", self.fails(1, "save", "nothing-here"))
+        self.assertIn("reference does not exist", self.fails(1, "save", "nothing-here"))
         self.ok("rmi", *every, "wholes:1")
 
     def test_another_platform_is_not_found(self):

@@ -239,5 +239,19 @@ class Many(Case):
         self.assertLess(times[len(times) // 2], 100 * longer, times[-5:])
 
 
+class ImageFilters(Case):
+    def test_what_is_no_filter_of_images_is_refused(self):
+        for flag, said in (("label!=a", "invalid filter 'label!'"), ("dangling=maybe", "invalid filter 'dangling=[maybe]'"),
+                           ("since=none", "No such image: none:latest")):
+            self.assertIn(said, self.fails(1, "images", "--filter", flag))
+
+    def test_the_configuration_has_what_the_version_knows(self):
+        for version, there in (("1.49", True), ("1.50", False), ("1.51", False)):
+            config = self.daemon.request("GET", f"/v{version}/images/busybox/json")[2]["Config"]
+            for name in ("Hostname", "AttachStdin", "Tty", "Image"):
+                self.assertEqual(name in config, there, (version, name))
+            self.assertEqual(config["Cmd"], ["sh"])
+
+
 if __name__ == "__main__":
     main()

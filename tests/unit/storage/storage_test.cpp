@@ -133,13 +133,13 @@ TEST_F(Store, LoadsADockerArchiveAndReadsItsFiles) {
   EXPECT_EQ(sha256_of(config), image->id);
   EXPECT_THAT(image->repo_tags, ElementsAre("me/y:2", "x:1"));
   EXPECT_THAT(image->config.cmd, ElementsAre("app"));
-  EXPECT_THAT(image->layer_sizes, ElementsAre(11, 3));
-  EXPECT_EQ(14, image->size);
+  EXPECT_THAT(image->layer_sizes, ElementsAre(11, 14));
+  EXPECT_EQ(25, image->size);
   EXPECT_EQ(image->id, store->find(image->id.substr(7, 12))->id);
   EXPECT_EQ(image->id, store->find(image->id)->id);
   EXPECT_EQ("root:x:0:0", file_of(image->id, "/pw"));
   EXPECT_EQ("", file_of(image->id, "/gone"));
-  EXPECT_EQ("No such image: nope", store->find("nope").error().message);
+  EXPECT_EQ("No such image: nope:latest", store->find("nope").error().message);
 }
 
 TEST_F(Store, LoadsOnlyWhatIsOfTheWantedPlatform) {

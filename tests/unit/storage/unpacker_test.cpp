@@ -112,7 +112,7 @@ TEST_F(UnpackApart, MakesTheTreeInAProcessOfItsOwn) {
                                    .file("again", "a file now")
                                    .done());
   ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(done->bytes, 15);
+  EXPECT_EQ(done->bytes, 26);
   EXPECT_EQ(get(scratch / "root/elsewhere"), "hello");
   EXPECT_EQ(get(scratch / "root/again"), "a file now");
   struct stat st {};

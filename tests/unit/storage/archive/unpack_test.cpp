@@ -64,7 +64,7 @@ TEST_F(Unpack, KeepsContentModesTimesAndLinks) {
                                    .entry("fifo", '6')
                                    .done());
   ASSERT_TRUE(done) << done.error().message;
-  EXPECT_EQ(5, done->bytes);
+  EXPECT_EQ(9, done->bytes);
   EXPECT_EQ("hello", get(at("d/g")));
   EXPECT_EQ(04755U, look("d/f").st_mode & 07777);
   EXPECT_EQ(1'000'000'000, look("d/f").st_mtime);
