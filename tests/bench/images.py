@@ -1,16 +1,24 @@
 #!/usr/bin/env python3
 """Times images and streams beside the peers: pull, push, load, save, rmi, cp, attach; time and processor time.
 
-  images.py --engine coracle=unix:///…,127.0.0.1:5000 --engine docker=unix:///…,10.0.2.2:5000 [--rounds 5] [--megabytes 300]
+  images.py --engine coracle=unix:///…,127.0.0.1:5000 --engine docker=unix:///…,10.0.2.2:5000 [--rounds 5]
+            [--megabytes 300] [--port 5000] [--only pull] [--json FILE]
 
-Each engine comes with the address under which it reaches the docker-registry that this starts on 127.0.0.1:5000, which must
-be among its insecure registries. The first engine is ours. Layers are made of this machine's /usr, gzip -1 in the registry.
-Rounds are interleaved, as in bench.py, and each does the whole work: what is pulled or loaded is not there before, and what is
-pushed has content of its own. Processor time is that of the processes with the socket's name in their command line and of
-all that came of them, the ended ones too; clients are not counted, and what is left to the background (unlinking) is over
-before the next act begins. Only ratios within one run count.
+Each engine comes with the address under which it reaches the docker-registry that this starts on 127.0.0.1, which must be
+among its insecure registries. The first engine is ours. Layers are made of this machine's /usr, gzip -6 in the registry.
+Rounds are interleaved, as in bench.py, and what earlier acts wrote is on the disk before one begins: ours waits for the
+disk, and would wait for its peers' bytes too. Each round does the whole work, and that is looked at: what is pulled or
+loaded is not there before, the registry's log says that a pull has fetched each byte, and what is pushed has content of
+its own, which is in the registry then.
+
+Processor time is that of the processes that have the engine's socket, store or runtime folder in their command line and of
+their descendants, those included that were waited for by one of them: what a container's program and its conmon or shim used
+is lost when they have ended before the act does. It is why an attached stream is measured while its container runs. The
+client's and the registry's are not counted; rootless Docker's has slirp4netns in it, through which it reaches the registry.
+Only ratios within one run count.
 """
 import argparse
+import base64
 import gzip
 import hashlib
 import http.client
@@ -18,9 +26,13 @@ import io
 import json
 import os
 import random
+import re
 import shutil
+import signal
+import socket
 import statistics
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
@@ -28,125 +40,236 @@ import time
 
 from bench import Engine
 
-PORT = 5000
 TICK = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 STREAM = 100 << 20
+BOX = "coracle-bench-box:1"
+CP = "coracle-bench-cp"
+# Of the best peer's median: what ours is to be at most. See docs/performance.md.
+GOALS = {"pull, one layer": 0.3, "pull, ten layers": 0.25, "load": 0.5, "save": 0.2, "save, API": 0.2, "rmi": 0.1,
+         "rmi, API": 0.1, "push": 0.5, "cp in, 100 MiB": 0.9, "attached stdout, 100 MiB": 0.9}
+MOST_GROWTH = 64  # MB, of the daemon in a pull
 
 
 class Processes:
-    """Of an engine, by its socket's name."""
+    """Of an engine."""
 
     def __init__(self, engine):
-        self.mark = "/" + os.path.basename(engine.path)
-
-    def named(self):
-        """Those with the name itself: the daemon, not its helpers."""
-        found = []
-        for pid in self.tree():
-            try:
-                with open(f"/proc/{pid}/cmdline") as f:
-                    if self.mark in f.read():
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
+        # The peers' start scripts name the stores and runtime folders by the socket.
+        stem = os.path.basename(engine.path).removesuffix(".sock")
+        self.marks = [f"/{stem}{end}" for end in (".sock", "-store/", "-xdg/", "-rk/")] + [engine.path]
 
     def tree(self):
+        """pid -> the fields of stat behind the name"""
         stats, found = {}, set()
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/stat") as f:
                     stats[pid] = f.read().rsplit(")", 1)[1].split()
-                with open(f"/proc/{pid}/cmdline") as f:
-                    if self.mark in f.read():
-                        found.add(pid)
+                with open(f"/proc/{pid}/cmdline", errors="replace") as f:
+                    line = f.read()
             except OSError:
                 continue
-        while more := {p for p, s in stats.items() if s[1] in found and p not in found}:
+            if any(mark in line for mark in self.marks):
+                found.add(pid)
+        # Who measures has the socket in its command line, too, and so may those that started it.
+        me = str(os.getpid())
+        while me in stats:
+            found.discard(me)
+            me = stats[me][1]
+        while more := {p for p, s in stats.items() if s[1] in found and p not in found and p != str(os.getpid())}:
             found |= more
-        return {p: stats[p] for p in found}
+        return {p: stats[p] for p in found if p in stats}
 
     def seconds(self):
         """user, system, and those of the children that were waited for"""
         return sum(int(x) for s in self.tree().values() for x in s[11:15]) / TICK
 
-    def settle(self):
-        """Until what the last act left to the background is done: half a second with hardly any work."""
-        os.sync()  # who syncs what he has written does not wait for what others wrote
-        last, quiet, end = self.seconds(), 0, time.monotonic() + 20
-        while quiet < 5 and time.monotonic() < end:
-            time.sleep(0.1)
-            now = self.seconds()
-            quiet, last = quiet + 1 if now - last <= 2 / TICK else 0, now
+    def resident(self):
+        """pid -> MB"""
+        return {pid: int(s[21]) * PAGE / 1e6 for pid, s in self.tree().items()}
 
-    def memory(self):
-        """Of the daemon, in MB."""
-        most = 0
-        for pid in self.named():
+    def proportional(self):
+        """Of all of them, in MB; None where they are another user's."""
+        kib = 0
+        for pid in self.tree():
             try:
-                with open(f"/proc/{pid}/statm") as f:
-                    most = max(most, int(f.read().split()[1]) * 4096)
-            except OSError:
+                with open(f"/proc/{pid}/smaps_rollup") as f:
+                    kib += int(re.search(r"^Pss: *(\d+)", f.read(), re.M).group(1))
+            except PermissionError:
+                return None
+            except (OSError, AttributeError):  # ended
                 pass
-        return most / 1e6
+        return kib * 1024 / 1e6
+
+
+class Peak:
+    """How an engine's memory grows while this is entered. The daemon is its largest process."""
+
+    def __init__(self, processes):
+        self.processes = processes
+
+    def __enter__(self):
+        before = self.processes.resident()
+        self.daemon = max(before, key=before.get)
+        self.before, self.all_before = before[self.daemon], sum(before.values())
+        self.pss_before = self.processes.proportional()
+        self.most = self.all_most = self.pss_most = 0
+        try:  # the kernel's own high-water mark begins anew
+            with open(f"/proc/{self.daemon}/clear_refs", "w") as f:
+                f.write("5")
+            self.exact = True
+        except OSError:
+            self.exact = False
+        self.done = threading.Event()
+        self.watcher = threading.Thread(target=self.watch)
+        self.watcher.start()
+        return self
+
+    def watch(self):
+        while not self.done.wait(0.02):
+            now = self.processes.resident()
+            self.most = max(self.most, now.get(self.daemon, 0))
+            self.all_most = max(self.all_most, sum(now.values()))
+            if self.pss_before is not None:
+                self.pss_most = max(self.pss_most, self.processes.proportional())
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.watcher.join()
+        self.after = self.processes.resident().get(self.daemon, 0)
+        if self.exact:
+            with open(f"/proc/{self.daemon}/status") as f:
+                self.most = int(re.search(r"^VmHWM:\s+(\d+)", f.read(), re.M).group(1)) * 1024 / 1e6
+
+    def grown(self):
+        return {"daemon before": self.before, "daemon after": self.after, "daemon peak": self.most,
+                "all, growth at peak": max(0, self.all_most - self.all_before),
+                "all, PSS, growth at peak": None if self.pss_before is None else max(0, self.pss_most - self.pss_before)}
 
 
 class Registry:
-    def __init__(self, folder):
+    def __init__(self, folder, port):
+        self.port, self.log = port, f"{folder}/registry.log"
         with open(f"{folder}/registry.yml", "w") as f:
-            f.write("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
-                    f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{PORT}'}}\n")
-        self.process = subprocess.Popen(["docker-registry", "serve", f"{folder}/registry.yml"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            f.write("version: 0.1\nlog: {level: error, accesslog: {disabled: false}}\n"
+                    f"storage: {{filesystem: {{rootdirectory: {folder}/registry}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n")
+        with open(self.log, "w") as out:
+            self.process = subprocess.Popen(["docker-registry", "serve", f"{folder}/registry.yml"],
+                                            env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
+                                            stdout=out, stderr=subprocess.DEVNULL)
         for _ in range(400):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"docker-registry has ended with {self.process.returncode}: is port {port} in use?")
             try:
                 if self.call("GET", "/v2/")[0] == 200:
                     return
             except OSError:
                 time.sleep(0.05)
-        raise RuntimeError(f"docker-registry does not answer on port {PORT}")
+        raise RuntimeError(f"docker-registry does not answer on port {port}")
 
     def call(self, method, path, body=None, headers=None):
-        c = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         c.request(method, path, body, headers or {})
         r = c.getresponse()
         return r.status, dict(r.getheaders()), r.read()
 
     def blob(self, repository, data):
         digest = "sha256:" + hashlib.sha256(data).hexdigest()
-        where = self.call("POST", f"/v2/{repository}/blobs/uploads/")[1]["Location"].split(str(PORT), 1)[-1]
+        where = self.call("POST", f"/v2/{repository}/blobs/uploads/")[1]["Location"].split(str(self.port), 1)[-1]
         status, _, text = self.call("PUT", f"{where}&digest={digest}", data, {"Content-Type": "application/octet-stream"})
         if status != 201:
             raise RuntimeError(text)
         return {"size": len(data), "digest": digest}
 
     def push(self, repository, tars):
+        """-> the image's id, the bytes of its layers"""
         docker = "application/vnd.docker."
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}, "rootfs": {
-            "type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(x).hexdigest() for x in tars]}}).encode()
+        config = config_of(tars)
+        layers = [self.blob(repository, gzip.compress(x, 6)) for x in tars]
         manifest = json.dumps({
             "schemaVersion": 2, "mediaType": docker + "distribution.manifest.v2+json",
             "config": {"mediaType": docker + "container.image.v1+json", **self.blob(repository, config)},
-            "layers": [{"mediaType": docker + "image.rootfs.diff.tar.gzip", **self.blob(repository, gzip.compress(x, 1))}
-                       for x in tars]})
+            "layers": [{"mediaType": docker + "image.rootfs.diff.tar.gzip", **x} for x in layers]})
         status, _, text = self.call("PUT", f"/v2/{repository}/manifests/1", manifest,
                                     {"Content-Type": docker + "distribution.manifest.v2+json"})
         if status != 201:
             raise RuntimeError(text)
+        return id_of(config), sum(x["size"] for x in layers)
+
+    def layers(self, repository):
+        """Of the image that was pushed there: digest -> size, each of them looked for."""
+        status, _, text = self.call("GET", f"/v2/{repository}/manifests/1", headers={
+            "Accept": "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"})
+        if status != 200:
+            raise RuntimeError(f"{repository} is not in the registry: {text}")
+        found = {x["digest"]: x["size"] for x in json.loads(text)["layers"]}
+        for digest, size in found.items():
+            status, headers, _ = self.call("HEAD", f"/v2/{repository}/blobs/{digest}")
+            if status != 200 or int(headers["Content-Length"]) != size:
+                raise RuntimeError(f"{repository}: {digest} is not there whole")
+        return found
+
+    def at(self):
+        return os.path.getsize(self.log)
+
+    def check_sent(self, repository, since, size):
+        """That blobs of so many bytes were fetched since then. A request is told of when its answer has been sent."""
+        line = re.compile(rf'"GET /v2/{repository}/blobs/\S+ HTTP/1\.1" 20[06] (\d+) ')
+        sent, until = 0, time.monotonic() + 10
+        while time.monotonic() < until:
+            with open(self.log) as f:
+                f.seek(since)
+                sent = sum(int(n) for n in line.findall(f.read()))
+            if sent >= size:
+                return
+            time.sleep(0.01)
+        raise RuntimeError(f"{repository}: {sent} of {size} bytes were fetched")
+
+
+def id_of(config):
+    return "sha256:" + hashlib.sha256(config).hexdigest()
+
+
+def config_of(tars):
+    return json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["sh"]}, "rootfs": {
+        "type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(x).hexdigest() for x in tars]}}).encode()
+
+
+def add_bytes(tar, name, data):
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def files_of_usr(most):
+    """Those of at most so many bytes, in an order that is the same each time and mixes what /usr has."""
+    found = []
+    for top in ("/usr/bin", "/usr/lib", "/usr/share"):
+        for directory, _, names in os.walk(top):
+            found += [path for path in (os.path.join(directory, name) for name in names) if not os.path.islink(path)
+                      and os.path.isfile(path) and os.path.getsize(path) <= most and os.access(path, os.R_OK)]
+    random.Random(12).shuffle(sorted_files := sorted(found))
+    return sorted_files
 
 
 def tars_of_usr(count, size):
-    """So many tars of about so many bytes, of different files."""
-    files = (os.path.join(d, n) for top in ("/usr/lib", "/usr/bin", "/usr/share") for d, _, names in os.walk(top)
-             for n in sorted(names))
+    """So many tars of about so many bytes, of different files. A file of its own makes each unlike any other."""
+    files = iter(files_of_usr(size // 8))
     for _ in range(count):
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w") as tar:
+            add_bytes(tar, "usr/coracle-bench", os.urandom(32).hex().encode())
             while out.tell() < size:
-                path = next(files)
-                if os.path.isfile(path) and not os.path.islink(path) and os.access(path, os.R_OK):
-                    tar.add(path, recursive=False)
+                tar.add(next(files), recursive=False)
         yield out.getvalue()
+
+
+class Act:
+    """run(e) is timed; before and after, which looks at what was done, are not."""
+
+    def __init__(self, run, before=lambda e: None, after=lambda e: None):
+        self.run, self.before, self.after = run, before, after
 
 
 class Bench:
@@ -154,126 +277,240 @@ class Bench:
         self.engines, self.registry, self.folder = engines, registry, folder
         self.size = megabytes << 20
         self.number = 0
-        self.grown = {e.name: [] for e in engines}
-        registry.push("bench/one", list(tars_of_usr(1, self.size)))
-        registry.push("bench/ten", list(tars_of_usr(10, self.size // 10)))
-        with open(f"{folder}/big", "wb") as f:
-            f.write(os.urandom(1 << 20) * (STREAM >> 20))
-        busybox = f"{folder}/busybox.tar"
-        with tarfile.open(busybox, "w") as tar:
+        self.known, self.pushed, self.streams = set(), {}, {}
+        tar = next(tars_of_usr(1, self.size))
+        self.images = {"one": registry.push("bench/one", [tar]),
+                       "ten": registry.push("bench/ten", list(tars_of_usr(10, self.size // 10)))}
+        self.make_archive(next(tars_of_usr(1, self.size)))
+        self.make_box()
+        for e in engines:
+            for name in self.images:
+                self.without(e, name)
+            e.docker("rm", "-f", CP, check=False)
+            e.docker("import", "-c", "CMD sh", "-c", "ENV PATH=/bin", f"{folder}/box.tar", BOX)
+            e.docker("create", "--name", CP, BOX)
+
+    def make_archive(self, tar):
+        """As Docker saves an image of one layer."""
+        config = config_of([tar])
+        hexes = id_of(config).removeprefix("sha256:")
+        with tarfile.open(f"{self.folder}/archive.tar", "w") as out:
+            add_bytes(out, f"{hexes}.json", config)
+            add_bytes(out, "layer/layer.tar", tar)
+            image = {"Config": f"{hexes}.json", "RepoTags": ["coracle-bench/archive:1"], "Layers": ["layer/layer.tar"]}
+            add_bytes(out, "manifest.json", json.dumps([image]).encode())
+        self.images["archive"] = id_of(config), len(tar)
+
+    def make_box(self):
+        with open(f"{self.folder}/big", "wb") as f:
+            f.write(os.urandom(STREAM))
+        with tarfile.open(f"{self.folder}/box.tar", "w") as tar:
             tar.add("/bin/busybox", "bin/busybox")
-            lines = b"a line of a log, as long as such lines are: 0123456789 abcdefghijklmnopqrstuvwxyz 0123456789\n"
-            text = tarfile.TarInfo("lines")  # no zeros: in a JSON log each would be six bytes
-            text.size = 1 << 20
-            tar.addfile(text, io.BytesIO((lines * (text.size // len(lines) + 1))[:text.size]))
-            for name in ("sh", "cat", "dd", "sleep", "true"):
+            for name in ("sh", "cat", "sleep", "true"):
                 link = tarfile.TarInfo(f"bin/{name}")
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 tar.addfile(link)
-        for e in engines:
-            e.docker("import", "-c", "CMD sh", "-c", "ENV PATH=/bin", busybox, "bench-box:1")
-            e.docker("rm", "-f", "bench-cp", check=False)
-            e.docker("create", "--name", "bench-cp", "bench-box:1")
+            # Lines of 76 characters, as a program may print them.
+            add_bytes(tar, "text", base64.encodebytes(os.urandom(STREAM * 57 // 77 + 57))[:STREAM - 1] + b"\n")
 
-    def image(self, e, name):
-        return f"{e.registry}/bench/{name}:1"
+    # ---- what is there
+
+    def is_there(self, e, name):
+        return e.docker("image", "inspect", "-f", "{{.Id}}", self.images[name][0], check=False) != ""
 
     def without(self, e, name):
-        e.docker("rmi", "-f", self.image(e, name), check=False)
-        e.docker("image", "prune", "-f")
+        e.docker("rmi", "-f", self.images[name][0], check=False)
+        if self.is_there(e, name):
+            raise RuntimeError(f"{e.name}: {name} is still there")
 
     def with_image(self, e, name):
-        e.docker("pull", self.image(e, name))
+        if not self.is_there(e, name):
+            e.docker("pull", "-q", self.reference(e, name))
+        self.check_there(e, name)
 
-    def make_archive(self, e):
-        if not os.path.exists(f"{self.folder}/{e.name}.tar"):
-            self.with_image(e, "one")
-            e.docker("save", "-o", f"{self.folder}/{e.name}.tar", self.image(e, "one"))
-        self.without(e, "one")
+    def check_there(self, e, name):
+        if not self.is_there(e, name):
+            raise RuntimeError(f"{e.name}: {name} is not there")
 
-    def pull_watched(self, e):
-        before, most, done = e.processes.memory(), 0, threading.Event()
+    @staticmethod
+    def reference(e, name):
+        return f"{e.registry}/bench/{name}:1"
 
-        def watch():
-            nonlocal most
-            while not done.wait(0.02):
-                most = max(most, e.processes.memory())
-        watcher = threading.Thread(target=watch) if e is self.engines[0] else None
-        if watcher:
-            watcher.start()
-        e.docker("pull", "-q", self.image(e, "one"))
-        done.set()
-        if watcher:
-            watcher.join()
-            self.grown[e.name].append(most - before)
-
-    def make_push(self, e):
-        """An image that is nowhere else: the layer of this round, and what only this engine has."""
-        self.number += 1
-        path = f"{self.folder}/push.tar"
-        data = bytearray(next(tars_of_usr(1, self.size)))
-        name = f"n{self.number}".encode()
-        data[0:len(name)] = name  # the first file's name; its header's sum follows
-        data[148:156] = b" " * 8
-        data[148:156] = b"%06o\0 " % sum(data[:512])
-        with open(path, "wb") as f:
-            f.write(data)
-        self.pushed = f"{e.registry}/bench/push{self.number}:1"
-        e.docker("import", path, self.pushed)
+    # ---- the acts
 
     def acts(self):
-        one = "one"
+        archive = f"{self.folder}/archive.tar"
         return {
-            "pull, one layer": (lambda e: self.without(e, one), self.pull_watched),
-            "pull, ten layers": (lambda e: self.without(e, "ten"), lambda e: e.docker("pull", "-q", self.image(e, "ten"))),
-            "save": (lambda e: self.with_image(e, one), lambda e: e.docker("save", "-o", f"{self.folder}/saved.tar",
-                                                                            self.image(e, one))),
-            "rmi": (lambda e: self.with_image(e, one), lambda e: e.docker("rmi", self.image(e, one))),
-            "load": (self.make_archive, lambda e: e.docker("load", "-q", "-i", f"{self.folder}/{e.name}.tar")),
-            "push": (self.make_push, lambda e: e.docker("push", "-q", self.pushed)),
-            "cp in, 100 MiB": (lambda e: None, lambda e: e.docker("cp", "-q", f"{self.folder}/big", "bench-cp:/big")),
-            "attached stdout, 100 MiB": (lambda e: None, self.attach),
+            "pull, one layer": self.pull("one"),
+            "pull, ten layers": self.pull("ten"),
+            "load": Act(lambda e: e.docker("load", "-q", "-i", archive), lambda e: self.without(e, "archive"),
+                        lambda e: self.check_there(e, "archive")),
+            "load, what it saved": Act(lambda e: e.docker("load", "-q", "-i", f"{self.folder}/{e.name}.tar"),
+                                       self.save_own, lambda e: self.check_there(e, "one")),
+            "save": Act(lambda e: self.save(e, f"{self.folder}/saved.tar"), lambda e: self.with_image(e, "one"),
+                        self.check_saved),
+            "save, API": Act(self.save_by_api, lambda e: self.with_image(e, "one"), self.check_saved),
+            "rmi": Act(lambda e: e.docker("rmi", self.reference(e, "one")), lambda e: self.with_image(e, "one"),
+                       lambda e: self.without(e, "one")),
+            "rmi, API": Act(lambda e: e.api("DELETE", f"/images/{self.reference(e, 'one')}"), self.fresh_connection,
+                            lambda e: self.without(e, "one")),
+            "push": Act(lambda e: e.docker("push", "-q", self.pushed[e.name][1]), self.make_push, self.check_push),
+            "cp in, 100 MiB": Act(lambda e: e.docker("cp", f"{self.folder}/big", f"{CP}:/big")),
+            "attached stdout, 100 MiB": Act(self.stream, self.open_stream, self.close_stream),
+            "attached stdout, 100 MiB, no log": Act(self.stream, lambda e: self.open_stream(e, "--log-driver", "none"),
+                                                    self.close_stream),
+            "run, 100 MiB to stdout": Act(lambda e: self.into(e, os.devnull, "run", "--rm", "--network", "none", BOX, "cat",
+                                                              "/text")),
         }
 
-    def attach(self, e):
-        p = subprocess.run(["docker", "run", "--rm", "--network", "none", "bench-box:1", "sh", "-c",
-                            f"i=0; while [ $i -lt {STREAM >> 20} ]; do cat /lines; i=$((i+1)); done"], env=e.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if p.returncode != 0:
-            raise RuntimeError(f"{e.name}: attach: {p.stderr}")
+    def pull(self, name):
+        since = 0
 
-    def clean(self, e, act):
-        if act == "push":
-            e.docker("rmi", "-f", self.pushed, check=False)
+        def before(e):
+            nonlocal since
+            self.without(e, name)
+            since = self.registry.at()
+
+        def after(e):
+            self.registry.check_sent(f"bench/{name}", since, self.images[name][1])
+            self.check_there(e, name)
+        return Act(lambda e: e.docker("pull", "-q", self.reference(e, name)), before, after)
+
+    @staticmethod
+    def into(e, path, *args):
+        with open(path, "wb") as f:
+            p = subprocess.run(["docker", *args], env=e.env, stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.PIPE)
+        if p.returncode != 0:
+            raise RuntimeError(f"{e.name}: docker {args}: {p.stderr}")
+
+    def save(self, e, path):
+        self.into(e, path, "save", self.reference(e, "one"))
+
+    def save_by_api(self, e):
+        c = http.client.HTTPConnection("localhost")
+        c.sock = socket.socket(socket.AF_UNIX)
+        c.sock.connect(e.path)
+        c.request("GET", f"/images/{self.reference(e, 'one')}/get")
+        with c.getresponse() as r, open(f"{self.folder}/saved.tar", "wb") as f:
+            if r.status != 200:
+                raise RuntimeError(f"{e.name}: save: {r.read()}")
+            shutil.copyfileobj(r, f, 1 << 20)
+        c.close()
+
+    def fresh_connection(self, e):
+        self.with_image(e, "one")
+        e.kept = None
+        e.api("GET", "/_ping")
+
+    def save_own(self, e):
+        path = f"{self.folder}/{e.name}.tar"
+        if not os.path.exists(path):
+            self.with_image(e, "one")
+            self.save(e, path)
+        self.without(e, "one")
+
+    def check_saved(self, e):
+        if (size := os.path.getsize(f"{self.folder}/saved.tar")) < self.images["one"][1]:
+            raise RuntimeError(f"{e.name}: what was saved has {size} bytes")
+        os.unlink(f"{self.folder}/saved.tar")
+
+    def make_push(self, e):
+        """An image that is nowhere else."""
+        self.number += 1
+        path = f"{self.folder}/push.tar"
+        with open(path, "wb") as f:
+            f.write(next(tars_of_usr(1, self.size)))
+        repository = f"bench/push{self.number}"
+        self.pushed[e.name] = repository, f"{e.registry}/{repository}:1"
+        e.docker("import", path, self.pushed[e.name][1])
+
+    def check_push(self, e):
+        repository, reference = self.pushed[e.name]
+        layers = self.registry.layers(repository)
+        if self.known & layers.keys() or sum(layers.values()) < self.size // 20:
+            raise RuntimeError(f"{e.name}: {reference} was not pushed anew: {layers}")
+        self.known |= layers.keys()
+        e.docker("rmi", "-f", reference)
+
+    def open_stream(self, e, *flags):
+        p = subprocess.Popen(["docker", "run", "-i", "--rm", "--network", "none", *flags, BOX, "sh", "-c",
+                              "echo ready; read go; cat /text; read go"], env=e.env, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        self.streams[e.name] = p
+        if (ready := p.stdout.readline()) != b"ready\n":
+            p.kill()
+            raise RuntimeError(f"{e.name}: attach: {ready!r} {p.communicate()[1]}")
+
+    def stream(self, e):
+        p, got = self.streams[e.name], 0
+        p.stdin.write(b"\n")
+        while got < STREAM:
+            piece = p.stdout.read(1 << 20)
+            if not piece:
+                raise RuntimeError(f"{e.name}: attach: {got} bytes came")
+            got += len(piece)
+
+    def close_stream(self, e):
+        if (rest := self.streams[e.name].communicate(b"\n", timeout=60)[0]):
+            raise RuntimeError(f"{e.name}: attach: {len(rest)} bytes too many")
+
+    # ---- rounds
 
     def run(self, rounds, only):
-        times = {}
-        for act, (before, do) in self.acts().items():
-            if only and act.split(",")[0].split(" ")[0] not in only:
+        """-> act -> engine -> [time, time until it is on the disk, processor time] of each round"""
+        out = {}
+        for name, act in self.acts().items():
+            if only and re.split("[, ]", name)[0] not in only:
                 continue
+            out[name] = {e.name: [] for e in self.engines}
             for number in range(rounds + 1):
                 for e in random.sample(self.engines, len(self.engines)):
-                    before(e)
-                    e.processes.settle()
+                    act.before(e)
+                    os.sync()
                     spent, start = e.processes.seconds(), time.monotonic()
-                    do(e)
+                    act.run(e)
                     took = time.monotonic() - start
                     cpu = e.processes.seconds() - spent
-                    self.clean(e, act)
-                    if number > 0:  # the first warms the caches
-                        times.setdefault((act, e.name), []).append((took, cpu))
-            self.tell(act, times)
-        grown = self.grown[self.engines[0].name]
-        if grown:
-            print(f"\n{self.engines[0].name} has grown by at most {max(grown):.0f} MB in a pull of {self.size >> 20} MB")
+                    os.sync()
+                    synced = time.monotonic() - start
+                    act.after(e)
+                    if number > 0:  # the first warms
+                        out[name][e.name].append((took, synced, cpu))
+            print(self.row(name, out[name]), flush=True)
+        return out
 
-    def tell(self, act, times):
-        medians = {e.name: [statistics.median(x[i] for x in times[act, e.name]) for i in (0, 1)] for e in self.engines}
-        ours, peers = self.engines[0].name, [e.name for e in self.engines[1:]]
-        cells = [f"{medians[n][0]:.2f} ({medians[n][1]:.2f})" for n in [ours] + peers]
-        for i in (0, 1):
-            best = min((medians[n][i] for n in peers), default=0)
-            cells.append(f"{medians[ours][i] / best:.2f}" if best else "–")
-        print("| " + " | ".join([act] + cells) + " |", flush=True)
+    def head(self):
+        return "| | " + " | ".join(e.name for e in self.engines) + " | ratio | goal | with sync | processor |"
+
+    def row(self, name, times):
+        medians = {e.name: [statistics.median(x[i] for x in times[e.name]) for i in range(3)] for e in self.engines}
+        lists = [medians[e.name] for e in self.engines]
+        cells = [f"{min(x[0] for x in times[e.name]):.2f} / {medians[e.name][0]:.2f} ({medians[e.name][2]:.2f})"
+                 for e in self.engines]
+        ratios = []
+        for i in range(3):
+            best = min((x[i] for x in lists[1:]), default=0)
+            ratios.append(f"{lists[0][i] / best:.2f}" if best else "–")
+        cells += [ratios[0], str(GOALS.get(name, "–")), ratios[1], ratios[2]]
+        return "| " + " | ".join([name] + cells) + " |"
+
+    def memory(self, rounds):
+        """Pulls apart from those that are timed: who watches takes processor time."""
+        out = {}
+        for e in self.engines:
+            seen = []
+            for _ in range(rounds):
+                self.without(e, "one")
+                with Peak(e.processes) as peak:
+                    e.docker("pull", "-q", self.reference(e, "one"))
+                seen.append(peak.grown())
+            out[e.name] = seen
+            worst = max(seen, key=lambda x: x["daemon peak"] - x["daemon before"])
+            most = {key: max((x[key] for x in seen if x[key] is not None), default=None) for key in list(worst)[3:]}
+            cells = [worst["daemon before"], worst["daemon peak"], worst["daemon peak"] - worst["daemon before"],
+                     worst["daemon after"] - worst["daemon before"], *most.values()]
+            print(f"| {e.name} | " + " | ".join("–" if x is None else f"{x:.1f}" for x in cells) + " |", flush=True)
+        return out
 
 
 def main():
@@ -281,33 +518,44 @@ def main():
     p.add_argument("--engine", action="append", required=True, metavar="NAME=SOCKET,REGISTRY")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--megabytes", type=int, default=300)
-    p.add_argument("--only", action="append", help="pull, save, rmi, load, push, cp, attached")
+    p.add_argument("--port", type=int, default=5000)
+    p.add_argument("--only", action="append", help="pull, load, save, rmi, push, cp, attached, run, memory")
+    p.add_argument("--json")
     args = p.parse_args()
     engines = []
     for text in args.engine:
         name, _, rest = text.partition("=")
         address, _, registry = rest.partition(",")
         engines.append(Engine(name, address))
-        engines[-1].registry = registry
+        engines[-1].registry = registry or f"127.0.0.1:{args.port}"
         engines[-1].processes = Processes(engines[-1])
     folder = tempfile.mkdtemp(prefix="coracle-bench-images-")
-    registry = None
+    registry = bench = None
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # and nothing is left behind
+    results = {"megabytes": args.megabytes, "rounds": args.rounds}
     try:
-        registry = Registry(folder)
+        registry = Registry(folder, args.port)
         bench = Bench(engines, registry, folder, args.megabytes)
-        names = [e.name for e in engines]
-        print(f"{args.megabytes} MB, {args.rounds} rounds: seconds (and of processor time), medians")
-        print("| | " + " | ".join(names) + " | ratio | of processor |\n|" + "---|" * (len(names) + 3))
-        bench.run(args.rounds, args.only)
+        layers = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, (_, size) in bench.images.items())
+        print(f"{args.megabytes} MB ({layers} as they go), {args.rounds} rounds: seconds, minimum / median (processor time)")
+        print("\n" + bench.head() + "\n|" + "---|" * (len(engines) + 5), flush=True)
+        results["acts"] = bench.run(args.rounds, args.only)
+        if not args.only or "memory" in args.only:
+            print(f"\nMemory in a pull of one layer, MB, the worst of {args.rounds} (goal: the daemon grows by less than "
+                  f"{MOST_GROWTH})\n")
+            print("| | daemon before | peak | growth | growth afterwards | all processes, RSS | all, PSS |\n|" + "---|" * 7)
+            results["memory"] = bench.memory(args.rounds)
     finally:
+        if args.json:
+            with open(args.json, "w") as f:
+                json.dump(results, f, indent=1)
         if registry:
             registry.process.terminate()
             registry.process.wait()
-        for e in engines:
-            e.docker("rm", "-f", "bench-cp", check=False)
-            for name in ("one", "ten"):
-                e.docker("rmi", "-f", f"{e.registry}/bench/{name}:1", check=False)
-            e.docker("rmi", "-f", "bench-box:1", check=False)
+        if bench:
+            for e in engines:
+                e.docker("rm", "-f", CP, check=False)
+                e.docker("rmi", "-f", BOX, *(x[0] for x in bench.images.values()), check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
