@@ -9,8 +9,9 @@
 
 namespace coracle::http {
 namespace {
-constexpr std::size_t kBodyPiece = std::size_t{64} << 10;
-}
+// About what lies in a client's socket: a turn of the loop a piece.
+constexpr std::size_t kBodyPiece = std::size_t{128} << 10;
+}  // namespace
 
 Result<BodyPipe> make_body_pipe() {
   TRY(auto pair, make_socket_pair(SOCK_STREAM));

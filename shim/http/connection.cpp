@@ -13,6 +13,7 @@
 
 #include <array>
 #include <optional>
+#include <span>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -82,7 +83,8 @@ class ConnectionImpl final : public Connection,
   Task<bool> read_head();
   void take_head();
   Task<std::size_t> read_some_body(char* into, std::size_t size);
-  Task<std::size_t> receive();
+  Task<std::size_t> receive(std::size_t most);
+  Result<std::size_t> take_body(std::span<char> into, bool& wants_more);
   Task<> send(std::string data, std::string more = {});
   Task<> send_reply(Reply reply, bool keep);
   Coro<bool> finish_body();
@@ -133,10 +135,11 @@ void ConnectionImpl::arm(asio::steady_timer& timer, std::chrono::milliseconds pa
 }
 
 // Reads what there is into the buffer. 0: the client has ended its side.
-Task<std::size_t> ConnectionImpl::receive() {
+Task<std::size_t> ConnectionImpl::receive(std::size_t most) {
   const std::size_t had = buffer_.size();
-  buffer_.resize(had + kPiece);
-  auto space = asio::buffer(buffer_.data() + had, kPiece);
+  // Not filled with zeros first: of a body that would be as many bytes again.
+  buffer_.resize_and_overwrite(had + most, [](char*, std::size_t size) { return size; });
+  auto space = asio::buffer(buffer_.data() + had, most);
   const auto [ec, n] = co_await socket_.async_read_some(space, kToken);
   buffer_.resize(had + n);
   if (ec == asio::error::eof) co_return std::size_t{0};
@@ -176,7 +179,7 @@ Task<bool> ConnectionImpl::read_head() {
       if (ec && ec != beast_http::error::need_more)
         co_return fail(Errc::invalid_argument, "malformed HTTP request: {}", ec.message());
     }
-    const auto n = co_await receive();
+    const auto n = co_await receive(kPiece);
     if (late_) co_return fail(Errc::unavailable, "the request's head did not arrive in time");
     if (!n) co_return std::unexpected(n.error());
     if (*n == 0) {
@@ -203,35 +206,47 @@ void ConnectionImpl::take_head() {
   body_error_.reset();
 }
 
+// Of what was received: the body's bytes, of as many chunks as fit.
+//   wants_more  the parser's own wish, kept until more was received
+Result<std::size_t> ConnectionImpl::take_body(std::span<char> into, bool& wants_more) {
+  std::size_t got = 0;
+  std::size_t used = 0;
+  const Defer keep_rest([&] { buffer_.erase(0, used); });
+  while (!parser_->is_done() && got < into.size()) {
+    const std::size_t left = buffer_.size() - used;
+    if (left == 0 || (wants_more && left < kShortestLastChunk)) break;
+    auto& body = parser_->get().body();
+    body.data = into.data() + got;
+    body.size = into.size() - got;
+    body.more = true;
+    boost::beast::error_code ec;
+    const std::size_t n = parser_->put(asio::buffer(buffer_) + used, ec);
+    used += n;
+    got = into.size() - body.size;
+    wants_more = ec == beast_http::error::need_more;
+    if (ec && ec != beast_http::error::need_buffer && ec != beast_http::error::need_more) {
+      body_broken_ = true;
+      return fail(Errc::invalid_argument, "malformed request body: {}", ec.message());
+    }
+    if (n == 0) break;
+  }
+  return got;
+}
+
 // Gives the next piece of the body. 0: its end.
 Task<std::size_t> ConnectionImpl::read_some_body(char* into, std::size_t size) {
   bool wants_more = false;
   while (!parser_->is_done()) {
-    std::size_t used = 0;
-    if (!buffer_.empty() && !(wants_more && buffer_.size() < kShortestLastChunk)) {
-      auto& body = parser_->get().body();
-      body.data = into;
-      body.size = size;
-      body.more = true;
-      boost::beast::error_code ec;
-      used = parser_->put(asio::buffer(buffer_), ec);
-      buffer_.erase(0, used);
-      wants_more = ec == beast_http::error::need_more;
-      if (ec && ec != beast_http::error::need_buffer && ec != beast_http::error::need_more) {
-        body_broken_ = true;
-        co_return fail(Errc::invalid_argument, "malformed request body: {}", ec.message());
-      }
-      if (const std::size_t got = size - body.size; got > 0) co_return got;
-      if (parser_->is_done()) break;
-    }
-    if (used > 0) continue;
+    CO_TRY(const auto got, take_body({into, size}, wants_more));
+    if (got > 0) co_return got;
+    if (parser_->is_done()) break;
     if (buffer_.size() > kPiece) {
       body_broken_ = true;
       co_return fail(Errc::invalid_argument, "malformed request body: a chunk's head is too long");
     }
     if (std::exchange(continue_due_, false))
       CO_CHECK(co_await send("HTTP/1.1 100 Continue\r\n\r\n"));
-    const auto n = co_await receive();
+    const auto n = co_await receive(std::max(size, kPiece));
     if (!n || *n == 0) {
       body_broken_ = true;
       if (late_)
@@ -403,7 +418,7 @@ Coro<void> ConnectionImpl::close_after_answer() {
   arm(deadline_, kTimeToRead);
   while (!late_) {
     buffer_.clear();
-    const auto n = co_await receive();
+    const auto n = co_await receive(kPiece);
     if (!n || *n == 0) break;
   }
   deadline_.cancel();

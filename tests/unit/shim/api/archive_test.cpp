@@ -1,4 +1,6 @@
 // Archives both ways: bodies that are cut, clients that stall or leave.
+#include <thread>
+
 #include "tests/unit/shim/shim_fixture.hpp"
 
 namespace coracle::test {
@@ -24,6 +26,35 @@ TEST_F(Archives, ACopyInOfAWholeBodyIsDone) {
   EXPECT_EQ(client.read().status, 200);
   client.send("GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(client.read().body, "OK");
+}
+
+// More than is read at once, in chunks of each length, and a request right behind.
+TEST_F(Archives, ManyChunksAtOnceAreOneBody) {
+  std::string chunks;
+  std::string whole;
+  for (std::size_t size = 1; whole.size() < 400'000; size = size % 50'000 * 3 + 1) {
+    const std::string piece(size, static_cast<char>('a' + size % 26));
+    chunks += fmt::format("{:x}\r\n{}\r\n", size, piece);
+    whole += piece;
+  }
+  engine().files().copy_takes = whole.size();
+  auto client = connect();
+  std::thread sender([&] {
+    client.send(std::string(kPut) + "Transfer-Encoding: chunked\r\n\r\n" + chunks +
+                "0\r\n\r\nGET /_ping HTTP/1.1\r\nHost: x\r\n\r\n");
+  });
+  EXPECT_EQ(client.read().status, 200);
+  EXPECT_EQ(client.read().body, "OK");
+  sender.join();
+  EXPECT_EQ(engine().files().copied, whole);
+}
+
+TEST_F(Archives, ABrokenChunkBehindGoodOnesIsAnError) {
+  auto client = connect();
+  client.send(std::string(kPut) + "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\nzz\r\nabcd\r\n");
+  const auto answer = client.read();
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_TRUE(answer.message().starts_with("malformed request body")) << answer.message();
 }
 
 TEST_F(Archives, ABodyThatIsCutIsAnErrorThoughItsReaderWasContent) {

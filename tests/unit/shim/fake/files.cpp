@@ -20,11 +20,14 @@ Task<> FakeFiles::copy_in(std::string /*name*/, std::string /*path*/, CopyInOpti
                           UniqueFd from) {
   if (copy_takes == 0)
     co_return fail(Errc::invalid_argument, "extraction point is not a directory");
-  auto job = [takes = copy_takes, fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
+  copied.clear();
+  auto job = [this, takes = copy_takes,
+              fd = std::make_shared<UniqueFd>(std::move(from))]() -> Result<> {
     std::string piece(takes, '\0');
     for (std::size_t got = 0; got < takes;) {
       TRY(const auto n, read_some(*fd, piece));
       if (n == 0) return fail(Errc::invalid_argument, "too short");
+      copied.append(piece, 0, n);
       got += n;
     }
     return {};

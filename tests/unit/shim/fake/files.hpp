@@ -14,6 +14,7 @@ class FakeFiles final : public face::Files {
   explicit FakeFiles(Workers& workers) : workers_(workers) {}
 
   std::size_t copy_takes = 0;  // bytes of an archive after which a copy in is content
+  std::string copied;          // by the last one
 
   Task<PathStat> stat_path(std::string name, std::string path) override;
   Task<> copy_out(std::string name, std::string path, UniqueFd to,
