@@ -58,28 +58,26 @@ class Processes:
     """Of an engine."""
 
     def __init__(self, engine):
-        # The peers' start scripts name the stores and runtime folders by the socket.
+        # A peer in a tree of its own has another path in its command line; its start script names stores and runtime
+        # folders by the socket.
         stem = os.path.basename(engine.path).removesuffix(".sock")
-        self.marks = [f"/{stem}{end}" for end in (".sock", "-store/", "-xdg/", "-rk/")] + [engine.path]
+        self.path, self.marks = engine.path, [f"/{stem}{end}" for end in (".sock", "-store/", "-xdg/", "-rk/")]
 
     def tree(self):
         """pid -> the fields of stat behind the name"""
-        stats, found = {}, set()
+        stats, lines = {}, {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/stat") as f:
                     stats[pid] = f.read().rsplit(")", 1)[1].split()
                 with open(f"/proc/{pid}/cmdline", errors="replace") as f:
-                    line = f.read()
+                    lines[pid] = f.read()
             except OSError:
                 continue
-            if any(mark in line for mark in self.marks):
-                found.add(pid)
-        # Who measures has the socket in its command line, too, and so may those that started it.
-        me = str(os.getpid())
-        while me in stats:
-            found.discard(me)
-            me = stats[me][1]
+        # Who measures, here or elsewhere, has sockets in its command line, too.
+        lines = {pid: line for pid, line in lines.items() if "--engine" not in line}
+        found = {pid for pid, line in lines.items() if self.path in line}
+        found = found or {pid for pid, line in lines.items() if any(mark in line for mark in self.marks)}
         while more := {p for p, s in stats.items() if s[1] in found and p not in found and p != str(os.getpid())}:
             found |= more
         return {p: stats[p] for p in found if p in stats}
