@@ -564,15 +564,16 @@ def main():
         if not args.only or "memory" in args.only:
             results["memory"] = bench.memory(args.rounds)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what follows may take a minute
         if args.json:
             with open(args.json, "w") as f:
                 json.dump(results, f, indent=1)
         if registry:
             registry.process.terminate()
             registry.process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
         if bench:
             bench.clean()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
