@@ -139,7 +139,10 @@ int run_reset(std::vector<std::string> args) {
   if (!data_lock) return told(data_lock.error());
   const auto exec_lock = lock_root(config.exec_root, "exec-root");
   if (!exec_lock) return told(exec_lock.error());
-  if (const auto ended = end_containers(there->running); !ended) return told(ended.error());
+  // From here on nobody starts any.
+  const auto now_there = look_before_reset(config.data_root, config.exec_root);
+  if (!now_there) return told(now_there.error());
+  if (const auto ended = end_containers(now_there->running); !ended) return told(ended.error());
   // What lies there belongs to ids that are ours in the keeper's namespaces alone.
   const auto entered = rootless::enter_keeper(config.exec_root);
   if (!entered) return told(entered.error());

@@ -44,7 +44,7 @@ target_link_libraries(coracle-fuzz PRIVATE fuzz_parsers engine shim storage nets
 # Each target runs its corpus and as many inputs more as take about five seconds (fifteen on a slow machine, then fewer), the same
 # ones in every run.
 set(FUZZ_TARGETS
-  json json_string time base64 path channel archive unpack copy_in inflate load manifest image_config challenge reference
+  json json_string time base64 path channel archive unpack copy_in inflate load manifest image_config challenge signature reference
   config_change volume_options dns dns_response frame resolv_conf address user seccomp kernel oci_spec yaml network_files
   sub_ids log_line log_tail records monitor_message keeper_message netstack_message vault report http query create
   filters credentials words detach_keys)

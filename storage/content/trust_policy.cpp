@@ -23,7 +23,7 @@ PublicKey read_key(const std::string& pem) {
           &EVP_PKEY_free};
 }
 
-std::pair<std::string_view, std::string_view> split(std::string_view name) {
+std::pair<std::string_view, std::string_view> host_and_path(std::string_view name) {
   const auto slash = name.find('/');
   if (slash == std::string_view::npos) return {name, {}};
   return {name.substr(0, slash), name.substr(slash + 1)};
@@ -40,7 +40,7 @@ bool is_host(std::string_view text) {
 }
 
 Result<> check_scope(const char* key, const std::string& scope) {
-  const auto [host, path] = split(scope);
+  const auto [host, path] = host_and_path(scope);
   const auto wrong = [&](const std::string& why) {
     return fail(Errc::invalid_argument, "policy.{}: \"{}\": {}", key, scope, why);
   };
@@ -93,8 +93,8 @@ Result<> check_trust_policy(const TrustPolicy& policy) {
 bool is_public_key(const std::string& pem) { return read_key(pem) != nullptr; }
 
 bool in_scope(std::string_view scope, std::string_view repository) {
-  const auto [host, path] = split(scope);
-  const auto [of_host, of_path] = split(repository);
+  const auto [host, path] = host_and_path(scope);
+  const auto [of_host, of_path] = host_and_path(repository);
   if (!is_host_in(host, of_host)) return false;
   return path.empty() || (of_path.starts_with(path) &&
                           (of_path.size() == path.size() || of_path[path.size()] == '/'));
@@ -107,7 +107,9 @@ Result<> may_contact(const TrustPolicy& policy, const std::string& repository) {
 }
 
 Result<> may_contact_host(const TrustPolicy& policy, const std::string& host) {
-  const auto fits = [&](const std::string& scope) { return is_host_in(split(scope).first, host); };
+  const auto fits = [&](const std::string& scope) {
+    return is_host_in(host_and_path(scope).first, host);
+  };
   if (policy.registries.empty() || std::ranges::any_of(policy.registries, fits)) return {};
   return not_among(policy, "registry " + host);
 }
